@@ -1,0 +1,50 @@
+/**
+ * What can go wrong in the world, as one closed table. Callers branch on codes, never on messages.
+ * A message is one sentence that says what was found and what was expected; `remedy` says what to do.
+ */
+export const ERROR_CODES = {
+  INVALID_REQUEST: { retryable: false, meaning: 'The request breaks the contract.' },
+  INVALID_CONFIG: { retryable: false, meaning: 'A configuration value is missing, of the wrong kind or out of range.' },
+  INVALID_PROFILE: { retryable: false, meaning: 'A hardware profile is not usable as given.' },
+  INVALID_TRACE: { retryable: false, meaning: 'A trace file is malformed at the named line and column.' },
+  UNKNOWN_PRESET: { retryable: false, meaning: 'No preset has this name.' },
+  OUT_OF_DOMAIN: { retryable: false, meaning: 'A quantity was asked for outside the range in which it is defined.' },
+  INFEASIBLE: { retryable: false, meaning: 'No configuration can meet what was asked.' },
+  FILE_UNREADABLE: { retryable: false, meaning: 'A file could not be read or written.' },
+  LIMIT_REACHED: { retryable: false, meaning: 'An input is larger than its stated bound.' },
+} as const satisfies Readonly<Record<string, { retryable: boolean; meaning: string }>>
+
+export type ErrorCode = keyof typeof ERROR_CODES
+
+export interface ErrorOptions {
+  /** Ids and numbers with units, for programs. */
+  readonly details?: Readonly<Record<string, unknown>>
+  /** What the reader can do about it, a full sentence. */
+  readonly remedy?: string
+  readonly cause?: unknown
+}
+
+/** The only error that crosses a folder boundary on purpose. Anything else that is thrown is a bug. */
+export class MembraneError extends Error {
+  override readonly name = 'MembraneError'
+  readonly code: ErrorCode
+  readonly details: Readonly<Record<string, unknown>>
+  readonly remedy: string | null
+
+  constructor(code: ErrorCode, message: string, options: ErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    this.code = code
+    this.details = options.details ?? {}
+    this.remedy = options.remedy ?? null
+  }
+}
+
+/** Our reasoning failed: on in production too, caught only at the process edge. */
+export function assert(claim: boolean, message: string): asserts claim {
+  if (!claim) throw new Error(`Bug: ${message}`)
+}
+
+/** Ends a `switch` over a union, so that a new member does not compile until it is handled. */
+export function unreachable(value: never): never {
+  throw new Error(`Bug: unexpected value ${JSON.stringify(value)}`)
+}

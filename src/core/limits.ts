@@ -1,0 +1,19 @@
+/**
+ * Every bound on outside data, in one place: the value, why, and what happens on reaching it.
+ */
+export const LIMITS = {
+  /** Characters in one trace line; longer is rejected with INVALID_TRACE. A 1M-token prompt has 2,000 block ids, about 14 kB. */
+  traceLineCharactersMax: 4 * 1024 * 1024,
+  /** Requests in one trace; more is rejected with LIMIT_REACHED. Columns take about 40 bytes a request. */
+  traceRequestsMax: 20_000_000,
+  /** Points in a profile; more is rejected with INVALID_PROFILE. Interpolation builds one piece per pair. */
+  profilePointsMax: 4096,
+  /** Components of a mixture workload; more is rejected with INVALID_CONFIG. Every evaluation walks all of them. */
+  mixtureComponentsMax: 64,
+  /** Instances in one pool; more is rejected with INVALID_CONFIG. The optimizer visits every split. */
+  poolInstancesMax: 4096,
+  /** Tokens of one request; more is rejected. Ten times the longest context served today. */
+  requestTokensMax: 100_000_000,
+  /** Bytes of a configuration or profile file; more is rejected before parsing. */
+  configFileBytesMax: 16 * 1024 * 1024,
+} as const

@@ -1,0 +1,65 @@
+/** Queueing in closed form. Rates per second, times in seconds, `load` is a = lambda E[S] in erlangs. */
+
+/** Probability that all `servers` of a loss system are busy: Erlang B, by its stable recursion. Insensitive to the service distribution. */
+export function erlangB(servers: number, load: number): number {
+  let blocking = 1
+  for (let k = 1; k <= servers; k++) blocking = (load * blocking) / (k + load * blocking)
+  return blocking
+}
+
+/** Probability that an arrival waits in M/M/c: Erlang C. 1 when the load is not below the number of servers. */
+export function erlangC(servers: number, load: number): number {
+  if (load >= servers) return 1
+  const blocking = erlangB(servers, load)
+  const rho = load / servers
+  return blocking / (1 - rho + rho * blocking)
+}
+
+/** Mean wait in M/G/1, Pollaczek-Khinchine. Infinite at or above saturation. */
+export function mg1WaitSeconds(options: { readonly rateRps: number; readonly meanSeconds: number; readonly secondMoment: number }): number {
+  const rho = options.rateRps * options.meanSeconds
+  return rho >= 1 ? Number.POSITIVE_INFINITY : (options.rateRps * options.secondMoment) / (2 * (1 - rho))
+}
+
+export interface QueueInput {
+  readonly servers: number
+  readonly rateRps: number
+  /** E[S]. */
+  readonly meanSeconds: number
+  /** E[S^2]. */
+  readonly secondMoment: number
+  /** Squared coefficient of variation of the inter-arrival times; 1 is Poisson. */
+  readonly burstiness: number
+}
+
+/** A wait with an atom at zero and an exponential tail: P(W > x) = probability exp(-decayPerSecond x). */
+export interface Wait {
+  readonly probability: number
+  readonly decayPerSecond: number
+}
+
+/**
+ * G/G/c by Allen and Cunneen: the M/M/c wait times (ca2 + scv) / 2, spread over the same exponential form, so that
+ * its mean is exactly theirs. Null at or above saturation. ASSUMPTION: queue-waits.
+ */
+export function allenCunneen({ servers, rateRps, meanSeconds, secondMoment, burstiness }: QueueInput): Wait | null {
+  const load = rateRps * meanSeconds
+  if (load >= servers) return null
+  const squaredVariation = Math.max(0, secondMoment / (meanSeconds * meanSeconds) - 1)
+  const spread = (burstiness + squaredVariation) / 2
+  return {
+    probability: erlangC(servers, load),
+    // With neither arrivals nor services varying nobody waits: an infinite decay says so without a special case.
+    decayPerSecond: spread > 0 ? (servers - load) / (meanSeconds * spread) : Number.POSITIVE_INFINITY,
+  }
+}
+
+export function meanWaitSeconds(wait: Wait): number {
+  return wait.probability / wait.decayPerSecond
+}
+
+/** P(W > seconds); certain below zero. */
+export function waitTail(wait: Wait, seconds: number): number {
+  if (seconds < 0) return 1
+  return seconds === 0 ? wait.probability : wait.probability * Math.exp(-wait.decayPerSecond * seconds)
+}

@@ -1,0 +1,75 @@
+import type { Cost } from './cost.ts'
+import type { Scenario } from './scenario.ts'
+import { objectiveRps, type RatedCandidate } from './search.ts'
+import { egressGbps } from './split.ts'
+
+export interface Verdict {
+  /** Whether remote prefill beats spending the same on local instances: at equal cost with prices, at equal instances without. */
+  readonly pays: boolean
+  /** One sentence with the numbers. */
+  readonly sentence: string
+  /** Rate over the homogeneous baseline; null over a rate of 0. */
+  readonly overHomogeneous: number | null
+  /** The same for each unit of cost; null without prices. */
+  readonly overHomogeneousAtEqualCost: number | null
+  /** Rate over the local cluster alone, without the remote one; null over a rate of 0. */
+  readonly overLocalAlone: number | null
+}
+
+interface Contenders {
+  readonly membrane: RatedCandidate
+  readonly homogeneous: RatedCandidate
+  readonly localAlone: RatedCandidate
+}
+
+/** Within this of each other two rates are called equal: far below what a profile's error does. */
+const WORTH_MENTIONING = 0.005
+
+export function verdictOf(
+  scenario: Scenario,
+  { membrane, homogeneous, localAlone }: Contenders,
+  cost: { readonly membrane: Cost | null; readonly homogeneous: Cost | null },
+): Verdict {
+  const rate = objectiveRps(membrane)
+  const ratio = (other: RatedCandidate): number | null => (objectiveRps(other) > 0 ? rate / objectiveRps(other) : null)
+  const overHomogeneous = ratio(homogeneous)
+  const overLocalAlone = ratio(localAlone)
+  const overHomogeneousAtEqualCost =
+    cost.membrane === null || cost.homogeneous === null || overHomogeneous === null
+      ? null
+      : (overHomogeneous * cost.homogeneous.perHour) / cost.membrane.perHour
+  const decisive = overHomogeneousAtEqualCost ?? overHomogeneous ?? Number.POSITIVE_INFINITY
+  const pays = membrane.split.offloadedRatio > 0 && decisive > 1 + WORTH_MENTIONING
+  return {
+    pays,
+    sentence: `${opening(pays, decisive, overHomogeneousAtEqualCost !== null)} ${numbers(scenario, membrane)}, ${against(scenario, homogeneous, overHomogeneous, overHomogeneousAtEqualCost)}.`,
+    overHomogeneous,
+    overHomogeneousAtEqualCost,
+    overLocalAlone,
+  }
+}
+
+function opening(pays: boolean, decisive: number, isByCost: boolean): string {
+  if (pays) return 'Remote prefill pays:'
+  const basis = isByCost ? 'the same money' : 'the same number of instances'
+  return decisive < 1 - WORTH_MENTIONING
+    ? `Remote prefill does not pay, ${basis} spent locally serves more:`
+    : `Remote prefill makes no difference, ${basis} spent locally serves as much:`
+}
+
+function numbers(scenario: Scenario, plan: RatedCandidate): string {
+  const { roles, split } = plan
+  const rate = `${objectiveRps(plan).toPrecision(3)} req/s${plan.sloFeasibleRps === null ? '' : ' within the SLO'}`
+  const layout = `${roles.remotePrefill} remote prefill, ${roles.localPrefill} local prefill and ${roles.decode} decode instances`
+  if (split.offloadedRatio === 0) return `${rate} with ${layout}, nothing offloaded`
+  const share = `offloading the ${(split.offloadedRatio * 100).toPrecision(3)} % of prompts above ${split.thresholdTokens.toLocaleString('en-US')} uncached tokens`
+  const link = `${egressGbps(split, objectiveRps(plan)).toPrecision(3)} of ${scenario.link.gbps} Gbps`
+  return `${rate} with ${layout}, ${share} over ${link}`
+}
+
+function against(scenario: Scenario, homogeneous: RatedCandidate, over: number | null, atEqualCost: number | null): string {
+  const baseline = `${scenario.homogeneousInstances} local instances`
+  if (over === null) return `where ${baseline} meet the SLO at no rate`
+  const cost = atEqualCost === null ? '' : ` and ${atEqualCost.toFixed(2)}x at equal cost`
+  return `${over.toFixed(2)}x the ${objectiveRps(homogeneous).toPrecision(3)} req/s of ${baseline}${cost}`
+}
