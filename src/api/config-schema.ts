@@ -10,10 +10,23 @@ export const PREFIX_HIT_MODES = ['none', 'ceiling'] as const
 
 /** Lengths in a configuration file; a trace is named here and read by the command line. */
 export type InputConfig =
-  | { readonly kind: 'log-normal'; readonly mu: number; readonly sigma: number; readonly minTokens: number; readonly maxTokens: number }
+  | {
+      readonly kind: 'log-normal'
+      readonly mu: number
+      readonly sigma: number
+      readonly minTokens: number
+      readonly maxTokens: number
+    }
   | { readonly kind: 'fixed'; readonly tokens: number }
-  | { readonly kind: 'trace'; readonly file: string; readonly prefixHits?: (typeof PREFIX_HIT_MODES)[number] | undefined }
-  | { readonly kind: 'mixture'; readonly components: readonly { readonly weight: number; readonly input: InputConfig }[] }
+  | {
+      readonly kind: 'trace'
+      readonly file: string
+      readonly prefixHits?: (typeof PREFIX_HIT_MODES)[number] | undefined
+    }
+  | {
+      readonly kind: 'mixture'
+      readonly components: readonly { readonly weight: number; readonly input: InputConfig }[]
+    }
 
 const inputSchema: z.ZodType<InputConfig> = z.discriminatedUnion('kind', [
   z.strictObject({
@@ -27,7 +40,10 @@ const inputSchema: z.ZodType<InputConfig> = z.discriminatedUnion('kind', [
   z.strictObject({
     kind: z.literal('trace'),
     file: z.string().min(1).describe('Mooncake JSONL, Azure CSV, length CSV or Membrane JSONL; .gz too.'),
-    prefixHits: z.enum(PREFIX_HIT_MODES).optional().describe('Whether prompts count whole, or less the blocks seen before (needs block ids).'),
+    prefixHits: z
+      .enum(PREFIX_HIT_MODES)
+      .optional()
+      .describe('Whether prompts count whole, or less the blocks seen before (needs block ids).'),
   }),
   z.strictObject({
     kind: z.literal('mixture'),
@@ -61,8 +77,16 @@ export const configSchema = z
     preset: z.string().optional().describe('Where everything starts that is not given here.'),
     name: z.string().min(1).max(200).optional(),
     remote: z.strictObject(pool).optional().describe('The cluster that only prefills and ships KV over the link.'),
-    local: z.strictObject({ ...pool, decode: decodeSchema.optional() }).optional().describe('The cluster that decodes, and prefills what stays.'),
-    homogeneousInstances: z.int().min(2).max(LIMITS.poolInstancesMax).optional().describe('Size of the homogeneous baseline; both clusters together by default.'),
+    local: z
+      .strictObject({ ...pool, decode: decodeSchema.optional() })
+      .optional()
+      .describe('The cluster that decodes, and prefills what stays.'),
+    homogeneousInstances: z
+      .int()
+      .min(2)
+      .max(LIMITS.poolInstancesMax)
+      .optional()
+      .describe('Size of the homogeneous baseline; both clusters together by default.'),
     link: z
       .strictObject({
         gbps: positive.optional().describe('Egress bandwidth of the remote cluster, 10^9 bit/s.'),

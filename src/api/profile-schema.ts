@@ -15,7 +15,11 @@ export const decodeSchema = z
       .strictObject({
         fixed: z.number().nonnegative().describe('Seconds of a step whatever the batch.'),
         perSequence: z.number().nonnegative().default(0).describe('Seconds more for each sequence.'),
-        perContextToken: z.number().nonnegative().default(0).describe('Seconds more for each token of context in the batch.'),
+        perContextToken: z
+          .number()
+          .nonnegative()
+          .default(0)
+          .describe('Seconds more for each token of context in the batch.'),
       })
       .describe('One step takes fixed + batch x (perSequence + perContextToken x context) seconds.'),
     source: z.string().min(1).describe('Where the numbers come from.'),

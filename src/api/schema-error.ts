@@ -6,12 +6,23 @@ export function parseWith<T>(schema: z.ZodType<T>, value: unknown, where: string
   const result = schema.safeParse(value)
   if (result.success) return result.data
   const issue = deepest(result.error.issues)
-  const path = issue.path.map((part) => (typeof part === 'number' ? `[${part}]` : `.${String(part)}`)).join('').replace(/^\./, '')
+  const path = issue.path
+    .map((part) => (typeof part === 'number' ? `[${part}]` : `.${String(part)}`))
+    .join('')
+    .replace(/^\./, '')
   const others = result.error.issues.length - 1
-  throw new MembraneError(code, `${where}: ${path === '' ? 'the document' : path}: ${sentence(issue)}${others > 0 ? ` (and ${others} more)` : ''}.`, {
-    remedy: 'The JSON Schemas in schemas/ describe every field; `membrane config --schema config` prints them.',
-    details: { where, path, issues: result.error.issues.map(({ path: at, message }) => ({ path: at.join('.'), message })) },
-  })
+  throw new MembraneError(
+    code,
+    `${where}: ${path === '' ? 'the document' : path}: ${sentence(issue)}${others > 0 ? ` (and ${others} more)` : ''}.`,
+    {
+      remedy: 'The JSON Schemas in schemas/ describe every field; `membrane config --schema config` prints them.',
+      details: {
+        where,
+        path,
+        issues: result.error.issues.map(({ path: at, message }) => ({ path: at.join('.'), message })),
+      },
+    },
+  )
 }
 
 /** Of a union's failed branches, the one that got furthest: it names the field and not the whole object. */

@@ -7,12 +7,23 @@ import { LIMITS } from '../core/limits.ts'
  */
 export const traceLineSchema = z
   .strictObject({
-    atSeconds: z.number().nonnegative().optional().describe('Arrival, seconds; ascending over the file, in all lines or in none.'),
+    atSeconds: z
+      .number()
+      .nonnegative()
+      .optional()
+      .describe('Arrival, seconds; ascending over the file, in all lines or in none.'),
     inputTokens: z.int().positive().max(LIMITS.requestTokensMax).describe('Prompt length.'),
-    outputTokens: z.int().nonnegative().max(LIMITS.requestTokensMax).optional().describe('Generated tokens; in all lines or in none.'),
+    outputTokens: z
+      .int()
+      .nonnegative()
+      .max(LIMITS.requestTokensMax)
+      .optional()
+      .describe('Generated tokens; in all lines or in none.'),
     blockIds: z
       .array(z.int().nonnegative())
       .optional()
-      .describe('Ids of the prompt prefix blocks, ceil(inputTokens / blockTokens) of them; an id names its block and everything before it.'),
+      .describe(
+        'Ids of the prompt prefix blocks, ceil(inputTokens / blockTokens) of them; an id names its block and everything before it.',
+      ),
   })
   .describe('One request.')

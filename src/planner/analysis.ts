@@ -60,13 +60,21 @@ export function analyze(spec: ScenarioSpec): Analysis {
 
 export function analyzeScenario(scenario: Scenario): Analysis {
   const { optimization, candidates } = optimizeScenario(scenario)
-  const [membrane, homogeneous, naive] = [candidates['membrane-pd'][0], candidates['homogeneous-pd'][0], candidates['naive-heterogeneous-pd'][0]]
-  if (membrane === undefined || homogeneous === undefined || naive === undefined) throw new Error('Bug: a deployment has no candidate')
+  const [membrane, homogeneous, naive] = [
+    candidates['membrane-pd'][0],
+    candidates['homogeneous-pd'][0],
+    candidates['naive-heterogeneous-pd'][0],
+  ]
+  if (membrane === undefined || homogeneous === undefined || naive === undefined)
+    throw new Error('Bug: a deployment has no candidate')
   const egressGbps = atObjective(optimization.deployments[0], membrane)
   const cost = {
     membrane: costAt(scenario, membrane.roles, { rateRps: objectiveRps(membrane), egressGbps }),
     homogeneous: costAt(scenario, homogeneous.roles, { rateRps: objectiveRps(homogeneous), egressGbps: 0 }),
-    naive: costAt(scenario, naive.roles, { rateRps: objectiveRps(naive), egressGbps: atObjective(optimization.deployments[2], naive) }),
+    naive: costAt(scenario, naive.roles, {
+      rateRps: objectiveRps(naive),
+      egressGbps: atObjective(optimization.deployments[2], naive),
+    }),
   }
   return {
     scenario: scenario.name,
@@ -82,7 +90,11 @@ export function analyzeScenario(scenario: Scenario): Analysis {
       naive: gpuCount(scenario, naive.roles),
     },
     cost: cost.membrane === null ? null : cost,
-    egress: { gbps: egressGbps, linkShare: egressGbps / scenario.link.gbps, terabytesPerMonth: terabytesPerMonth(egressGbps) },
+    egress: {
+      gbps: egressGbps,
+      linkShare: egressGbps / scenario.link.gbps,
+      terabytesPerMonth: terabytesPerMonth(egressGbps),
+    },
   }
 }
 
@@ -102,7 +114,10 @@ function bestOf(scenario: Scenario): RatedCandidate {
   return best
 }
 
-function scenarioWith(scenario: Scenario, change: { readonly remoteInstances?: number; readonly localInstances?: number }): Scenario {
+function scenarioWith(
+  scenario: Scenario,
+  change: { readonly remoteInstances?: number; readonly localInstances?: number },
+): Scenario {
   return {
     ...scenario,
     remote: { ...scenario.remote, instances: change.remoteInstances ?? scenario.remote.instances },
@@ -124,8 +139,14 @@ function stageSlacks(scenario: Scenario, plan: RatedCandidate): StageSlack[] {
   const objective = objectiveRps(plan)
   const slack = (stage: StageSlack['stage'], boundRps: number): StageSlack[] =>
     Number.isFinite(boundRps) ? [{ stage, boundRps, slackRatio: boundRps / objective - 1 }] : []
-  const compute = split.long === null ? Number.POSITIVE_INFINITY : roles.remotePrefill / split.long.prefillSeconds / split.offloadedRatio
-  const egress = split.long === null ? Number.POSITIVE_INFINITY : (scenario.link.gbps * 1e9) / 8 / split.long.kvBytes / split.offloadedRatio
+  const compute =
+    split.long === null
+      ? Number.POSITIVE_INFINITY
+      : roles.remotePrefill / split.long.prefillSeconds / split.offloadedRatio
+  const egress =
+    split.long === null
+      ? Number.POSITIVE_INFINITY
+      : (scenario.link.gbps * 1e9) / 8 / split.long.kvBytes / split.offloadedRatio
   return [
     ...slack('remote-prefill', compute),
     ...slack('egress', egress),
@@ -149,9 +170,14 @@ function shadowPrices(scenario: Scenario, plan: RatedCandidate): ShadowPrice[] {
     price('+1 remote instance', bestOf(scenarioWith(scenario, { remoteInstances: scenario.remote.instances + 1 }))),
     price('+1 local instance', bestOf(scenarioWith(scenario, { localInstances: scenario.local.instances + 1 }))),
     price(`+${LINK_STEP_GBPS} Gbps`, bestOf(withGbps(scenario, scenario.link.gbps + LINK_STEP_GBPS))),
-    ...(hits + HIT_STEP < 1 ? [price(`+${HIT_STEP * 100} % prefix hits`, bestOf(withPrefixHits(scenario, hits + HIT_STEP)))] : []),
+    ...(hits + HIT_STEP < 1
+      ? [price(`+${HIT_STEP * 100} % prefix hits`, bestOf(withPrefixHits(scenario, hits + HIT_STEP)))]
+      : []),
     ...[1 + THRESHOLD_STEP, 1 - THRESHOLD_STEP].map((factor) =>
-      price(`t ${factor > 1 ? '+' : '-'}${THRESHOLD_STEP * 100} %`, movedTo(scenario, plan, Math.round(plan.split.thresholdTokens * factor))),
+      price(
+        `t ${factor > 1 ? '+' : '-'}${THRESHOLD_STEP * 100} %`,
+        movedTo(scenario, plan, Math.round(plan.split.thresholdTokens * factor)),
+      ),
     ),
   ]
 }
@@ -181,7 +207,8 @@ function alternatives(scenario: Scenario, plans: readonly RatedCandidate[]): Alt
 
 function reasonFor(scenario: Scenario, plan: RatedCandidate, best: RatedCandidate | undefined): string {
   if (objectiveRps(plan) <= 0) return 'misses the SLO at any rate'
-  if (best !== undefined && objectiveRps(plan) >= objectiveRps(best) * (1 - 1e-9)) return 'as fast, with less prefill headroom'
+  if (best !== undefined && objectiveRps(plan) >= objectiveRps(best) * (1 - 1e-9))
+    return 'as fast, with less prefill headroom'
   const constraint = describeDeployment(scenario, 'membrane-pd', plan).bindingConstraint
   switch (constraint) {
     case 'decode':
@@ -209,7 +236,9 @@ function variants(scenario: Scenario, plan: RatedCandidate): Variant[] {
   const fewerLocal = scenarioWith(scenario, { localInstances: scenario.local.instances - 1 })
   return [
     lost('one remote prefill instance lost', fewerRemote, { ...roles, remotePrefill: roles.remotePrefill - 1 }),
-    ...(roles.localPrefill > 0 ? [lost('one local prefill instance lost', fewerLocal, { ...roles, localPrefill: roles.localPrefill - 1 })] : []),
+    ...(roles.localPrefill > 0
+      ? [lost('one local prefill instance lost', fewerLocal, { ...roles, localPrefill: roles.localPrefill - 1 })]
+      : []),
     ...(roles.decode > 1 ? [lost('one decode instance lost', fewerLocal, { ...roles, decode: roles.decode - 1 })] : []),
     lost('link at half its bandwidth', withGbps(scenario, scenario.link.gbps / 2), roles),
   ]

@@ -17,8 +17,10 @@ export interface Assumption {
 const REGISTRY = {
   'representative-length': {
     origin: 'paper',
-    statement: 'Every offloaded request is replaced by one of the mean offloaded length, every local one by one of the mean local length.',
-    reason: 'Section 3.4. It overstates capacity by 0 to 4 % against the mean of the latencies; the SLO-feasible rate uses the latter.',
+    statement:
+      'Every offloaded request is replaced by one of the mean offloaded length, every local one by one of the mean local length.',
+    reason:
+      'Section 3.4. It overstates capacity by 0 to 4 % against the mean of the latencies; the SLO-feasible rate uses the latter.',
   },
   'steady-state': {
     origin: 'paper',
@@ -27,12 +29,13 @@ const REGISTRY = {
   },
   'ttft-definition': {
     origin: 'inferred',
-    statement: 'TTFT is T_prefill(L) for local requests and T_prefill(L) + S_kv(L) / B_out for offloaded ones, until the KV is complete where it is decoded.',
+    statement:
+      'TTFT is T_prefill(L) for local requests and T_prefill(L) + S_kv(L) / B_out for offloaded ones, until the KV is complete where it is decoded.',
     reason: 'The paper gives no formula. This one returns its six published values within 0.5 %.',
   },
   'threshold-unit': {
     origin: 'inferred',
-    statement: 'Thresholds count tokens: the paper\'s 19.4K is 19,400.',
+    statement: "Thresholds count tokens: the paper's 19.4K is 19,400.",
     reason: '49.6 % of requests offloaded needs a threshold between 19,363 and 19,411; 19.4 x 1024 gives 48.6 %.',
   },
   'upper-cut': {
@@ -43,16 +46,19 @@ const REGISTRY = {
   'h200-knots': {
     origin: 'inferred',
     statement: 'The H200 curve has two points beyond Table 5: 48,000 tokens in 2.635 s and 64,000 in 3.495 s.',
-    reason: 'Table 5 alone leaves up to 4.5 % between its curve and Table 6; the authors\' finer profile is unpublished. Set from Theta_prfaas and the naive P90 TTFT.',
+    reason:
+      "Table 5 alone leaves up to 4.5 % between its curve and Table 6; the authors' finer profile is unpublished. Set from Theta_prfaas and the naive P90 TTFT.",
   },
   'table5-lengths': {
     origin: 'inferred',
     statement: 'The Table 5 rows were measured at 1,024, 8,192, 32,000 and 130,000 tokens.',
-    reason: 'Only these put all four KV sizes on one line, with a slope of exactly 17,280 bytes a token (15 MLA layers x 576 x 2 bytes).',
+    reason:
+      'Only these put all four KV sizes on one line, with a slope of exactly 17,280 bytes a token (15 MLA layers x 576 x 2 bytes).',
   },
   'table5-lengths-1000': {
     origin: 'inferred',
-    statement: 'The Table 5 rows are read as 1,000, 8,000, 32,000 and 128,000 tokens, joined by one cubic in (ln tokens, ln seconds), held at 0.44 s below 1,000.',
+    statement:
+      'The Table 5 rows are read as 1,000, 8,000, 32,000 and 128,000 tokens, joined by one cubic in (ln tokens, ln seconds), held at 0.44 s below 1,000.',
     reason: 'Of thirty readings of the four printed rows this one misses Table 6 the least (0.6 %).',
   },
   'table5-latencies': {
@@ -67,13 +73,16 @@ const REGISTRY = {
   },
   'h20-profile': {
     origin: 'inferred',
-    statement: 'H20 prefill seconds are 0.539, 1.548, 4.901, 9.982 and 21.448 at 1,024, 8,192, 32,000, 64,000 and 130,000 tokens.',
-    reason: 'Unpublished; three points follow from Theta_pd-p (3 and 9 instances) and the homogeneous P90 TTFT, the ends from the mean TTFT.',
+    statement:
+      'H20 prefill seconds are 0.539, 1.548, 4.901, 9.982 and 21.448 at 1,024, 8,192, 32,000, 64,000 and 130,000 tokens.',
+    reason:
+      'Unpublished; three points follow from Theta_pd-p (3 and 9 instances) and the homogeneous P90 TTFT, the ends from the mean TTFT.',
   },
   'decode-constants': {
     origin: 'inferred',
     statement: 'BS_max = 20 and T_decode = 24.984 ms.',
-    reason: 'The paper withholds both; only their quotient (800.5 tokens/s) is identifiable from Table 6. 20 is the largest batch that meets 40 tokens/s.',
+    reason:
+      'The paper withholds both; only their quotient (800.5 tokens/s) is identifiable from Table 6. 20 is the largest batch that meets 40 tokens/s.',
   },
   'price-ratio': {
     origin: 'inferred',
@@ -88,32 +97,40 @@ const REGISTRY = {
   'egress-dimension': {
     origin: 'inferred',
     statement: 'Egress is Lambda x p x S_kv(l_long).',
-    reason: 'Gives 12.35 Gbps at the optimum. The paper\'s text says 13, which is 4 x Phi_kv(32K) = 12.8, an instance rate that is not the offloaded mix.',
+    reason:
+      "Gives 12.35 Gbps at the optimum. The paper's text says 13, which is 4 x Phi_kv(32K) = 12.8, an instance rate that is not the offloaded mix.",
   },
   'tie-rule': {
     origin: 'assumed',
-    statement: 'Of equal rates the plan with the larger prefill headroom wins, then less egress, then the smaller threshold.',
-    reason: 'Where decode binds, Lambda_max is flat in t; the balance point of Eq. (7) is the robust choice on the plateau.',
+    statement:
+      'Of equal rates the plan with the larger prefill headroom wins, then less egress, then the smaller threshold.',
+    reason:
+      'Where decode binds, Lambda_max is flat in t; the balance point of Eq. (7) is the robust choice on the plateau.',
   },
   'prefix-hits-scale': {
     origin: 'assumed',
-    statement: 'A prefix hit ratio h shortens every prompt to (1 - h) of its length; attention over the cached part is not charged.',
+    statement:
+      'A prefix hit ratio h shortens every prompt to (1 - h) of its length; attention over the cached part is not charged.',
     reason: 'The paper draws uncached lengths directly; its T_prefill takes the incremental length alone.',
   },
   'prefix-hits-none': {
     origin: 'assumed',
     statement: 'No prefix-cache hit is counted: every prompt is prefilled whole.',
-    reason: 'The lengths given are taken as uncached lengths, as in the case study. Give a prefix hit ratio, or `--prefix-hits ceiling` with a trace that has block ids.',
+    reason:
+      'The lengths given are taken as uncached lengths, as in the case study. Give a prefix hit ratio, or `--prefix-hits ceiling` with a trace that has block ids.',
   },
   'prefix-hits-ceiling': {
     origin: 'assumed',
-    statement: 'Every block seen before in the trace is a hit, wherever it is (an infinite shared cache); a request prefills at least 1 token.',
+    statement:
+      'Every block seen before in the trace is a hit, wherever it is (an infinite shared cache); a request prefills at least 1 token.',
     reason: 'An upper bound on reuse: a real cache evicts, and each cluster has its own.',
   },
   'queue-waits': {
     origin: 'assumed',
-    statement: 'Each prefill pool is a G/G/c queue with Allen-Cunneen waits and an exponential tail; the link shares its rate among the transfers in flight.',
-    reason: 'Closed form. Against simulation of the case-study pools the mean wait is 1 to 9 % low, least near saturation.',
+    statement:
+      'Each prefill pool is a G/G/c queue with Allen-Cunneen waits and an exponential tail; the link shares its rate among the transfers in flight.',
+    reason:
+      'Closed form. Against simulation of the case-study pools the mean wait is 1 to 9 % low, least near saturation.',
   },
   'burst-splitting': {
     origin: 'assumed',
@@ -122,12 +139,14 @@ const REGISTRY = {
   },
   'no-queue-headroom': {
     origin: 'assumed',
-    statement: 'Without a TTFT bound the plan fills its stages: it serves the load on average, and queues grow without bound near it.',
+    statement:
+      'Without a TTFT bound the plan fills its stages: it serves the load on average, and queues grow without bound near it.',
     reason: 'Lambda_max contains no queueing. Give --slo-ttft-p90, or --headroom for a margin.',
   },
   'tpot-bound': {
     origin: 'assumed',
-    statement: 'A TPOT bound limits the batch to the largest one whose step meets it, so every percentile of TPOT meets it.',
+    statement:
+      'A TPOT bound limits the batch to the largest one whose step meets it, so every percentile of TPOT meets it.',
     reason: 'The paper: BS_max and T_decode are constants fixed by the SLO.',
   },
   'table3-prefill': {
@@ -137,22 +156,25 @@ const REGISTRY = {
   },
   'table3-deployment': {
     origin: 'assumed',
-    statement: 'Both clusters have the same 8 x H200 instances (4 remote, 8 local), the link has 100 Gbps, traffic is the case study\'s.',
+    statement:
+      "Both clusters have the same 8 x H200 instances (4 remote, 8 local), the link has 100 Gbps, traffic is the case study's.",
     reason: 'The paper deploys none of the Table 3 models; this isolates what their KV rate does to a 100 Gbps link.',
   },
   'table3-decode': {
     origin: 'assumed',
-    statement: 'Decode takes the case study\'s constants: 20 sequences, 24.984 ms a step.',
+    statement: "Decode takes the case study's constants: 20 sequences, 24.984 ms a step.",
     reason: 'No decode profile of these models is published with Table 3. Give `decode` for your own.',
   },
   'llama2-70b-decode': {
     origin: 'measured',
     statement: 'A decode step takes 29.7 ms plus 0.32 ms for each sequence, up to 64 sequences.',
-    reason: 'Straight line through the measured medians: about 30 ms for one sequence and 50.2 ms for 64 at 512 tokens.',
+    reason:
+      'Straight line through the measured medians: about 30 ms for one sequence and 50.2 ms for 64 at 512 tokens.',
   },
   'llama2-70b-deployment': {
     origin: 'assumed',
-    statement: 'Both clusters have the same 8 x H100 instances (4 remote, 8 local), the link has 100 Gbps, lengths are log-normal around 1,500 tokens and end at 8,192.',
+    statement:
+      'Both clusters have the same 8 x H100 instances (4 remote, 8 local), the link has 100 Gbps, lengths are log-normal around 1,500 tokens and end at 8,192.',
     reason: 'The measurements say nothing of a deployment; the lengths stay inside the measured range.',
   },
 } as const satisfies Readonly<Record<string, Omit<Assumption, 'id'>>>

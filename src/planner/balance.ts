@@ -71,7 +71,9 @@ function balancePoint(scenario: Scenario, roles: Roles, from: number, to: number
   const rounded = Math.round((low + high) / 2)
   const options = [rounded, rounded - 1, rounded + 1].filter((tokens) => tokens >= 0)
   const [nearest, ...neighbours] = options.map((tokens) => candidate(scenario, roles, splitTraffic(scenario, tokens)))
-  const jumped = neighbours.find((side) => nearest !== undefined && side.lambdaMaxRps > nearest.lambdaMaxRps * (1 + 1e-4))
+  const jumped = neighbours.find(
+    (side) => nearest !== undefined && side.lambdaMaxRps > nearest.lambdaMaxRps * (1 + 1e-4),
+  )
   return (jumped ?? nearest ?? candidate(scenario, roles, splitTraffic(scenario, rounded))).split
 }
 

@@ -22,7 +22,11 @@ export function lengthCells(scenario: Scenario, count: number, thresholds: reado
   const { lengths, remote, local } = scenario
   const quantiles = Array.from({ length: count - 1 }, (_, k) => (k + 1) / count)
   const tail = Array.from({ length: 8 }, (_, k) => 1 - 1 / (count * 2 ** (k + 1)))
-  const cuts = [...[...quantiles, ...tail].map((share) => Math.round(lengths.quantile(share))), ...thresholds, Math.ceil(lengths.maxTokens)]
+  const cuts = [
+    ...[...quantiles, ...tail].map((share) => Math.round(lengths.quantile(share))),
+    ...thresholds,
+    Math.ceil(lengths.maxTokens),
+  ]
   const ends = Float64Array.from(new Set(cuts.filter((tokens) => tokens > 0))).sort()
   const weights = new Float64Array(ends.length)
   const means = new Float64Array(ends.length)

@@ -30,9 +30,14 @@ export interface Cost {
 }
 
 /** Null unless every pool in use has a price. Egress counts when it has one. */
-export function costAt(scenario: Scenario, roles: Roles, load: { readonly rateRps: number; readonly egressGbps: number }): Cost | null {
+export function costAt(
+  scenario: Scenario,
+  roles: Roles,
+  load: { readonly rateRps: number; readonly egressGbps: number },
+): Cost | null {
   const gpus = gpuCount(scenario, roles)
-  const gpuPerHour = priced(gpus.remote, scenario.remote.pricePerGpuHour) + priced(gpus.local, scenario.local.pricePerGpuHour)
+  const gpuPerHour =
+    priced(gpus.remote, scenario.remote.pricePerGpuHour) + priced(gpus.local, scenario.local.pricePerGpuHour)
   if (Number.isNaN(gpuPerHour) || load.rateRps <= 0) return null
   const gigabytesPerHour = ((load.egressGbps * BITS_PER_GIGABIT) / 8 / 1e9) * 3600
   const egressPerHour = gigabytesPerHour * (scenario.link.pricePerGigabyte ?? 0)

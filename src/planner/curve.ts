@@ -67,10 +67,7 @@ function addPieces(a: readonly Piece[], b: readonly Piece[], factor: number): Pi
     const left = pieceAt(a, from)
     const right = shiftOrigin(pieceAt(b, from), left.origin)
     const length = Math.max(left.coefficients.length, right.length)
-    const coefficients = Array.from(
-      { length },
-      (_, k) => (left.coefficients[k] ?? 0) + factor * (right[k] ?? 0),
-    )
+    const coefficients = Array.from({ length }, (_, k) => (left.coefficients[k] ?? 0) + factor * (right[k] ?? 0))
     return { from, origin: left.origin, coefficients }
   })
 }

@@ -26,7 +26,8 @@ export function decodeStepSeconds(decode: DecodeProfile, batch: number, contextT
 
 /** The largest batch up to `batchMax` whose step stays within the TPOT bound (seconds), or 0 when even one sequence is too slow. */
 export function batchWithin(decode: DecodeProfile, contextTokens: number, tpotSecondsMax: number | null): number {
-  if (tpotSecondsMax === null || decodeStepSeconds(decode, decode.batchMax, contextTokens) <= tpotSecondsMax) return decode.batchMax
+  if (tpotSecondsMax === null || decodeStepSeconds(decode, decode.batchMax, contextTokens) <= tpotSecondsMax)
+    return decode.batchMax
   const perBatch = decode.stepSeconds.perSequence + decode.stepSeconds.perContextToken * contextTokens
   const room = tpotSecondsMax - decode.stepSeconds.fixed
   return perBatch > 0 ? Math.max(0, Math.floor(room / perBatch + 1e-9)) : 0
@@ -36,9 +37,12 @@ export function batchWithin(decode: DecodeProfile, contextTokens: number, tpotSe
 export function checkDecode(decode: DecodeProfile): void {
   const { fixed, perSequence, perContextToken } = decode.stepSeconds
   const fail = (what: string): never => {
-    throw new MembraneError('INVALID_PROFILE', `Decode profile: ${what}.`, { details: { ...decode.stepSeconds, batchMax: decode.batchMax } })
+    throw new MembraneError('INVALID_PROFILE', `Decode profile: ${what}.`, {
+      details: { ...decode.stepSeconds, batchMax: decode.batchMax },
+    })
   }
-  if (!Number.isInteger(decode.batchMax) || decode.batchMax < 1) fail(`batchMax must be a whole number of at least 1, found ${decode.batchMax}`)
+  if (!Number.isInteger(decode.batchMax) || decode.batchMax < 1)
+    fail(`batchMax must be a whole number of at least 1, found ${decode.batchMax}`)
   for (const [name, value] of Object.entries({ fixed, perSequence, perContextToken })) {
     if (!Number.isFinite(value) || value < 0) fail(`stepSeconds.${name} must be at least 0, found ${value}`)
   }

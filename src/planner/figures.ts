@@ -18,7 +18,11 @@ export interface RolesPoint {
 export function figure5a(scenario: Scenario, thresholdTokens: number): RolesPoint[] {
   const split = splitTraffic(scenario, thresholdTokens)
   return Array.from({ length: scenario.local.instances - 1 }, (_, k) => {
-    const roles: Roles = { remotePrefill: scenario.remote.instances, localPrefill: k + 1, decode: scenario.local.instances - k - 1 }
+    const roles: Roles = {
+      remotePrefill: scenario.remote.instances,
+      localPrefill: k + 1,
+      decode: scenario.local.instances - k - 1,
+    }
     const { prefillBoundRps, lambdaMaxRps } = candidate(scenario, roles, split)
     return {
       localPrefill: roles.localPrefill,
@@ -69,7 +73,12 @@ export interface LatencyPoint {
 
 const LATENCY_CELLS = 512
 
-export function latencyCurve(scenario: Scenario, deployment: DeploymentName, plan: RatedCandidate, count: number): LatencyPoint[] {
+export function latencyCurve(
+  scenario: Scenario,
+  deployment: DeploymentName,
+  plan: RatedCandidate,
+  count: number,
+): LatencyPoint[] {
   const view = viewOf(lengthCells(scenario, LATENCY_CELLS, [plan.split.thresholdTokens]), plan.split.thresholdTokens)
   return Array.from({ length: count }, (_, k) => ((k + 1) / count) * plan.lambdaMaxRps).flatMap((rateRps) => {
     const ttftSecondsP90 = queuedTtftP90(scenario, view, plan.roles, rateRps)

@@ -116,9 +116,7 @@ function leastSquaresQuadratic(x: readonly number[], y: readonly number[], ends:
   return curveOfPieces([
     ends.below === 'hold' ? { from: 0, origin: firstX, coefficients: hold(firstX) } : parabola,
     { ...parabola, from: firstX },
-    ends.above === 'hold'
-      ? { from: lastX, origin: lastX, coefficients: hold(lastX) }
-      : { ...parabola, from: lastX },
+    ends.above === 'hold' ? { from: lastX, origin: lastX, coefficients: hold(lastX) } : { ...parabola, from: lastX },
   ])
 }
 
@@ -127,7 +125,9 @@ function solveLinear(augmented: readonly (readonly number[])[]): number[] {
   const rows = augmented.map((row) => [...row])
   const size = rows.length
   for (let column = 0; column < size; column++) {
-    const pivot = rows.slice(column).reduce((best, row) => (Math.abs(at(row, column)) > Math.abs(at(best, column)) ? row : best))
+    const pivot = rows
+      .slice(column)
+      .reduce((best, row) => (Math.abs(at(row, column)) > Math.abs(at(best, column)) ? row : best))
     rows.splice(rows.indexOf(pivot), 1)
     rows.splice(column, 0, pivot)
     for (const row of rows.slice(column + 1)) {
@@ -209,9 +209,5 @@ function notAKnotSlopes(x: readonly number[], y: readonly number[]): number[] {
 
 function parabolaSlopes(width: readonly number[], secant: readonly number[]): number[] {
   const bend = (at(secant, 1) - at(secant, 0)) / (at(width, 0) + at(width, 1))
-  return [
-    at(secant, 0) - bend * at(width, 0),
-    at(secant, 0) + bend * at(width, 0),
-    at(secant, 1) + bend * at(width, 1),
-  ]
+  return [at(secant, 0) - bend * at(width, 0), at(secant, 0) + bend * at(width, 0), at(secant, 1) + bend * at(width, 1)]
 }

@@ -1,3 +1,4 @@
+import type { Random } from '../core/random.ts'
 import type { Curve } from './curve.ts'
 
 /**
@@ -27,6 +28,11 @@ export function meanTokens(lengths: LengthDistribution): number {
 export function conditionalMean(lengths: LengthDistribution, from: number, to: number): number | null {
   const mass = lengths.mass(from, to)
   return mass > 0 ? lengths.partialMean(from, to) / mass : null
+}
+
+/** One draw, in whole tokens of at least 1, by inversion: exact for every distribution, and one number of the stream a draw. */
+export function sampleLength(lengths: LengthDistribution, random: Random): number {
+  return Math.max(1, Math.round(lengths.quantile(1 - random())))
 }
 
 /**

@@ -27,17 +27,22 @@ export function logNormalLengths(parameters: LogNormalParameters): LengthDistrib
   const [low, high] = [standard(minTokens), standard(maxTokens)]
   const total = normalMass(low, high)
   if (!(total > 1e-12)) {
-    throw new MembraneError('INVALID_CONFIG', `A log-normal with mu ${mu} and sigma ${sigma} has no mass between ${minTokens} and ${maxTokens} tokens.`, {
-      remedy: 'Choose minTokens and maxTokens around exp(mu).',
-      details: { mu, sigma, minTokens, maxTokens },
-    })
+    throw new MembraneError(
+      'INVALID_CONFIG',
+      `A log-normal with mu ${mu} and sigma ${sigma} has no mass between ${minTokens} and ${maxTokens} tokens.`,
+      {
+        remedy: 'Choose minTokens and maxTokens around exp(mu).',
+        details: { mu, sigma, minTokens, maxTokens },
+      },
+    )
   }
 
-  const clamp = (tokens: number): number =>
-    tokens <= minTokens ? low : tokens >= maxTokens ? high : standard(tokens)
+  const clamp = (tokens: number): number => (tokens <= minTokens ? low : tokens >= maxTokens ? high : standard(tokens))
 
   const moment = (power: number, from: number, to: number): number =>
-    (Math.exp(power * mu + (power * sigma) ** 2 / 2) * normalMass(clamp(from) - power * sigma, clamp(to) - power * sigma)) / total
+    (Math.exp(power * mu + (power * sigma) ** 2 / 2) *
+      normalMass(clamp(from) - power * sigma, clamp(to) - power * sigma)) /
+    total
 
   const density = (u: number): number => (Math.exp((-u * u) / 2) * 0.3989422804014327) / total
 
@@ -45,7 +50,11 @@ export function logNormalLengths(parameters: LogNormalParameters): LengthDistrib
     const cuts = [from, ...curve.breaks.filter((tokens) => tokens > from && tokens < to), to].map(clamp)
     let sum = 0
     for (let k = 0; k + 1 < cuts.length; k++) {
-      sum += integrateInSteps((u) => density(u) * curve.at(Math.exp(mu + sigma * u)) ** power, cuts[k] ?? 0, cuts[k + 1] ?? 0)
+      sum += integrateInSteps(
+        (u) => density(u) * curve.at(Math.exp(mu + sigma * u)) ** power,
+        cuts[k] ?? 0,
+        cuts[k + 1] ?? 0,
+      )
     }
     return sum
   }
@@ -72,17 +81,30 @@ export function logNormalLengths(parameters: LogNormalParameters): LengthDistrib
     },
     quantile,
     scaled: (factor) =>
-      logNormalLengths({ mu: mu + Math.log(factor), sigma, minTokens: minTokens * factor, maxTokens: maxTokens * factor }),
+      logNormalLengths({
+        mu: mu + Math.log(factor),
+        sigma,
+        minTokens: minTokens * factor,
+        maxTokens: maxTokens * factor,
+      }),
   }
 }
 
 function checkParameters({ mu, sigma, minTokens, maxTokens }: LogNormalParameters): void {
   const details = { mu, sigma, minTokens, maxTokens }
   if (!Number.isFinite(mu) || !(sigma > 0) || !Number.isFinite(sigma)) {
-    throw new MembraneError('INVALID_CONFIG', `A log-normal needs a finite mu and a sigma above 0, found mu ${mu} and sigma ${sigma}.`, { details })
+    throw new MembraneError(
+      'INVALID_CONFIG',
+      `A log-normal needs a finite mu and a sigma above 0, found mu ${mu} and sigma ${sigma}.`,
+      { details },
+    )
   }
   if (!(minTokens > 0) || !(maxTokens > minTokens) || !Number.isFinite(maxTokens)) {
-    throw new MembraneError('INVALID_CONFIG', `A log-normal needs 0 < minTokens < maxTokens, found ${minTokens} and ${maxTokens}.`, { details })
+    throw new MembraneError(
+      'INVALID_CONFIG',
+      `A log-normal needs 0 < minTokens < maxTokens, found ${minTokens} and ${maxTokens}.`,
+      { details },
+    )
   }
 }
 

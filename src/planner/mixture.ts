@@ -15,7 +15,10 @@ export function mixtureLengths(components: readonly MixtureComponent[]): LengthD
     throw new MembraneError('INVALID_CONFIG', 'A mixture needs at least one component, each with a weight above 0.')
   }
   if (components.length > LIMITS.mixtureComponentsMax) {
-    throw new MembraneError('INVALID_CONFIG', `A mixture has at most ${LIMITS.mixtureComponentsMax} components, found ${components.length}.`)
+    throw new MembraneError(
+      'INVALID_CONFIG',
+      `A mixture has at most ${LIMITS.mixtureComponentsMax} components, found ${components.length}.`,
+    )
   }
   const parts = components.map(({ weight, lengths }) => ({ weight: weight / total, lengths }))
   const sum = (value: (lengths: LengthDistribution) => number): number =>
@@ -39,6 +42,7 @@ export function mixtureLengths(components: readonly MixtureComponent[]): LengthD
       }
       return high
     },
-    scaled: (factor) => mixtureLengths(parts.map(({ weight, lengths }) => ({ weight, lengths: lengths.scaled(factor) }))),
+    scaled: (factor) =>
+      mixtureLengths(parts.map(({ weight, lengths }) => ({ weight, lengths: lengths.scaled(factor) }))),
   }
 }

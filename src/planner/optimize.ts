@@ -54,7 +54,10 @@ export function optimize(spec: ScenarioSpec): Optimization {
 }
 
 /** The same, with every candidate that was looked at, for the analysis around an answer. */
-export function optimizeScenario(scenario: Scenario): { readonly optimization: Optimization; readonly candidates: Readonly<Record<DeploymentName, readonly RatedCandidate[]>> } {
+export function optimizeScenario(scenario: Scenario): {
+  readonly optimization: Optimization
+  readonly candidates: Readonly<Record<DeploymentName, readonly RatedCandidate[]>>
+} {
   checkTpotReachable(scenario)
   const candidates = {
     'membrane-pd': searchDeployment(scenario, 'membrane-pd'),
@@ -120,14 +123,20 @@ function checkTpotReachable(scenario: Scenario): void {
   throw new MembraneError(
     'INFEASIBLE',
     `The TPOT bound of ${bound} s cannot be met: decode takes ${round(oneSequence)} s a step for one sequence, ${round(oneSequence - bound)} s too long.`,
-    { remedy: 'Relax --slo-tpot or give a faster decode profile.', details: { stage: 'decode', boundSeconds: bound, reachedSeconds: oneSequence } },
+    {
+      remedy: 'Relax --slo-tpot or give a faster decode profile.',
+      details: { stage: 'decode', boundSeconds: bound, reachedSeconds: oneSequence },
+    },
   )
 }
 
 /** Says which stage keeps even an empty system above the TTFT bound, and by how much. */
 function ttftOutOfReach(scenario: Scenario): MembraneError {
   const bound = scenario.slo.ttftSecondsP90 ?? 0
-  const reached = scanThresholds(scenario).map(({ thresholdTokens }) => ({ thresholdTokens, p90: ttftQuantile(scenario, thresholdTokens, 0.9) }))
+  const reached = scanThresholds(scenario).map(({ thresholdTokens }) => ({
+    thresholdTokens,
+    p90: ttftQuantile(scenario, thresholdTokens, 0.9),
+  }))
   const best = reached.reduce((a, b) => (b.p90 < a.p90 ? b : a))
   const stage = slowestStage(scenario, best.thresholdTokens, bound)
   return new MembraneError(
@@ -141,7 +150,11 @@ function ttftOutOfReach(scenario: Scenario): MembraneError {
 }
 
 /** The stage with the most requests above the bound on its own: prefill on either side, or only the transfer on top of it. */
-function slowestStage({ lengths, remote, local, remoteTtftSeconds }: Scenario, thresholdTokens: number, bound: number): Constraint {
+function slowestStage(
+  { lengths, remote, local, remoteTtftSeconds }: Scenario,
+  thresholdTokens: number,
+  bound: number,
+): Constraint {
   const { maxTokens } = lengths
   const remoteMass = lengths.mass(thresholdTokens, maxTokens)
   const localLate = 1 - remoteMass - massAtMost(lengths, local.profile.prefillSeconds, bound, 0, thresholdTokens)

@@ -50,8 +50,10 @@ export interface PlanAnswer {
  */
 export function plan(request: PlanRequest): PlanAnswer {
   const headroomRatio = request.headroomRatio ?? 0
-  if (!(request.rateRps > 0) || !Number.isFinite(request.rateRps)) throw invalid('The rate to plan for', 'above 0 requests per second', request.rateRps)
-  if (!(headroomRatio >= 0) || !Number.isFinite(headroomRatio)) throw invalid('The headroom', 'a share of at least 0', headroomRatio)
+  if (!(request.rateRps > 0) || !Number.isFinite(request.rateRps))
+    throw invalid('The rate to plan for', 'above 0 requests per second', request.rateRps)
+  if (!(headroomRatio >= 0) || !Number.isFinite(headroomRatio))
+    throw invalid('The headroom', 'a share of at least 0', headroomRatio)
   const scenario = buildScenario(request.spec)
   const plannedRps = request.rateRps * (1 + headroomRatio)
   const decode = decodeInstances(scenario, plannedRps)
@@ -92,10 +94,14 @@ function decodeInstances(scenario: Scenario, rateRps: number): number {
   if (batch === 0) optimizeScenario(scenario) // Throws the error that says how far the TPOT bound is.
   const instances = Math.max(1, Math.ceil((rateRps * stepSeconds * scenario.outputTokens) / batch - 1e-9))
   if (instances > LIMITS.poolInstancesMax) {
-    throw new MembraneError('INFEASIBLE', `Decode alone needs ${instances} instances, more than ${LIMITS.poolInstancesMax}.`, {
-      remedy: 'Plan for a smaller rate.',
-      details: { stage: 'decode', instances },
-    })
+    throw new MembraneError(
+      'INFEASIBLE',
+      `Decode alone needs ${instances} instances, more than ${LIMITS.poolInstancesMax}.`,
+      {
+        remedy: 'Plan for a smaller rate.',
+        details: { stage: 'decode', instances },
+      },
+    )
   }
   return instances
 }
@@ -136,7 +142,10 @@ function remoteRange(scenario: Scenario, search: Search): readonly [number, numb
   const works = (remotePrefill: number, localPrefill: number): boolean =>
     attempt(scenario, search, { remotePrefill, localPrefill, decode: search.decode }) !== null
   if (!works(most, most)) return [0, -1]
-  return [firstWhere(most, (count) => works(count, most)), works(most, 0) ? firstWhere(most, (count) => works(count, 0)) : most]
+  return [
+    firstWhere(most, (count) => works(count, most)),
+    works(most, 0) ? firstWhere(most, (count) => works(count, 0)) : most,
+  ]
 }
 
 /** The smallest count from 0 to `most` that passes, when every larger one does too. */
@@ -152,7 +161,10 @@ function firstWhere(most: number, passes: (count: number) => boolean): number {
 
 function leastOf(scenario: Scenario, layouts: readonly Layout[]): Layout | undefined {
   const [first, ...others] = layouts
-  return others.reduce((least, next) => (least !== undefined && weightOf(scenario, next) < weightOf(scenario, least) ? next : least), first)
+  return others.reduce(
+    (least, next) => (least !== undefined && weightOf(scenario, next) < weightOf(scenario, least) ? next : least),
+    first,
+  )
 }
 
 interface Found {
@@ -225,7 +237,10 @@ function outOfReach(scenario: Scenario, search: Search): MembraneError {
   return new MembraneError(
     'INFEASIBLE',
     `${limit} within the SLO: egress is too slow, the link needs about ${gbps.toPrecision(2)} Gbps and has ${given}, ${(gbps - given).toPrecision(2)} too few.`,
-    { remedy: 'Widen the link, relax the SLO or plan for a smaller rate.', details: { stage: 'egress', neededGbps: gbps, linkGbps: given } },
+    {
+      remedy: 'Widen the link, relax the SLO or plan for a smaller rate.',
+      details: { stage: 'egress', neededGbps: gbps, linkGbps: given },
+    },
   )
 }
 

@@ -114,13 +114,33 @@ interface Table3Model {
 /** bf16 caches; recurrent states in fp32, sliding windows full (they are from 128 tokens on). */
 const TABLE3_MODELS: readonly Table3Model[] = [
   // 9 GQA layers x 2,560 B a token; 39 sliding-window layers of 128 tokens.
-  { name: 'mimo-v2-flash', model: 'MiMo-V2-Flash', kv: { fixedBytes: 25_559_040, bytesPerToken: 23_040 }, kvGbps: [0.82, 2.85, 4.66, 4.71] },
+  {
+    name: 'mimo-v2-flash',
+    model: 'MiMo-V2-Flash',
+    kv: { fixedBytes: 25_559_040, bytesPerToken: 23_040 },
+    kvGbps: [0.82, 2.85, 4.66, 4.71],
+  },
   // 15 GQA layers x 2,048 B a token; 45 gated-delta-net states.
-  { name: 'qwen3.5-397b', model: 'Qwen3.5-397B', kv: { fixedBytes: 192_061_440, bytesPerToken: 30_720 }, kvGbps: [4.13, 6.28, 8.25, 7.47] },
+  {
+    name: 'qwen3.5-397b',
+    model: 'Qwen3.5-397B',
+    kv: { fixedBytes: 192_061_440, bytesPerToken: 30_720 },
+    kvGbps: [4.13, 6.28, 8.25, 7.47],
+  },
   // 62 layers x 2 x 8 heads x 128 x 2 B.
-  { name: 'minimax-m2.5', model: 'MiniMax-M2.5', kv: { fixedBytes: 0, bytesPerToken: 253_952 }, kvGbps: [4.94, 32.87, 59.93, 47.82] },
+  {
+    name: 'minimax-m2.5',
+    model: 'MiniMax-M2.5',
+    kv: { fixedBytes: 0, bytesPerToken: 253_952 },
+    kvGbps: [4.94, 32.87, 59.93, 47.82],
+  },
   // 94 layers x 2 x 4 heads x 128 x 2 B.
-  { name: 'qwen3-235b', model: 'Qwen3-235B', kv: { fixedBytes: 0, bytesPerToken: 192_512 }, kvGbps: [4.12, 22.42, 33.35, 21.5] },
+  {
+    name: 'qwen3-235b',
+    model: 'Qwen3-235B',
+    kv: { fixedBytes: 0, bytesPerToken: 192_512 },
+    kvGbps: [4.12, 22.42, 33.35, 21.5],
+  },
   { name: 'kimi-linear', model: 'Kimi Linear', kv: null, kvGbps: [1.19, 2.29, 3.87, 4.88] },
   { name: 'ring-2.5-1t', model: 'Ring-2.5-1T', kv: null, kvGbps: [7.27, 4.47, 2.59, 1.46] },
 ]

@@ -23,7 +23,11 @@ export interface LatencyProfileData extends ProfileIdentity {
   readonly kind: 'latency'
   readonly prefill: {
     /** Ascending in tokens; `kvBytes` in all points or, when `kv` says it for every length, in none. */
-    readonly points: readonly { readonly tokens: number; readonly seconds: number; readonly kvBytes?: number | undefined }[]
+    readonly points: readonly {
+      readonly tokens: number
+      readonly seconds: number
+      readonly kvBytes?: number | undefined
+    }[]
     readonly interpolation: Interpolation
     readonly below: EndRule
     readonly above: EndRule
@@ -58,14 +62,26 @@ export function compileProfile(data: ProfileData): Profile {
     throw new MembraneError(
       'OUT_OF_DOMAIN',
       `Profile "${data.name}" holds only KV rates (${data.source}), not prefill seconds and KV bytes, so deployments cannot be compared on it.`,
-      { remedy: 'Use `membrane egress` for equations (1) and (2) on it, or give a profile with measured points.', details: { profile: data.name } },
+      {
+        remedy: 'Use `membrane egress` for equations (1) and (2) on it, or give a profile with measured points.',
+        details: { profile: data.name },
+      },
     )
   }
   const points = data.prefill.points
-  checkPoints(data.name, points.map(({ tokens, seconds }) => ({ tokens, value: seconds })), 'seconds')
+  checkPoints(
+    data.name,
+    points.map(({ tokens, seconds }) => ({ tokens, value: seconds })),
+    'seconds',
+  )
   const tokens = points.map((point) => point.tokens)
   const { interpolation, below, above } = data.prefill
-  const prefillSeconds = interpolate(tokens, points.map((point) => point.seconds), interpolation, { below, above })
+  const prefillSeconds = interpolate(
+    tokens,
+    points.map((point) => point.seconds),
+    interpolation,
+    { below, above },
+  )
   const profile: Profile = {
     data,
     prefillSeconds,
@@ -80,17 +96,26 @@ function kvCurve(data: LatencyProfileData): Curve {
   if (data.kv !== undefined) {
     const { fixedBytes, bytesPerToken } = data.kv
     if (!(fixedBytes >= 0) || !(bytesPerToken >= 0) || !(fixedBytes + bytesPerToken > 0)) {
-      throw invalid(data.name, `kv needs fixedBytes and bytesPerToken of at least 0 and not both 0, found ${fixedBytes} and ${bytesPerToken}`)
+      throw invalid(
+        data.name,
+        `kv needs fixedBytes and bytesPerToken of at least 0 and not both 0, found ${fixedBytes} and ${bytesPerToken}`,
+      )
     }
     return affineCurve(fixedBytes, bytesPerToken)
   }
   const points = data.prefill.points.map(({ tokens, kvBytes }) => {
-    if (kvBytes === undefined) throw invalid(data.name, `the point at ${tokens} tokens has no kvBytes, and the profile has no kv rule`)
+    if (kvBytes === undefined)
+      throw invalid(data.name, `the point at ${tokens} tokens has no kvBytes, and the profile has no kv rule`)
     return { tokens, value: kvBytes }
   })
   checkPoints(data.name, points, 'kvBytes')
   // KV grows by whole layers and tokens, so straight lines are its true shape whatever the latency does.
-  return interpolate(points.map((point) => point.tokens), points.map((point) => point.value), 'linear', { below: 'extrapolate', above: 'extrapolate' })
+  return interpolate(
+    points.map((point) => point.tokens),
+    points.map((point) => point.value),
+    'linear',
+    { below: 'extrapolate', above: 'extrapolate' },
+  )
 }
 
 interface Point {
@@ -100,12 +125,16 @@ interface Point {
 
 function checkPoints(profile: string, points: readonly Point[], what: string): void {
   if (points.length < 2) throw invalid(profile, `expected at least two points, found ${points.length}`)
-  if (points.length > LIMITS.profilePointsMax) throw invalid(profile, `expected at most ${LIMITS.profilePointsMax} points, found ${points.length}`)
+  if (points.length > LIMITS.profilePointsMax)
+    throw invalid(profile, `expected at most ${LIMITS.profilePointsMax} points, found ${points.length}`)
   let previous = 0
   for (const [index, { tokens, value }] of points.entries()) {
-    if (!Number.isFinite(tokens) || tokens <= 0) throw invalid(profile, `point ${index + 1} needs tokens above 0, found ${tokens}`)
-    if (tokens <= previous) throw invalid(profile, `points must ascend in tokens, but point ${index + 1} (${tokens}) follows ${previous}`)
-    if (!Number.isFinite(value) || value <= 0) throw invalid(profile, `the point at ${tokens} tokens needs ${what} above 0, found ${value}`)
+    if (!Number.isFinite(tokens) || tokens <= 0)
+      throw invalid(profile, `point ${index + 1} needs tokens above 0, found ${tokens}`)
+    if (tokens <= previous)
+      throw invalid(profile, `points must ascend in tokens, but point ${index + 1} (${tokens}) follows ${previous}`)
+    if (!Number.isFinite(value) || value <= 0)
+      throw invalid(profile, `the point at ${tokens} tokens needs ${what} above 0, found ${value}`)
     previous = tokens
   }
 }
@@ -117,7 +146,9 @@ function checkStaysPositive({ data, prefillSeconds, kvBytes, measuredTokens }: P
     if (prefillSeconds.at(tokens) > 0 && kvBytes.at(tokens) > 0) continue
     const side = tokens < measuredTokens.min ? 'below' : tokens > measuredTokens.max ? 'above' : 'inside'
     const remedy =
-      side === 'inside' ? 'Choose another interpolation.' : `Set "${side}": "hold", or measure a point nearer to ${Math.round(tokens)} tokens.`
+      side === 'inside'
+        ? 'Choose another interpolation.'
+        : `Set "${side}": "hold", or measure a point nearer to ${Math.round(tokens)} tokens.`
     throw new MembraneError(
       'INVALID_PROFILE',
       `Profile "${data.name}": its ${data.prefill.interpolation} curve is not above 0 at ${Math.round(tokens)} tokens, ${side} the measured range ${measuredTokens.min} to ${measuredTokens.max}.`,
@@ -139,14 +170,27 @@ export function kvRateBytesPerSecond(data: ProfileData, tokens: number): number 
     const profile = compileProfile(data)
     return profile.kvBytes.at(tokens) / profile.prefillSeconds.at(tokens)
   }
-  checkPoints(data.name, data.points.map((point) => ({ tokens: point.tokens, value: point.kvGbps })), 'kvGbps')
+  checkPoints(
+    data.name,
+    data.points.map((point) => ({ tokens: point.tokens, value: point.kvGbps })),
+    'kvGbps',
+  )
   const [first, last] = [data.points[0]?.tokens ?? 0, data.points.at(-1)?.tokens ?? 0]
   if (tokens < first || tokens > last) {
-    throw new MembraneError('OUT_OF_DOMAIN', `Profile "${data.name}" has rates for ${first} to ${last} tokens, asked for ${tokens}.`, {
-      remedy: 'Rates have no rule outside their measured range; choose a length inside it.',
-      details: { profile: data.name, tokens },
-    })
+    throw new MembraneError(
+      'OUT_OF_DOMAIN',
+      `Profile "${data.name}" has rates for ${first} to ${last} tokens, asked for ${tokens}.`,
+      {
+        remedy: 'Rates have no rule outside their measured range; choose a length inside it.',
+        details: { profile: data.name, tokens },
+      },
+    )
   }
-  const curve = interpolate(data.points.map((point) => point.tokens), data.points.map((point) => point.kvGbps), 'linear', { below: 'hold', above: 'hold' })
+  const curve = interpolate(
+    data.points.map((point) => point.tokens),
+    data.points.map((point) => point.kvGbps),
+    'linear',
+    { below: 'hold', above: 'hold' },
+  )
   return bytesPerSecondFromGbps(curve.at(tokens))
 }

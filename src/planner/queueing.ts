@@ -16,7 +16,11 @@ export function erlangC(servers: number, load: number): number {
 }
 
 /** Mean wait in M/G/1, Pollaczek-Khinchine. Infinite at or above saturation. */
-export function mg1WaitSeconds(options: { readonly rateRps: number; readonly meanSeconds: number; readonly secondMoment: number }): number {
+export function mg1WaitSeconds(options: {
+  readonly rateRps: number
+  readonly meanSeconds: number
+  readonly secondMoment: number
+}): number {
   const rho = options.rateRps * options.meanSeconds
   return rho >= 1 ? Number.POSITIVE_INFINITY : (options.rateRps * options.secondMoment) / (2 * (1 - rho))
 }

@@ -12,7 +12,13 @@ import { compileProfile, type Profile, type ProfileData } from './profile.ts'
 
 /** Input lengths as data, tokens. */
 export type InputSpec =
-  | { readonly kind: 'log-normal'; readonly mu: number; readonly sigma: number; readonly minTokens: number; readonly maxTokens: number }
+  | {
+      readonly kind: 'log-normal'
+      readonly mu: number
+      readonly sigma: number
+      readonly minTokens: number
+      readonly maxTokens: number
+    }
   | { readonly kind: 'fixed'; readonly tokens: number }
   | { readonly kind: 'samples'; readonly tokens: readonly number[] | Float64Array; readonly source: string }
   | { readonly kind: 'mixture'; readonly components: readonly { readonly weight: number; readonly input: InputSpec }[] }
@@ -48,11 +54,15 @@ export interface ScenarioSpec {
     readonly prefixHitRatio?: number | undefined
     /** Squared coefficient of variation of the arrivals; 1 is Poisson. Only the SLO-feasible rate asks. Default 1. */
     readonly burstiness?: number | undefined
+    /** Mean whole prompt, when `input` already holds uncached lengths; what decode reads. */
+    readonly promptTokensMean?: number | undefined
   }
-  readonly slo?: {
-    readonly ttftSecondsP90?: number | undefined
-    readonly tpotSeconds?: number | undefined
-  } | undefined
+  readonly slo?:
+    | {
+        readonly ttftSecondsP90?: number | undefined
+        readonly tpotSeconds?: number | undefined
+      }
+    | undefined
   /** What a preset rests on, by the part it is about, so that replacing a part drops what was assumed of it. */
   readonly assumptions?: Readonly<Partial<Record<ScenarioPart, readonly AssumptionId[]>>> | undefined
 }
@@ -94,11 +104,12 @@ export interface Slo {
 export function buildScenario(spec: ScenarioSpec): Scenario {
   const whole = lengthsOf(spec.workload.input)
   const prefixHitRatio = spec.workload.prefixHitRatio ?? 0
-  if (!(prefixHitRatio >= 0 && prefixHitRatio < 1)) throw invalid('workload.prefixHitRatio', 'a share from 0 to below 1', prefixHitRatio)
+  if (!(prefixHitRatio >= 0 && prefixHitRatio < 1))
+    throw invalid('workload.prefixHitRatio', 'a share from 0 to below 1', prefixHitRatio)
   checkNumbers(spec)
   checkDecode(spec.local.decode)
   const remote = poolOf(spec.remote)
-  const promptTokensMean = meanTokens(whole)
+  const promptTokensMean = spec.workload.promptTokensMean ?? meanTokens(whole)
   const contextTokens = promptTokensMean + spec.workload.outputTokens / 2
   const batch = batchWithin(spec.local.decode, contextTokens, spec.slo?.tpotSeconds ?? null)
   return {
@@ -114,7 +125,11 @@ export function buildScenario(spec: ScenarioSpec): Scenario {
     burstiness: spec.workload.burstiness ?? 1,
     slo: { ttftSecondsP90: spec.slo?.ttftSecondsP90 ?? null, tpotSeconds: spec.slo?.tpotSeconds ?? null },
     decodeBatch: { batch, stepSeconds: decodeStepSeconds(spec.local.decode, batch, contextTokens) },
-    remoteTtftSeconds: addCurves(remote.profile.prefillSeconds, remote.profile.kvBytes, 1 / bytesPerSecondFromGbps(spec.link.gbps)),
+    remoteTtftSeconds: addCurves(
+      remote.profile.prefillSeconds,
+      remote.profile.kvBytes,
+      1 / bytesPerSecondFromGbps(spec.link.gbps),
+    ),
     spec,
   }
 }
@@ -137,7 +152,11 @@ function lengthsOf(input: InputSpec): LengthDistribution {
 }
 
 function poolOf(spec: PoolSpec): Pool {
-  return { profile: compileProfile(spec.profile), instances: spec.instances, pricePerGpuHour: spec.pricePerGpuHour ?? null }
+  return {
+    profile: compileProfile(spec.profile),
+    instances: spec.instances,
+    pricePerGpuHour: spec.pricePerGpuHour ?? null,
+  }
 }
 
 function checkNumbers(spec: ScenarioSpec): void {
@@ -148,6 +167,7 @@ function checkNumbers(spec: ScenarioSpec): void {
     ['link.gbps', spec.link.gbps],
     ['workload.outputTokens', spec.workload.outputTokens],
     ['workload.burstiness', spec.workload.burstiness],
+    ['workload.promptTokensMean', spec.workload.promptTokensMean],
     ['remote.pricePerGpuHour', spec.remote.pricePerGpuHour],
     ['local.pricePerGpuHour', spec.local.pricePerGpuHour],
     ['slo.ttftSecondsP90', spec.slo?.ttftSecondsP90],
@@ -157,7 +177,8 @@ function checkNumbers(spec: ScenarioSpec): void {
     if (value !== undefined && !(value > 0 && Number.isFinite(value))) throw invalid(name, 'a number above 0', value)
   }
   const { pricePerGigabyte } = spec.link
-  if (pricePerGigabyte !== undefined && !(pricePerGigabyte >= 0)) throw invalid('link.pricePerGigabyte', 'a number of at least 0', pricePerGigabyte)
+  if (pricePerGigabyte !== undefined && !(pricePerGigabyte >= 0))
+    throw invalid('link.pricePerGigabyte', 'a number of at least 0', pricePerGigabyte)
 }
 
 function checkInstances(name: string, value: number, least: number): void {
@@ -172,7 +193,9 @@ function checkTokens(name: string, value: number): void {
 }
 
 function invalid(name: string, expected: string, found: number): MembraneError {
-  return new MembraneError('INVALID_CONFIG', `${name} must be ${expected}, found ${found}.`, { details: { name, found } })
+  return new MembraneError('INVALID_CONFIG', `${name} must be ${expected}, found ${found}.`, {
+    details: { name, found },
+  })
 }
 
 /** The assumptions behind any answer on this scenario, the scenario's own first. */
@@ -180,7 +203,11 @@ export function assumptionsOf(scenario: Scenario): Assumption[] {
   const { spec } = scenario
   const ids: AssumptionId[] = [
     ...Object.values(spec.assumptions ?? {}).flat(),
-    'representative-length', 'steady-state', 'ttft-definition', 'egress-dimension', 'tie-rule',
+    'representative-length',
+    'steady-state',
+    'ttft-definition',
+    'egress-dimension',
+    'tie-rule',
   ]
   if ((spec.workload.prefixHitRatio ?? 0) > 0) ids.push('prefix-hits-scale')
   else if (!ids.includes('prefix-hits-ceiling')) ids.push('prefix-hits-none')
@@ -200,7 +227,10 @@ export function assumptionsOf(scenario: Scenario): Assumption[] {
 }
 
 function profileAssumption(profile: ProfileData): Assumption {
-  const shape = profile.kind === 'latency' ? `, ${profile.prefill.interpolation} (below: ${profile.prefill.below}, above: ${profile.prefill.above})` : ''
+  const shape =
+    profile.kind === 'latency'
+      ? `, ${profile.prefill.interpolation} (below: ${profile.prefill.below}, above: ${profile.prefill.above})`
+      : ''
   return {
     id: `profile-${profile.name}`,
     origin: profile.origin,
@@ -224,11 +254,15 @@ export function rangeWarnings(scenario: Scenario): string[] {
     const below = lengths.mass(0, min) - (lengths.minTokens === min ? lengths.mass(0, min) : 0)
     const above = lengths.mass(max, lengths.maxTokens)
     const parts = [
-      ...(below > 0 ? [`${percent(below)} of requests are shorter than ${min} tokens (rule below: ${data.prefill.below})`] : []),
+      ...(below > 0
+        ? [`${percent(below)} of requests are shorter than ${min} tokens (rule below: ${data.prefill.below})`]
+        : []),
       ...(above > 0 ? [`${percent(above)} are longer than ${max} (rule above: ${data.prefill.above})`] : []),
     ]
     if (parts.length === 0) return []
-    return [`profile "${data.name}" was measured from ${min} to ${max} tokens: ${parts.join(', ')}. Source: ${data.source}.`]
+    return [
+      `profile "${data.name}" was measured from ${min} to ${max} tokens: ${parts.join(', ')}. Source: ${data.source}.`,
+    ]
   })
 }
 

@@ -21,7 +21,8 @@ export function objectiveRps(plan: RatedCandidate): number {
 export function searchDeployment(scenario: Scenario, name: DeploymentName): RatedCandidate[] {
   const candidates = candidatesOf(scenario, name).sort((a, b) => (isBetter(a, b) ? -1 : 1))
   const { ttftSecondsP90, tpotSeconds } = scenario.slo
-  if (ttftSecondsP90 === null && tpotSeconds === null) return candidates.map((plan) => ({ ...plan, sloFeasibleRps: null }))
+  if (ttftSecondsP90 === null && tpotSeconds === null)
+    return candidates.map((plan) => ({ ...plan, sloFeasibleRps: null }))
   const rated = name === 'membrane-pd' ? rateWithThresholds(scenario, candidates) : rateAsTheyAre(scenario, candidates)
   return rated.sort((a, b) => objectiveRps(b) - objectiveRps(a) || (isBetter(a, b) ? -1 : 1))
 }
@@ -63,7 +64,11 @@ function rateAt(scenario: Scenario, roles: Roles, view: QueueView, precision: nu
 
 /** The rate that the SLO leaves to plans whose thresholds are given. */
 export function rateAsTheyAre(scenario: Scenario, plans: readonly Candidate[]): RatedCandidate[] {
-  const cells = lengthCells(scenario, ANSWER_CELLS, plans.map((plan) => plan.split.thresholdTokens))
+  const cells = lengthCells(
+    scenario,
+    ANSWER_CELLS,
+    plans.map((plan) => plan.split.thresholdTokens),
+  )
   return plans.map((plan) => rateOnCells(scenario, plan, cells, plan.split.thresholdTokens))
 }
 
@@ -83,7 +88,10 @@ function rateWithThresholds(scenario: Scenario, candidates: readonly Candidate[]
   const fine = lengthCells(scenario, ANSWER_CELLS, balancePoints)
   return candidates.map((plan) => {
     const winner = bestOnGrid(scenario, plan, coarse)
-    const [from, to] = [coarse[winner - 1]?.thresholdTokens ?? 0, coarse[winner + 1]?.thresholdTokens ?? Number.POSITIVE_INFINITY]
+    const [from, to] = [
+      coarse[winner - 1]?.thresholdTokens ?? 0,
+      coarse[winner + 1]?.thresholdTokens ?? Number.POSITIVE_INFINITY,
+    ]
     return bestInside(scenario, plan, fine, from, to)
   })
 }
@@ -94,12 +102,16 @@ function allViews(cells: LengthCells): QueueView[] {
 
 /** Index of the best view, starting at the balance point, which is near it. */
 function bestOnGrid(scenario: Scenario, plan: Candidate, views: readonly QueueView[]): number {
-  const start = Math.max(0, views.findIndex((view) => view.thresholdTokens >= plan.split.thresholdTokens))
+  const start = Math.max(
+    0,
+    views.findIndex((view) => view.thresholdTokens >= plan.split.thresholdTokens),
+  )
   const order = [start, ...views.keys()]
   let [best, bestRps] = [start, 0]
   for (const index of order) {
     const view = views[index]
-    if (view === undefined || !meetsTtft(scenario, view, plan.roles, Math.max(bestRps * (1 + SEARCH_PRECISION), 1e-9))) continue
+    if (view === undefined || !meetsTtft(scenario, view, plan.roles, Math.max(bestRps * (1 + SEARCH_PRECISION), 1e-9)))
+      continue
     const rateRps = rateAt(scenario, plan.roles, view, SEARCH_PRECISION)
     if (rateRps > bestRps) [best, bestRps] = [index, rateRps]
   }

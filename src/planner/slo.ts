@@ -72,7 +72,13 @@ function waitsAt(scenario: Scenario, view: QueueView, roles: Roles, rateRps: num
 }
 
 /** One side's wait. A share too small to be anything but rounding has no queue. */
-function poolWait(scenario: Scenario, rateRps: number, share: number, servers: number, moments: ServiceMoments): Wait | null {
+function poolWait(
+  scenario: Scenario,
+  rateRps: number,
+  share: number,
+  servers: number,
+  moments: ServiceMoments,
+): Wait | null {
   if (share <= 1e-12 || rateRps <= 0) return NO_WAIT
   if (servers === 0) return null
   // ASSUMPTION: burst-splitting.

@@ -1,7 +1,15 @@
 import { bytesPerSecondFromGbps, gbpsFromBytesPerSecond } from '../core/units.ts'
 import { conditionalMean } from './lengths.ts'
 import type { Scenario } from './scenario.ts'
-import { decodeRps, lambdaMaxRps, localBoundRps, localPrefillRps, remoteBoundRps, remotePrefillRps, type StageRates } from './throughput.ts'
+import {
+  decodeRps,
+  lambdaMaxRps,
+  localBoundRps,
+  localPrefillRps,
+  remoteBoundRps,
+  remotePrefillRps,
+  type StageRates,
+} from './throughput.ts'
 
 /** Who does what: instances in each role. A role with no instance does not exist. */
 export interface Roles {
@@ -28,13 +36,20 @@ export function splitTraffic(scenario: Scenario, thresholdTokens: number): Traff
   const shortTokens = conditionalMean(lengths, 0, thresholdTokens)
   return {
     thresholdTokens,
-    offloadedRatio: longTokens === null ? 0 : shortTokens === null ? 1 : lengths.mass(thresholdTokens, lengths.maxTokens),
-    long: longTokens === null ? null : {
-      tokens: longTokens,
-      prefillSeconds: remote.profile.prefillSeconds.at(longTokens),
-      kvBytes: remote.profile.kvBytes.at(longTokens),
-    },
-    short: shortTokens === null ? null : { tokens: shortTokens, prefillSeconds: local.profile.prefillSeconds.at(shortTokens) },
+    offloadedRatio:
+      longTokens === null ? 0 : shortTokens === null ? 1 : lengths.mass(thresholdTokens, lengths.maxTokens),
+    long:
+      longTokens === null
+        ? null
+        : {
+            tokens: longTokens,
+            prefillSeconds: remote.profile.prefillSeconds.at(longTokens),
+            kvBytes: remote.profile.kvBytes.at(longTokens),
+          },
+    short:
+      shortTokens === null
+        ? null
+        : { tokens: shortTokens, prefillSeconds: local.profile.prefillSeconds.at(shortTokens) },
   }
 }
 

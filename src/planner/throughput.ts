@@ -4,7 +4,10 @@
  */
 
 /** KV throughput of one instance, Phi_kv(l) = S_kv(l) / T_prefill(l), bytes per second. Eq. (1). */
-export function kvThroughputBytesPerSecond(stage: { readonly kvBytes: number; readonly prefillSeconds: number }): number {
+export function kvThroughputBytesPerSecond(stage: {
+  readonly kvBytes: number
+  readonly prefillSeconds: number
+}): number {
   return stage.kvBytes / stage.prefillSeconds
 }
 

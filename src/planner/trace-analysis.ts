@@ -114,7 +114,8 @@ function distributionOf(values: Numbers): Distribution {
 
 /**
  * Index of dispersion of the request counts in the full windows `[k w, (k + 1) w)`. The partial window at the end is
- * left out: its small count would pass for burstiness. Walks runs of equal windows, so empty ones cost nothing.
+ * left out, as its small count would pass for burstiness: its run is never added. Walks runs of requests in the same
+ * window, so empty windows cost nothing.
  */
 function dispersionOfCounts(atSeconds: Float64Array, windowSeconds: number): number | null {
   const windows = Math.floor((atSeconds.at(-1) ?? 0) / windowSeconds)
@@ -131,7 +132,6 @@ function dispersionOfCounts(atSeconds: Float64Array, windowSeconds: number): num
       inWindow = 0
       window = next
     }
-    if (next >= windows) break
     inWindow += 1
   }
   const mean = counted / windows
@@ -147,5 +147,5 @@ function fitLogNormal(values: Int32Array): { readonly mu: number; readonly sigma
 
 function countDistinct(values: Int32Array): number {
   const sorted = sortedAscending(values)
-  return sorted.filter((value, index) => index === 0 || value !== sorted[index - 1]).length
+  return sorted.filter((value, index) => value !== sorted[index - 1]).length
 }

@@ -40,6 +40,11 @@ describe('the infinite shared cache', () => {
       const others = ids.filter((other) => other !== id).map((other) => ({ inputTokens: 1, blockIds: [other] }))
       const uncached = uncachedLengths(traceOf(1, [...others, { inputTokens: 1, blockIds: [id] }]))
       expect(uncached.at(-1)).toBe(1)
+      const again = [
+        { inputTokens: 1, blockIds: [id] },
+        { inputTokens: 1, blockIds: [id] },
+      ]
+      expect([...uncachedLengths(traceOf(1, again))]).toEqual([1, 0])
     }
   })
 

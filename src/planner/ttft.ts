@@ -32,7 +32,11 @@ export function ttftQuantile(scenario: Scenario, thresholdTokens: number, probab
   return high
 }
 
-function ttftMassAtMost({ lengths, local, remoteTtftSeconds }: Scenario, thresholdTokens: number, seconds: number): number {
+function ttftMassAtMost(
+  { lengths, local, remoteTtftSeconds }: Scenario,
+  thresholdTokens: number,
+  seconds: number,
+): number {
   return (
     massAtMost(lengths, local.profile.prefillSeconds, seconds, 0, thresholdTokens) +
     massAtMost(lengths, remoteTtftSeconds, seconds, thresholdTokens, lengths.maxTokens)

@@ -67,7 +67,12 @@ function numbers(scenario: Scenario, plan: RatedCandidate): string {
   return `${rate} with ${layout}, ${share} over ${link}`
 }
 
-function against(scenario: Scenario, homogeneous: RatedCandidate, over: number | null, atEqualCost: number | null): string {
+function against(
+  scenario: Scenario,
+  homogeneous: RatedCandidate,
+  over: number | null,
+  atEqualCost: number | null,
+): string {
   const baseline = `${scenario.homogeneousInstances} local instances`
   if (over === null) return `where ${baseline} meet the SLO at no rate`
   const cost = atEqualCost === null ? '' : ` and ${atEqualCost.toFixed(2)}x at equal cost`

@@ -1,0 +1,14 @@
+import { z } from 'zod'
+import { configSchema } from './config-schema.ts'
+import { profileSchema } from './profile-schema.ts'
+import { traceLineSchema } from './trace-schema.ts'
+
+/** What users write, as JSON Schema (2020-12): published in schemas/ and printed by `membrane config --schema`. */
+const PUBLISHED = { config: configSchema, profile: profileSchema, 'trace-line': traceLineSchema } as const
+
+export type SchemaName = keyof typeof PUBLISHED
+export const SCHEMA_NAMES: readonly SchemaName[] = ['config', 'profile', 'trace-line']
+
+export function jsonSchema(name: SchemaName): object {
+  return { $id: `membrane/${name}.schema.json`, ...z.toJSONSchema(PUBLISHED[name], { io: 'input' }) }
+}

@@ -1,0 +1,69 @@
+import type { Command } from 'commander'
+import type { Analysis } from '../planner/analysis.ts'
+import { analyzeScenario } from '../planner/analysis.ts'
+import { optimizeScenario } from '../planner/optimize.ts'
+import { buildScenario, type Scenario } from '../planner/scenario.ts'
+import { heading, printJson, printText, printWarnings, dim, table } from './print.ts'
+import { analysisText, deploymentTable, verdictText } from './print-optimization.ts'
+import { addScenarioFlags, type ScenarioFlags } from './scenario-flags.ts'
+import { type GlobalFlags, onRun } from './run-command.ts'
+import { printConfigIfAsked } from './print-config.ts'
+import { loadScenario } from './scenario-load.ts'
+
+interface OptimizeFlags extends ScenarioFlags, GlobalFlags {
+  readonly details?: boolean
+  readonly charts?: boolean
+  readonly assumptions?: boolean
+}
+
+export function defineOptimize(command: Command): void {
+  addScenarioFlags(command.description('best threshold, split and rates for given hardware, beside the baselines'))
+    .option('--details', 'with --json: add the verdict, slack, shadow prices, alternatives and variants')
+    .option('--charts', 'draw the figures in the terminal')
+    .option('--assumptions', 'list every assumption with its origin and reason')
+  onRun<OptimizeFlags>(command, async (flags) => {
+    const loaded = await loadScenario(flags)
+    if (await printConfigIfAsked(loaded.config, flags)) return
+    const scenario = buildScenario(loaded.spec)
+    if (flags.json === true && flags.details !== true) {
+      const { warnings, ...answer } = optimizeScenario(scenario).optimization
+      printWarnings([...loaded.notes, ...warnings])
+      printJson(answer)
+      return
+    }
+    const analysis = analyzeScenario(scenario)
+    const { warnings, ...answer } = analysis.optimization
+    printWarnings([...loaded.notes, ...warnings])
+    if (flags.json === true) printJson({ ...answer, analysis: withoutOptimization(analysis) })
+    else await printAnswer(scenario, analysis, flags)
+  })
+}
+
+function withoutOptimization({ optimization: _, ...rest }: Analysis): Omit<Analysis, 'optimization'> {
+  return rest
+}
+
+async function printAnswer(scenario: Scenario, analysis: Analysis, flags: OptimizeFlags): Promise<void> {
+  const { assumptions } = analysis.optimization
+  const parts = [`${heading(scenario.name)}`, verdictText(analysis), deploymentTable(analysis), analysisText(analysis)]
+  if (flags.charts === true) {
+    const { terminalCharts } = await import('./terminal-charts.ts')
+    parts.push(
+      terminalCharts({
+        scenario,
+        analysis,
+        width: process.stdout.columns ?? 80,
+        color: process.stdout.hasColors?.() === true,
+      }),
+    )
+  }
+  parts.push(
+    flags.assumptions === true
+      ? `${heading('Assumptions')}\n${table(
+          ['id', 'origin', 'statement', 'reason'],
+          assumptions.map((a) => [a.id, a.origin, a.statement, a.reason]),
+        )}`
+      : dim(`Rests on ${assumptions.length} assumptions; --assumptions lists them with their reasons.`),
+  )
+  printText(parts.join('\n\n'))
+}

@@ -1,0 +1,75 @@
+import { readFileSync } from 'node:fs'
+import { Command } from 'commander'
+
+interface Entry {
+  readonly summary: string
+  /** Loaded only when the command is run or asked about, so that no command pays for another's libraries. */
+  readonly load: () => Promise<(command: Command, program: Command) => void>
+}
+
+const COMMANDS: Readonly<Record<string, Entry>> = {
+  optimize: {
+    summary: 'best threshold, split and rates for given hardware',
+    load: async () => (await import('./optimize.ts')).defineOptimize,
+  },
+  plan: { summary: 'least hardware for a load and an SLO', load: async () => (await import('./plan.ts')).definePlan },
+  compare: { summary: 'two scenarios side by side', load: async () => (await import('./compare.ts')).defineCompare },
+  report: {
+    summary: 'one self-contained HTML page with figures',
+    load: async () => (await import('./report.ts')).defineReport,
+  },
+  egress: {
+    summary: 'bandwidth that a prefill cluster needs',
+    load: async () => (await import('./egress.ts')).defineEgress,
+  },
+  trace: { summary: 'describe and make request traces', load: async () => (await import('./trace.ts')).defineTrace },
+  presets: {
+    summary: 'the ready-made scenarios and profiles',
+    load: async () => (await import('./presets.ts')).definePresets,
+  },
+  config: {
+    summary: 'the effective configuration and the JSON Schemas',
+    load: async () => (await import('./config.ts')).defineConfig,
+  },
+  demo: {
+    summary: 'the paper beside our numbers, in seconds',
+    load: async () => (await import('./demo.ts')).defineDemo,
+  },
+  completion: {
+    summary: 'shell completion for bash, zsh and fish',
+    load: async () => (await import('./completion.ts')).defineCompletion,
+  },
+}
+
+export async function run(argv: readonly string[]): Promise<void> {
+  // A reader that has seen enough (`| head`) is no failure.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(process.exitCode ?? 0)
+    throw error
+  })
+  const program = new Command('membrane')
+    .description('Plan, run and scale remote prefill and KV-cache reuse for LLM inference.')
+    .version(version())
+    .option('--json', 'print JSON on standard output')
+    .option('--debug', 'print the stack of an error')
+    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'membrane: ')) })
+    .showHelpAfterError('Run the command with --help for what it takes.')
+    .addHelpText(
+      'after',
+      '\nExit codes: 0 done, 1 failed, 2 the question has no feasible answer.\nStart with: membrane demo paper, then membrane optimize --help',
+    )
+  const words = new Set(argv.slice(2))
+  const isEveryCommandNeeded = words.has('completion')
+  for (const [name, { summary, load }] of Object.entries(COMMANDS)) {
+    const command = program.command(name).description(summary)
+    if (words.has(name) || isEveryCommandNeeded) (await load())(command, program)
+  }
+  await program.parseAsync([...argv])
+}
+
+function version(): string {
+  const { version: text }: { version: string } = JSON.parse(
+    readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
+  )
+  return text
+}

@@ -1,0 +1,52 @@
+import type { Constraint } from '../planner/split.ts'
+
+/** How reports and charts write numbers: three significant digits, and never without a unit. */
+
+/** Far below anything that a planner's answer distinguishes; what is smaller is rounding. */
+const ZERO = 1e-9
+
+const THREE_DIGITS = new Intl.NumberFormat('en-US', { minimumSignificantDigits: 3, maximumSignificantDigits: 3 })
+
+export function significant(value: number): string {
+  return Math.abs(value) < ZERO ? '0' : THREE_DIGITS.format(value)
+}
+
+/** With its sign: what a change brings. */
+export function signed(value: number): string {
+  return Math.abs(value) < ZERO ? '0' : `${value > 0 ? '+' : ''}${THREE_DIGITS.format(value)}`
+}
+
+export function requestsPerSecond(rateRps: number): string {
+  return `${significant(rateRps)} req/s`
+}
+
+/** A share from 0 to 1, or more. */
+export function percent(share: number): string {
+  return `${significant(share * 100)} %`
+}
+
+export function whole(count: number): string {
+  return Math.round(count).toLocaleString('en-US')
+}
+
+/** How many times as much. */
+export function times(ratio: number): string {
+  return `${ratio < 100 ? ratio.toFixed(2) : significant(ratio)}x`
+}
+
+/** For axes: no more digits than a round number needs. */
+export function short(value: number): string {
+  return Number(value.toPrecision(6)).toLocaleString('en-US', { maximumFractionDigits: 6 })
+}
+
+const CONSTRAINTS: Readonly<Record<Constraint, string>> = {
+  'remote-prefill': 'remote prefill',
+  egress: 'egress (the link)',
+  'local-prefill': 'local prefill',
+  decode: 'decode',
+  slo: 'SLO (queueing)',
+}
+
+export function constraintName(constraint: Constraint): string {
+  return CONSTRAINTS[constraint]
+}

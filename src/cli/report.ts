@@ -1,0 +1,58 @@
+import { writeFile } from 'node:fs/promises'
+import type { Command } from 'commander'
+import { MembraneError } from '../core/errors.ts'
+import { analyzeScenario } from '../planner/analysis.ts'
+import { buildScenario } from '../planner/scenario.ts'
+import { dim, printJson, printText, printWarnings } from './print.ts'
+import { printConfigIfAsked } from './print-config.ts'
+import { verdictText } from './print-optimization.ts'
+import { type GlobalFlags, onRun } from './run-command.ts'
+import { addScenarioFlags, type ScenarioFlags } from './scenario-flags.ts'
+import { loadScenario } from './scenario-load.ts'
+
+export const DEFAULT_REPORT_FILE = 'membrane-report.html'
+
+interface ReportFlags extends ScenarioFlags, GlobalFlags {
+  readonly out: string
+  readonly terminal?: boolean
+}
+
+export function defineReport(command: Command): void {
+  addScenarioFlags(command.description('one self-contained HTML page: verdict, figures, shadow prices, assumptions'))
+    .option('-o, --out <file>', 'where to write it', DEFAULT_REPORT_FILE)
+    .option('--terminal', 'draw the figures in the terminal too')
+  onRun<ReportFlags>(command, async (flags) => {
+    const loaded = await loadScenario(flags)
+    if (await printConfigIfAsked(loaded.config, flags)) return
+    const scenario = buildScenario(loaded.spec)
+    const analysis = analyzeScenario(scenario)
+    printWarnings([...loaded.notes, ...analysis.optimization.warnings])
+    const { renderReport } = await import('./report-html.ts')
+    const html = await renderReport({ scenario, analysis, command: commandLine() })
+    await writeFile(flags.out, html).catch((error: unknown) => {
+      throw new MembraneError('FILE_UNREADABLE', `${flags.out} cannot be written.`, {
+        remedy: 'Choose another place with --out.',
+        cause: error,
+      })
+    })
+    if (flags.json === true) {
+      printJson({ file: flags.out, bytes: Buffer.byteLength(html), verdict: analysis.verdict })
+      return
+    }
+    if (flags.terminal === true) {
+      const { terminalCharts } = await import('./terminal-charts.ts')
+      printText(
+        `${terminalCharts({ scenario, analysis, width: process.stdout.columns ?? 80, color: process.stdout.hasColors?.() === true })}\n`,
+      )
+    }
+    printText(`${verdictText(analysis)}\n\n${flags.out} ${dim('(open it in a browser; it needs no network)')}`)
+  })
+}
+
+/** What the user typed, so that the page says how to make it again. */
+function commandLine(): string {
+  const quoted = process.argv
+    .slice(2)
+    .map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`))
+  return ['membrane', ...quoted].join(' ')
+}

@@ -1,0 +1,84 @@
+/**
+ * Membrane as a library: the planner. Everything here is pure and runs in browsers too, except the parsers of
+ * documents, which bring a schema library.
+ *
+ * ```ts
+ * import { optimize, preset } from 'membrane'
+ * const { deployments, ratios } = optimize(preset('case-study'))
+ * ```
+ */
+
+/** Answers. */
+export { optimize, type Deployment, type Optimization } from './planner/optimize.ts'
+export { analyze, type Analysis } from './planner/analysis.ts'
+export { plan, type Layout, type PlanAnswer, type PlanRequest } from './planner/plan.ts'
+export type { Verdict } from './planner/verdict.ts'
+export { figure5a, figure5b, type RolesPoint, type ThresholdPoint } from './planner/figures.ts'
+
+/** Questions: scenarios and the parts that they are made of. */
+export { listPresets, preset, presetProfiles } from './planner/presets.ts'
+export {
+  buildScenario,
+  type InputSpec,
+  type PoolSpec,
+  type Scenario,
+  type ScenarioSpec,
+  type Slo,
+} from './planner/scenario.ts'
+export {
+  compileProfile,
+  kvRateBytesPerSecond,
+  type LatencyProfileData,
+  type Profile,
+  type ProfileData,
+  type RateProfileData,
+} from './planner/profile.ts'
+export { type DecodeProfile, decodeStepSeconds } from './planner/decode.ts'
+export { parseProfile } from './api/profile-schema.ts'
+export { jsonSchema, SCHEMA_NAMES, type SchemaName } from './api/json-schemas.ts'
+
+/** Length distributions: log-normal in closed form, samples, fixed, mixtures. */
+export { logNormalLengths, type LogNormalParameters } from './planner/log-normal.ts'
+export { empiricalLengths, fixedLengths } from './planner/empirical.ts'
+export { mixtureLengths, type MixtureComponent } from './planner/mixture.ts'
+export { conditionalMean, type LengthDistribution, meanTokens, sampleLength } from './planner/lengths.ts'
+export { type Random, seededRandom } from './core/random.ts'
+
+/** Equations (1) to (8) of arXiv:2604.15039v2. */
+export {
+  decodeRps,
+  kvThroughputBytesPerSecond,
+  lambdaMaxRps,
+  localBoundRps,
+  localPrefillRps,
+  minimumEgressBytesPerSecond,
+  remoteBoundRps,
+  remotePrefillRps,
+  type RemoteStage,
+  roleImbalanceRps,
+  type StageRates,
+  thresholdImbalanceRps,
+} from './planner/throughput.ts'
+
+/** Queueing in closed form. */
+export {
+  allenCunneen,
+  erlangB,
+  erlangC,
+  meanWaitSeconds,
+  mg1WaitSeconds,
+  type QueueInput,
+  type Wait,
+  waitTail,
+} from './planner/queueing.ts'
+
+/** Traces. */
+export { analyzeTrace, type TraceAnalysis } from './planner/trace-analysis.ts'
+export { createTraceReader, type TraceReader } from './planner/trace-reader.ts'
+export { type Trace, type TraceFile, type TraceFormat, type TraceRequest, TRACE_FORMATS } from './planner/trace.ts'
+export { uncachedLengths } from './planner/trace-prefix.ts'
+export { formatTrace } from './planner/trace-writer.ts'
+
+/** What every figure rests on, and what can go wrong. */
+export { type Assumption, type AssumptionId, ASSUMPTION_IDS, assumption, type Origin } from './planner/assumptions.ts'
+export { ERROR_CODES, type ErrorCode, MembraneError } from './core/errors.ts'
