@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import { analyze, type Analysis } from '../planner/analysis.ts'
-import { figure, heading, percent, printJson, printText, printWarnings, table, tokens } from './print.ts'
+import { figure, heading, percent, printJson, printText, printNotes, printWarnings, table, tokens } from './print.ts'
 import { layoutText, verdictText } from './print-optimization.ts'
 import { type GlobalFlags, onRun } from './run-command.ts'
 import { loadNamed } from './scenario-load.ts'
@@ -13,7 +13,8 @@ export function defineCompare(command: Command): void {
   onRun<GlobalFlags>(command, async (flags, [first = '', second = '']) => {
     const [a, b] = [await loadNamed(first), await loadNamed(second)]
     const [left, right] = [analyze(a.spec), analyze(b.spec)]
-    printWarnings([...new Set([...a.notes, ...b.notes, ...left.optimization.warnings, ...right.optimization.warnings])])
+    printNotes([...new Set([...a.notes, ...b.notes])])
+    printWarnings([...new Set([...left.optimization.warnings, ...right.optimization.warnings])])
     const ratio = rateOf(right) / rateOf(left)
     if (flags.json === true) printJson({ a: left, b: right, ratio })
     else printText(comparisonText(left, right, ratio))

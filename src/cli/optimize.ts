@@ -3,7 +3,7 @@ import type { Analysis } from '../planner/analysis.ts'
 import { analyzeScenario } from '../planner/analysis.ts'
 import { optimizeScenario } from '../planner/optimize.ts'
 import { buildScenario, type Scenario } from '../planner/scenario.ts'
-import { heading, printJson, printText, printWarnings, dim, table } from './print.ts'
+import { heading, printJson, printText, printNotes, printWarnings, dim, table } from './print.ts'
 import { analysisText, deploymentTable, verdictText } from './print-optimization.ts'
 import { addScenarioFlags, type ScenarioFlags } from './scenario-flags.ts'
 import { type GlobalFlags, onRun } from './run-command.ts'
@@ -27,13 +27,15 @@ export function defineOptimize(command: Command): void {
     const scenario = buildScenario(loaded.spec)
     if (flags.json === true && flags.details !== true) {
       const { warnings, ...answer } = optimizeScenario(scenario).optimization
-      printWarnings([...loaded.notes, ...warnings])
+      printNotes(loaded.notes)
+      printWarnings(warnings)
       printJson(answer)
       return
     }
     const analysis = analyzeScenario(scenario)
     const { warnings, ...answer } = analysis.optimization
-    printWarnings([...loaded.notes, ...warnings])
+    printNotes(loaded.notes)
+    printWarnings(warnings)
     if (flags.json === true) printJson({ ...answer, analysis: withoutOptimization(analysis) })
     else await printAnswer(scenario, analysis, flags)
   })

@@ -1,6 +1,6 @@
 import { type Command } from 'commander'
 import { type Layout, plan, type PlanAnswer } from '../planner/plan.ts'
-import { dim, figure, heading, printJson, printText, printWarnings, table, tokens } from './print.ts'
+import { dim, figure, heading, printJson, printText, printNotes, printWarnings, table, tokens } from './print.ts'
 import { printConfigIfAsked } from './print-config.ts'
 import { layoutText } from './print-optimization.ts'
 import { type GlobalFlags, onRun } from './run-command.ts'
@@ -21,7 +21,8 @@ export function definePlan(command: Command): void {
     if (await printConfigIfAsked(loaded.config, flags)) return
     const answer = plan({ spec: loaded.spec, rateRps: flags.rate, headroomRatio: flags.headroom })
     const { warnings, ...rest } = answer
-    printWarnings([...loaded.notes, ...warnings])
+    printNotes(loaded.notes)
+    printWarnings(warnings)
     if (flags.json === true) printJson(rest)
     else printText(planText(answer))
   })

@@ -24,6 +24,11 @@ export function printWarnings(warnings: readonly string[]): void {
     process.stderr.write(`${styleText('yellow', 'warning:', { stream: process.stderr })} ${warning}\n`)
 }
 
+/** What was taken from a file without being asked, on standard error so that it does not mix with an answer. */
+export function printNotes(notes: readonly string[]): void {
+  for (const note of notes) process.stderr.write(`${styleText('cyan', 'note:', { stream: process.stderr })} ${note}\n`)
+}
+
 export function heading(text: string): string {
   return styleText('bold', text, { stream: process.stdout })
 }

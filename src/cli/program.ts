@@ -53,6 +53,7 @@ export async function run(argv: readonly string[]): Promise<void> {
     .option('--json', 'print JSON on standard output')
     .option('--debug', 'print the stack of an error')
     .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'membrane: ')) })
+    .configureHelp({ showGlobalOptions: true })
     .showHelpAfterError('Run the command with --help for what it takes.')
     .addHelpText(
       'after',

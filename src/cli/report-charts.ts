@@ -1,5 +1,4 @@
 import type { TopLevelSpec } from 'vega-lite'
-import type { Analysis } from '../planner/analysis.ts'
 import {
   chartOf,
   dropLine,
@@ -11,7 +10,7 @@ import {
   type SeriesStyle,
   STYLES,
 } from './report-layers.ts'
-import { percent, short, signed, significant, whole } from './report-numbers.ts'
+import { short, significant, whole } from './report-numbers.ts'
 import type { LatencyCurve, LatencySeries, RolesSeries, ThresholdMark, ThresholdSeries } from './report-series.ts'
 import type { ChartSize } from './report-svg.ts'
 
@@ -221,72 +220,5 @@ function operatingLabel(
   const lines = plan.operating === null ? [rate, 'without queueing'] : ['chosen:', rate]
   const isRight = mark.rateRps < 0.55 * axes.axisRpsMax
   const at = { x: mark.rateRps, y: mark.ttftSecondsP90 }
-  const options = isRight ? { align: 'left', dx: 12 } : { align: 'right', dx: -12 }
-  return [label(at, lines, { ...options, dy: 14 } as const)]
-}
-
-/** What one more unit buys, as bars from zero. */
-export function shadowPriceChart(prices: Analysis['shadowPrices'], size: ChartSize): TopLevelSpec {
-  const [least, most] = [
-    Math.min(0, ...prices.map((price) => price.gainRps)),
-    Math.max(0, ...prices.map((price) => price.gainRps)),
-  ]
-  const span = most - least > 1e-9 ? most - least : 1
-  // Room for the labels, which stand outside the bars.
-  const room = (size === 'wide' ? 0.5 : 0.75) * span
-  const domain = [
-    least < -1e-9 ? least - room : -0.02 * span,
-    most > 1e-9 || least >= -1e-9 ? most + room : 0.02 * span + room,
-  ]
-  const values = prices.map((price) => ({
-    change: price.change,
-    gain: price.gainRps,
-    text: `${signed(price.gainRps)} req/s (${signed(price.gainRatio * 100)} %)`,
-    color: price.gainRps < 0 ? 'var(--loss)' : 'var(--gain)',
-  }))
-  const text = { type: 'text', baseline: 'middle', fontSize: 12, color: 'var(--ink)' }
-  return {
-    data: { values },
-    encoding: {
-      y: {
-        field: 'change',
-        type: 'nominal',
-        sort: null,
-        axis: { title: null, grid: false, labelColor: 'var(--ink)', labelLimit: 160 },
-      },
-      x: {
-        field: 'gain',
-        type: 'quantitative',
-        scale: { domain, nice: false },
-        axis: { title: 'change of the rate, req/s', tickCount: size === 'wide' ? 5 : 3, grid: true },
-      },
-    },
-    layer: [
-      {
-        mark: { type: 'bar', height: { band: 0.6 } },
-        encoding: { color: { field: 'color', type: 'nominal', scale: null } },
-      },
-      {
-        mark: { type: 'rule', color: 'var(--axis)', strokeWidth: 1.5 },
-        data: { values: [{ zero: 0 }] },
-        encoding: { x: { field: 'zero', type: 'quantitative' }, y: null },
-      },
-      {
-        transform: [{ filter: 'datum.gain >= -1e-9' }],
-        mark: { ...text, align: 'left', dx: 6 },
-        encoding: { text: { field: 'text' } },
-      },
-      {
-        transform: [{ filter: 'datum.gain < -1e-9' }],
-        mark: { ...text, align: 'right', dx: -6 },
-        encoding: { text: { field: 'text' } },
-      },
-    ],
-  } as TopLevelSpec
-}
-
-export function shadowPriceText(prices: Analysis['shadowPrices']): string {
-  return prices
-    .map((price) => `${price.change}: ${signed(price.gainRps)} requests per second, ${percent(price.gainRatio)}`)
-    .join('; ')
+  return [label(at, lines, { align: isRight ? 'left' : 'right', dx: isRight ? 12 : -12, dy: 14 })]
 }

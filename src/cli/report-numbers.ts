@@ -16,6 +16,16 @@ export function signed(value: number): string {
   return Math.abs(value) < ZERO ? '0' : `${value > 0 ? '+' : ''}${THREE_DIGITS.format(value)}`
 }
 
+/** A gain below this share of the rate is what rounding and bisection leave. */
+const NO_CHANGE = 5e-4
+
+/** A change of a rate, in absolute terms and of what it was. */
+export function gainText(gain: { readonly gainRps: number; readonly gainRatio: number }): string {
+  return Math.abs(gain.gainRatio) < NO_CHANGE
+    ? 'no change'
+    : `${signed(gain.gainRps)} req/s (${signed(gain.gainRatio * 100)} %)`
+}
+
 export function requestsPerSecond(rateRps: number): string {
   return `${significant(rateRps)} req/s`
 }

@@ -13,6 +13,7 @@ import type { Deployment } from '../planner/optimize.ts'
 import type { Scenario } from '../planner/scenario.ts'
 import type { DeploymentName, RatedCandidate } from '../planner/search.ts'
 import { type Roles, splitTraffic } from '../planner/split.ts'
+import { roundUp } from './report-axis.ts'
 
 /** The numbers of the charts, for the page and for the terminal: what is drawn, what is marked, where axes end. */
 
@@ -181,12 +182,4 @@ function rolesOf({ instances }: Deployment): Roles {
     localPrefill: instances.localPrefill ?? 0,
     decode: instances.decode ?? 0,
   }
-}
-
-const ROUND_STEPS = [1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10]
-
-/** The next round number at or above a value, for the end of an axis. */
-export function roundUp(value: number): number {
-  const unit = 10 ** Math.floor(Math.log10(value))
-  return (ROUND_STEPS.find((step) => step * unit >= value * (1 - 1e-9)) ?? 10) * unit
 }

@@ -3,7 +3,7 @@ import type { Command } from 'commander'
 import { MembraneError } from '../core/errors.ts'
 import { analyzeScenario } from '../planner/analysis.ts'
 import { buildScenario } from '../planner/scenario.ts'
-import { dim, printJson, printText, printWarnings } from './print.ts'
+import { dim, printJson, printText, printNotes, printWarnings } from './print.ts'
 import { printConfigIfAsked } from './print-config.ts'
 import { verdictText } from './print-optimization.ts'
 import { type GlobalFlags, onRun } from './run-command.ts'
@@ -26,7 +26,8 @@ export function defineReport(command: Command): void {
     if (await printConfigIfAsked(loaded.config, flags)) return
     const scenario = buildScenario(loaded.spec)
     const analysis = analyzeScenario(scenario)
-    printWarnings([...loaded.notes, ...analysis.optimization.warnings])
+    printNotes(loaded.notes)
+    printWarnings(analysis.optimization.warnings)
     const { renderReport } = await import('./report-html.ts')
     const html = await renderReport({ scenario, analysis, command: commandLine() })
     await writeFile(flags.out, html).catch((error: unknown) => {

@@ -9,7 +9,7 @@ import { buildScenario } from '../planner/scenario.ts'
 import { analyzeTrace, type Distribution, type TraceAnalysis } from '../planner/trace-analysis.ts'
 import { TRACE_FORMATS, type TraceFormat, type TraceRequest } from '../planner/trace.ts'
 import { formatTrace } from '../planner/trace-writer.ts'
-import { figure, heading, percent, printJson, printText, printWarnings, table, tokens } from './print.ts'
+import { figure, heading, percent, printJson, printText, printNotes, table, tokens } from './print.ts'
 import { printConfigIfAsked } from './print-config.ts'
 import { readTraceFile } from './read-trace.ts'
 import { type GlobalFlags, onRun } from './run-command.ts'
@@ -108,7 +108,7 @@ function defineGenerate(command: Command): void {
       throw new MembraneError('INVALID_REQUEST', '--requests and --rate must be above 0.')
     const loaded = await loadScenario(flags)
     if (await printConfigIfAsked(loaded.config, flags)) return
-    printWarnings(loaded.notes)
+    printNotes(loaded.notes)
     const chunks = formatTrace(drawRequests(loaded.spec, flags))
     await pipeline(Readable.from(chunks), flags.out === undefined ? process.stdout : createWriteStream(flags.out), {
       end: flags.out !== undefined,

@@ -6,6 +6,8 @@ export const LIMITS = {
   traceLineCharactersMax: 4 * 1024 * 1024,
   /** Requests in one trace; more is rejected with LIMIT_REACHED. Columns take about 40 bytes a request. */
   traceRequestsMax: 20_000_000,
+  /** Block ids in one trace; more is rejected with LIMIT_REACHED. Four bytes each: 1 GB. */
+  traceBlockIdsMax: 250_000_000,
   /** Points in a profile; more is rejected with INVALID_PROFILE. Interpolation builds one piece per pair. */
   profilePointsMax: 4096,
   /** Components of a mixture workload; more is rejected with INVALID_CONFIG. Every evaluation walks all of them. */

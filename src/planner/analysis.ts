@@ -212,17 +212,21 @@ function reasonFor(scenario: Scenario, plan: RatedCandidate, best: RatedCandidat
   const constraint = describeDeployment(scenario, 'membrane-pd', plan).bindingConstraint
   switch (constraint) {
     case 'decode':
-      return `decode is full: ${plan.roles.decode} instances`
+      return `decode is full: ${instances(plan.roles.decode)}`
     case 'slo':
       return `${bindingConstraint(scenario, plan.split, plan.roles)} queues too long for the SLO`
     case 'local-prefill':
     case 'remote-prefill':
-      return `prefill is full: ${plan.roles.remotePrefill} remote and ${plan.roles.localPrefill} local instances`
+      return `prefill is full: ${plan.roles.remotePrefill} remote and ${instances(plan.roles.localPrefill, 'local ')}`
     case 'egress':
       return `the link is full: ${scenario.link.gbps} Gbps`
     default:
       return constraint satisfies never
   }
+}
+
+function instances(count: number, kind = ''): string {
+  return `${count} ${kind}instance${count === 1 ? '' : 's'}`
 }
 
 function variants(scenario: Scenario, plan: RatedCandidate): Variant[] {

@@ -13,7 +13,7 @@ export interface TraceBounds {
 
 export const DEFAULT_TRACE_BOUNDS: TraceBounds = {
   requestsMax: LIMITS.traceRequestsMax,
-  blockIdsMax: 250_000_000,
+  blockIdsMax: LIMITS.traceBlockIdsMax,
 }
 
 /** One checked request. What is null must be null in every row; the parsers see to that. */
