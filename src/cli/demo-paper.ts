@@ -24,9 +24,9 @@ export function defineDemoPaper(command: Command): void {
     .option('-o, --out <file>', 'where to write the report', DEFAULT_REPORT_FILE)
   onRun<DemoFlags>(command, async (flags) => {
     const comparison = comparePaper()
-    const scenario = buildScenario({ ...preset('case-study'), slo: { ttftSecondsP90: 8 } })
+    const scenario = buildScenario(preset('case-study'))
     const { renderReport } = await import('./report-html.ts')
-    const reportCommand = 'membrane report --preset case-study --slo-ttft-p90 8'
+    const reportCommand = 'membrane report --preset case-study'
     await writeFile(
       flags.out,
       await renderReport({ scenario, analysis: analyzeScenario(scenario), command: reportCommand }),
@@ -143,8 +143,10 @@ function comparedValues(
 }
 
 function comparisonText({ table6, extrapolations, equalCostRatio, egressGbps }: PaperComparison): string[] {
-  const off = (ours: number, paper: number): string =>
-    ours === paper ? 'exact' : `${ours > paper ? '+' : ''}${((ours / paper - 1) * 100).toFixed(2)} %`
+  const off = (ours: number, paper: number): string => {
+    const percentOff = ((ours / paper - 1) * 100).toFixed(2).replace('-0.00', '0.00')
+    return ours === paper ? 'exact' : `${Number(percentOff) > 0 ? '+' : ''}${percentOff} %`
+  }
   const worst = (read: (row: ComparedValue) => number): string =>
     `${(Math.max(...table6.map((row) => Math.abs(read(row) / row.paper - 1))) * 100).toFixed(2)} %`
   return [

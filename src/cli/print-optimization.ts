@@ -49,7 +49,7 @@ export function verdictText({ verdict }: Analysis): string {
 
 /** Slack, shadow prices, alternatives and variants: why, and what would change it. */
 export function analysisText(analysis: Analysis): string {
-  const { stages, shadowPrices, alternatives, variants, egress } = analysis
+  const { stages, balance, shadowPrices, alternatives, variants, egress } = analysis
   return [
     section(
       'Slack of each stage',
@@ -59,6 +59,7 @@ export function analysisText(analysis: Analysis): string {
         stages.map(({ stage, boundRps, slackRatio }) => [stage, boundRps, signedPercent(slackRatio)]),
       ),
     ),
+    balanceText(balance),
     section(
       'What one more unit buys',
       'threshold and roles chosen anew',
@@ -96,6 +97,15 @@ export function analysisText(analysis: Analysis): string {
     ),
     `Egress ${figure(egress.gbps)} Gbps, ${percent(egress.linkShare)} of the link, ${figure(egress.terabytesPerMonth)} TB (10^12 bytes) a month.`,
   ].join('\n\n')
+}
+
+function balanceText({ thresholdImbalanceRps, roleImbalanceRps }: Analysis['balance']): string {
+  const threshold =
+    thresholdImbalanceRps === null
+      ? 'one side has no requests'
+      : `the two prefill bounds are ${Math.abs(thresholdImbalanceRps).toFixed(3)} req/s apart`
+  const spare = roleImbalanceRps > 0 ? 'prefill could feed' : 'decode could take'
+  return `Balance of threshold, Eq. (7): ${threshold}. Of roles, Eq. (8): ${spare} ${Math.abs(roleImbalanceRps).toFixed(3)} req/s more.`
 }
 
 export function section(title: string, explanation: string, body: string): string {

@@ -93,10 +93,9 @@ const BORDERS = {
   middle: '',
 }
 
-/** Three significant digits, whole thousands with separators: 0.0123, 3.24, 45.1, 19,405. */
+/** Three significant digits, whole numbers as they are, thousands with separators: 0.0123, 3.24, 4, 45.1, 19,405. */
 export function figure(value: number): string {
-  if (Math.abs(value) >= 100) return Math.round(value).toLocaleString('en-US')
-  if (value === 0) return '0'
+  if (Number.isInteger(value) || Math.abs(value) >= 100) return Math.round(value).toLocaleString('en-US')
   const text = value.toPrecision(3)
   return text.includes('e') ? String(Number(text)) : text
 }

@@ -1,8 +1,10 @@
 import type { TopLevelSpec } from 'vega-lite'
+import type { RolesPoint } from '../planner/figures.ts'
 import {
   chartOf,
   dropLine,
   type Layer,
+  LINE_HEIGHT,
   label,
   line,
   markers,
@@ -10,59 +12,59 @@ import {
   type SeriesStyle,
   STYLES,
 } from './report-layers.ts'
-import { short, significant, whole } from './report-numbers.ts'
-import type { LatencyCurve, LatencySeries, RolesSeries, ThresholdMark, ThresholdSeries } from './report-series.ts'
+import { significant, whole } from './report-numbers.ts'
+import type { RolesSeries, ThresholdMark, ThresholdSeries } from './report-series.ts'
 import type { ChartSize } from './report-svg.ts'
 
-/** The four charts of a report as data. What their marks mean is said by the figures around them. */
+/** The paper's Figure 5 as data for the chart library; what the marks mean is said by the figures around them. */
 
 /** With more instances than this, markers would touch. */
 const MARKERS_MAX = 24
 
 /** Figure 5a: Lambda against N_p / N_d. */
-export function rolesChart({ points, peak, instances }: RolesSeries, size: ChartSize): TopLevelSpec {
-  const pointsOf = (value: (point: RolesSeries['peak']) => number): Point[] =>
-    points.map((point) => ({ x: point.localPrefill, y: value(point) }))
-  const series = (values: readonly Point[], style: SeriesStyle): Layer[] => [
-    line(values, style),
-    ...(values.length <= MARKERS_MAX ? [markers(values, style)] : []),
-  ]
+export function rolesChart(roles: RolesSeries, size: ChartSize): TopLevelSpec {
+  const { points, peak, instances } = roles
+  const most = 2 * peak.lambdaMaxRps
   const highest = Math.max(
-    ...points.map((point) => Math.min(point.prefillBoundRps, 2 * peak.lambdaMaxRps)),
-    ...points.map((p) => Math.min(p.decodeBoundRps, 2 * peak.lambdaMaxRps)),
+    ...points.map(({ prefillBoundRps, decodeBoundRps }) => Math.min(most, Math.max(prefillBoundRps, decodeBoundRps))),
   )
-  const top: Point = { x: peak.localPrefill, y: peak.lambdaMaxRps }
-  const xTicks = evenTicks(1, instances - 1, size === 'wide' ? 12 : 7)
+  const seriesOf = (style: SeriesStyle, value: (point: RolesPoint) => number): Layer[] => {
+    const values = points.map((point) => ({ x: point.localPrefill, y: value(point) }))
+    return [line(values, style), ...(values.length <= MARKERS_MAX ? [markers(values, style)] : [])]
+  }
   return chartOf(
     {
       title: 'N_p / N_d: local prefill / decode instances',
       min: 0.5,
       max: instances - 0.5,
-      ticks: xTicks,
+      ticks: evenTicks(1, instances - 1, size === 'wide' ? 9 : 7),
       label: `datum.value + '/' + (${instances} - datum.value)`,
     },
     { title: 'requests per second', max: 1.15 * highest },
     [
-      ...series(
-        pointsOf((point) => point.prefillBoundRps),
-        STYLES.first,
-      ),
-      ...series(
-        pointsOf((point) => point.decodeBoundRps),
-        STYLES.second,
-      ),
-      ...series(
-        pointsOf((point) => point.lambdaMaxRps),
-        STYLES.result,
-      ),
-      dropLine(top),
-      markers([top], STYLES.result, 'large'),
-      lowLabel(top, [`${significant(peak.lambdaMaxRps)} req/s`, `at ${peak.localPrefill}/${peak.decode}`], {
-        min: 0.5,
-        max: instances - 0.5,
-      }),
+      ...seriesOf(STYLES.first, (point) => point.prefillBoundRps),
+      ...seriesOf(STYLES.second, (point) => point.decodeBoundRps),
+      ...seriesOf(STYLES.result, (point) => point.lambdaMaxRps),
+      ...roleMarks(roles),
     ],
   )
+}
+
+/** The peak, and the plan where queueing moved it elsewhere. */
+function roleMarks({ peak, chosen, instances }: RolesSeries): Layer[] {
+  const axis = { min: 0.5, max: instances - 0.5 }
+  const marked = (point: RolesPoint, kind: 'large' | 'hollow', side: 'left' | 'right'): Layer[] => {
+    const at = { x: point.localPrefill, y: point.lambdaMaxRps }
+    const lines = [
+      ...(kind === 'hollow' ? ['planned'] : []),
+      `${significant(point.lambdaMaxRps)} req/s`,
+      `at ${point.localPrefill}/${point.decode}`,
+    ]
+    return [dropLine(at), markers([at], STYLES.result, kind), lowLabel(at, lines, { ...axis, side })]
+  }
+  if (chosen === null || chosen === peak) return marked(peak, 'large', 'right')
+  const isRight = chosen.localPrefill > peak.localPrefill
+  return [...marked(peak, 'large', isRight ? 'left' : 'right'), ...marked(chosen, 'hollow', isRight ? 'right' : 'left')]
 }
 
 function evenTicks(from: number, to: number, most: number): number[] {
@@ -70,14 +72,20 @@ function evenTicks(from: number, to: number, most: number): number[] {
   return Array.from({ length: Math.floor((to - from) / step) + 1 }, (_, k) => from + k * step)
 }
 
-/** Beside the foot of a drop line, where every curve is above it. */
+/** Beside the foot of a drop line, just above the axis, where every curve is above it; never past an end of the axis. */
 function lowLabel(
   at: Point,
   lines: readonly string[],
   axis: { readonly min: number; readonly max: number; readonly side?: 'left' | 'right' },
 ): Layer {
-  const isRight = axis.side === undefined ? (at.x - axis.min) / (axis.max - axis.min) < 0.6 : axis.side === 'right'
-  return label({ x: at.x, y: 0.3 * at.y }, lines, { align: isRight ? 'left' : 'right', dx: isRight ? 8 : -8, dy: -8 })
+  const place = (at.x - axis.min) / (axis.max - axis.min)
+  const isFree = place > 0.25 && place < 0.75
+  const isRight = isFree && axis.side !== undefined ? axis.side === 'right' : place < 0.6
+  return label({ x: at.x, y: 0 }, lines, {
+    align: isRight ? 'left' : 'right',
+    dx: isRight ? 8 : -8,
+    dy: 6 - LINE_HEIGHT * lines.length,
+  })
 }
 
 /** Figure 5b: Lambda against the threshold. */
@@ -125,33 +133,26 @@ export function thresholdChart(series: ThresholdSeries, size: ChartSize): TopLev
 /** The crossing and the chosen threshold; one label when they are the same point. */
 function thresholdMarks({ crossing, chosen, axisTokensMax }: ThresholdSeries, size: ChartSize): Layer[] {
   const pointOf = (mark: ThresholdMark): Point => ({ x: mark.thresholdTokens, y: mark.rateRps })
-  const textOf = (name: string, mark: ThresholdMark): string[] => [
-    name,
-    `t = ${whole(mark.thresholdTokens)}`,
-    `${significant(mark.rateRps)} req/s`,
-  ]
   const isSame = crossing !== null && isSamePlace(crossing, chosen, axisTokensMax)
   const axis = { min: 0, max: axisTokensMax }
-  if (crossing === null || isSame) {
-    const name = isSame ? 'bounds cross: chosen' : 'chosen'
-    return [
-      dropLine(pointOf(chosen)),
-      markers([pointOf(chosen)], STYLES.result, 'large'),
-      lowLabel(pointOf(chosen), textOf(name, chosen), axis),
-    ]
-  }
-  const chosenSide = chosen.thresholdTokens < crossing.thresholdTokens ? 'left' : 'right'
-  const crossingSide = chosenSide === 'left' ? 'right' : 'left'
+  const rate = (mark: ThresholdMark): string => `${significant(mark.rateRps)} req/s`
+  const threshold = (mark: ThresholdMark): string => `t = ${whole(mark.thresholdTokens)}`
+  const chosenLines = [isSame ? 'bounds cross: chosen' : 'chosen', threshold(chosen), rate(chosen)]
+  const chosenMarks = [dropLine(pointOf(chosen)), markers([pointOf(chosen)], STYLES.result, 'large')]
+  if (crossing === null || isSame) return [...chosenMarks, lowLabel(pointOf(chosen), chosenLines, axis)]
+  const isRight = chosen.thresholdTokens > crossing.thresholdTokens
+  const name = size === 'wide' ? 'bounds cross' : 'cross'
+  const crossingLines = [
+    name,
+    ...(crossing.thresholdTokens === chosen.thresholdTokens ? [] : [threshold(crossing)]),
+    rate(crossing),
+  ]
   return [
     dropLine(pointOf(crossing)),
-    dropLine(pointOf(chosen)),
     markers([pointOf(crossing)], STYLES.result, 'hollow'),
-    markers([pointOf(chosen)], STYLES.result, 'large'),
-    lowLabel(pointOf(chosen), textOf('chosen', chosen), { ...axis, side: chosenSide }),
-    lowLabel(pointOf(crossing), textOf(size === 'wide' ? 'bounds cross' : 'cross', crossing), {
-      ...axis,
-      side: crossingSide,
-    }),
+    ...chosenMarks,
+    lowLabel(pointOf(chosen), chosenLines, { ...axis, side: isRight ? 'right' : 'left' }),
+    lowLabel(pointOf(crossing), crossingLines, { ...axis, side: isRight ? 'left' : 'right' }),
   ]
 }
 
@@ -160,65 +161,4 @@ function isSamePlace(a: ThresholdMark, b: ThresholdMark, axisTokensMax: number):
     Math.abs(a.thresholdTokens - b.thresholdTokens) < 0.01 * axisTokensMax &&
     Math.abs(a.rateRps - b.rateRps) < 0.01 * a.rateRps
   )
-}
-
-export const LATENCY_STYLES: Readonly<Record<LatencyCurve['name'], SeriesStyle>> = {
-  'membrane-pd': STYLES.plan,
-  'homogeneous-pd': STYLES.second,
-  'naive-heterogeneous-pd': STYLES.third,
-}
-
-/** P90 TTFT with queueing against the rate, up to Lambda_max. */
-export function latencyChart(
-  { curves, boundSeconds, axisRpsMax, axisSecondsMax }: LatencySeries,
-  size: ChartSize,
-): TopLevelSpec {
-  const isOnChart = ({ y }: Point): boolean => y <= axisSecondsMax
-  const layers = curves.flatMap(({ name, points, withoutQueues, operating }) => {
-    const style = LATENCY_STYLES[name]
-    const pointOf = (point: LatencyCurve['withoutQueues']): Point => ({ x: point.rateRps, y: point.ttftSecondsP90 })
-    return [
-      line(upToAxis(points.map(pointOf), axisSecondsMax), style),
-      markers([pointOf(withoutQueues)].filter(isOnChart), { ...style, marker: 'diamond' }, 'hollow'),
-      ...(operating === null ? [] : [markers([pointOf(operating)].filter(isOnChart), style, 'large')]),
-    ]
-  })
-  return chartOf(
-    { title: 'requests per second', max: axisRpsMax },
-    { title: 'P90 TTFT, seconds', max: axisSecondsMax },
-    [
-      ...(boundSeconds === null ? [] : boundLayers(boundSeconds, axisRpsMax)),
-      ...layers,
-      ...operatingLabel(curves, { axisRpsMax, axisSecondsMax, size }),
-    ],
-  )
-}
-
-/** All points on the chart and the first one beyond it, so that the line reaches the edge. */
-function upToAxis(points: readonly Point[], most: number): readonly Point[] {
-  const beyond = points.findIndex(({ y }) => y > most)
-  return beyond < 0 ? points : points.slice(0, beyond + 1)
-}
-
-function boundLayers(boundSeconds: number, axisRpsMax: number): Layer[] {
-  const ends = [0, axisRpsMax].map((x) => ({ x, y: boundSeconds }))
-  return [
-    line(ends, { color: 'var(--loss)', dash: [], width: 1.5, marker: 'circle' }),
-    label({ x: 0, y: boundSeconds }, [`SLO: ${short(boundSeconds)} s`], { dx: 6, dy: -10, color: 'var(--loss)' }),
-  ]
-}
-
-function operatingLabel(
-  curves: readonly LatencyCurve[],
-  axes: { readonly axisRpsMax: number; readonly axisSecondsMax: number; readonly size: ChartSize },
-): Layer[] {
-  const plan = curves.find(({ name }) => name === 'membrane-pd')
-  if (plan === undefined) return []
-  const mark = plan.operating ?? plan.withoutQueues
-  if (mark.ttftSecondsP90 > axes.axisSecondsMax) return []
-  const rate = `${significant(mark.rateRps)} req/s`
-  const lines = plan.operating === null ? [rate, 'without queueing'] : ['chosen:', rate]
-  const isRight = mark.rateRps < 0.55 * axes.axisRpsMax
-  const at = { x: mark.rateRps, y: mark.ttftSecondsP90 }
-  return [label(at, lines, { align: isRight ? 'left' : 'right', dx: isRight ? 12 : -12, dy: 14 })]
 }

@@ -1,8 +1,10 @@
 import type { Analysis } from '../planner/analysis.ts'
 import type { Scenario } from '../planner/scenario.ts'
-import { LATENCY_STYLES, latencyChart, rolesChart, thresholdChart } from './report-charts.ts'
-import { type SeriesStyle, STYLES } from './report-layers.ts'
-import { type Html, html, NOTHING, trusted } from './report-markup.ts'
+import { rolesChart, thresholdChart } from './report-charts.ts'
+import { type Figure, figureMarkup, legendOf, numberColumns, ROWS_SHOWN, thinned } from './report-figure.ts'
+import { LATENCY_STYLES, latencyChart } from './report-latency-chart.ts'
+import { STYLES } from './report-layers.ts'
+import { type Html, html, NOTHING } from './report-markup.ts'
 import { requestsPerSecond, short, signed, significant, whole } from './report-numbers.ts'
 import {
   type LatencySeries,
@@ -12,26 +14,15 @@ import {
   type ThresholdSeries,
   thresholdSeries,
 } from './report-series.ts'
-import { CHART_SIZES, type ChartSize, type Picture, type Renderer } from './report-svg.ts'
+import type { Renderer } from './report-svg.ts'
 import { LAMBDA_MAX } from './report-symbols.ts'
-import { shadowPriceChart, shadowPriceText } from './report-shadow-prices.ts'
-import { ABSENT, type Column, table } from './report-table.ts'
+import { NAME_WIDTH, shadowPriceChart, shadowPriceText } from './report-shadow-prices.ts'
+import { ABSENT, table } from './report-table.ts'
 
 /** The four figures with captions, legends and the numbers they are drawn from. */
 
 const THRESHOLDS_DRAWN = 120
 const RATES_DRAWN = 160
-const ROWS_SHOWN = 24
-
-interface Figure {
-  readonly id: string
-  readonly title: string
-  readonly chart: (size: ChartSize) => Picture['spec']
-  readonly text: string
-  readonly legend: Html
-  readonly caption: Html
-  readonly numbers: Html
-}
 
 export async function figures(scenario: Scenario, analysis: Analysis, render: Renderer): Promise<Html[]> {
   const all = [
@@ -43,51 +34,15 @@ export async function figures(scenario: Scenario, analysis: Analysis, render: Re
   return Promise.all(all.map((figure) => figureMarkup(figure, render)))
 }
 
-async function figureMarkup(
-  { id, title, chart, text, legend, caption, numbers }: Figure,
-  render: Renderer,
-): Promise<Html> {
-  const sizes = Object.keys(CHART_SIZES) as ChartSize[]
-  const pictures = await Promise.all(sizes.map((size) => render({ id, size, text, spec: chart(size) })))
-  return html`<figure id="${id}" aria-labelledby="${id}-title">
-<h3 id="${id}-title">${title}</h3>
-${legend}
-${trusted(pictures.join('\n'))}
-<figcaption>${caption}</figcaption>
-<details><summary>Numbers of this figure</summary>
-${numbers}
-</details>
-</figure>`
-}
-
-interface LegendEntry {
-  readonly name: Html | string
-  readonly style: SeriesStyle
-}
-
-const MARKER_SHAPES: Readonly<Record<SeriesStyle['marker'], string>> = {
-  circle: '<circle cx="17" cy="6" r="3.5"/>',
-  square: '<path d="M14 3h6v6h-6z"/>',
-  'triangle-up': '<path d="M17 2l4 7h-8z"/>',
-  diamond: '<path d="M17 1.5l3.5 4.5l-3.5 4.5l-3.5-4.5z"/>',
-}
-
-function legendOf(entries: readonly LegendEntry[], hasMarkers: boolean): Html {
-  const items = entries.map(({ name, style: { color, dash, width, marker } }) => {
-    const shape = hasMarkers ? `<g fill="${color}">${MARKER_SHAPES[marker]}</g>` : ''
-    const stroke = `<path d="M0 6h34" stroke="${color}" stroke-width="${width}" stroke-dasharray="${dash.join(' ')}"/>`
-    return html`<li>${trusted(`<svg width="34" height="12" aria-hidden="true">${stroke}${shape}</svg>`)}${name}</li>`
-  })
-  return html`<ul class="legend">${items}</ul>`
-}
-
 function rolesFigure(series: RolesSeries): Figure {
   const { peak, chosen, thresholdTokens } = series
   const best = `${requestsPerSecond(peak.lambdaMaxRps)} with ${peak.localPrefill} local prefill and ${peak.decode} decode instances`
   const other =
-    chosen !== null && chosen !== peak
-      ? ` The plan has ${chosen.localPrefill}/${chosen.decode}, which queueing favours.`
-      : ''
+    chosen === null
+      ? ' The plan itself has no local prefill instance.'
+      : chosen === peak
+        ? ''
+        : ` The plan has ${chosen.localPrefill}/${chosen.decode}, which queueing favours.`
   return {
     id: 'figure-5a',
     title: 'Rate against the split of the local cluster (Figure 5a)',
@@ -120,16 +75,6 @@ function rolesNumbers({ points, peak }: RolesSeries): Html {
       significant(point.lambdaMaxRps),
     ]),
   })
-}
-
-function numberColumns(names: readonly string[]): Column[] {
-  return names.map((name) => ({ name, isNumber: true }))
-}
-
-/** About `ROWS_SHOWN` rows, evenly spaced, with those that must not be missing. */
-function thinned<T>(items: readonly T[], isKept: (item: T) => boolean): readonly T[] {
-  const stride = Math.ceil(items.length / ROWS_SHOWN)
-  return items.filter((item, k) => k % stride === 0 || k === items.length - 1 || isKept(item))
 }
 
 function thresholdFigure(series: ThresholdSeries): Figure {
@@ -192,7 +137,7 @@ function latencyFigure(series: LatencySeries): Figure {
   return {
     id: 'figure-latency',
     title: 'Rate against P90 TTFT, with queueing',
-    chart: (size) => latencyChart(series, size),
+    chart: () => latencyChart(series),
     text: `Line chart of P90 time to first token against the rate; it stays flat and then rises steeply towards saturation. ${points.join('; ')}.`,
     legend: legendOf(
       curves.map(({ name }) => ({ name, style: LATENCY_STYLES[name] })),
@@ -227,6 +172,7 @@ function shadowPriceFigure(prices: Analysis['shadowPrices']): Figure {
     id: 'figure-shadow-prices',
     title: 'What one more unit buys',
     chart: (size) => shadowPriceChart(prices, size),
+    left: NAME_WIDTH,
     text: `Bar chart of what a change does to the planned rate. ${shadowPriceText(prices)}.`,
     legend: NOTHING,
     caption: html`The change of the planned rate when one thing is changed and, for hardware, link and hits, threshold and roles are chosen anew. Bars to the right are gains, bars to the left losses.`,

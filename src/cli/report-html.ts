@@ -11,6 +11,7 @@ import {
   assumptionsTable,
   costTable,
   deploymentsTable,
+  egressTable,
   stagesTable,
   variantsTable,
   warningsList,
@@ -84,25 +85,21 @@ ${content}
 
 function sectionsOf({ scenario, analysis, command }: ReportInput, pictures: readonly Html[]): Section[] {
   const { warnings } = analysis.optimization
-  const money = analysis.cost === null ? 'Egress' : 'Cost and egress'
+  const cost = costTable(analysis)
+  const alternatives =
+    analysis.alternatives.length === 0
+      ? html`<p>There is no other way to share out the local instances.</p>`
+      : alternativesTable(analysis)
   return [
     { id: 'deployments', title: 'Three deployments', content: [deploymentsTable(analysis)] },
     { id: 'figures', title: 'Why: four figures', content: [html`<div class="pair">${pictures}</div>`] },
+    { id: 'margins', title: 'Slack and failures', content: [pair([stagesTable(analysis), variantsTable(analysis)])] },
+    { id: 'alternatives', title: 'Alternatives', content: [alternatives] },
     {
-      id: 'margins',
-      title: 'Slack and failures',
-      content: [html`<div class="pair"><div>${stagesTable(analysis)}</div><div>${variantsTable(analysis)}</div></div>`],
+      id: 'cost',
+      title: cost === null ? 'Egress' : 'Egress and cost',
+      content: [pair([egressTable(analysis), ...(cost === null ? [] : [cost])])],
     },
-    {
-      id: 'alternatives',
-      title: 'Alternatives',
-      content: [
-        analysis.alternatives.length === 0
-          ? html`<p>There is no other way to share out the local instances.</p>`
-          : alternativesTable(analysis),
-      ],
-    },
-    { id: 'cost', title: money, content: [costTable(analysis)] },
     { id: 'question', title: 'What was asked', content: [questionList(scenario)] },
     {
       id: 'warnings',
@@ -110,12 +107,14 @@ function sectionsOf({ scenario, analysis, command }: ReportInput, pictures: read
       content: [warningsList(analysis)],
     },
     { id: 'assumptions', title: 'Assumptions', content: [assumptionsTable(analysis)] },
-    {
-      id: 'reproduce',
-      title: 'Reproduce',
-      content: [
-        html`<p>This command gives the same report again:</p><pre tabindex="0" aria-label="Command"><code>${command}</code></pre>`,
-      ],
-    },
+    { id: 'reproduce', title: 'Reproduce', content: [commandText(command)] },
   ]
+}
+
+function pair(contents: readonly Html[]): Html {
+  return html`<div class="pair">${contents.map((content) => html`<div>${content}</div>`)}</div>`
+}
+
+function commandText(command: string): Html {
+  return html`<p>This command gives the same report again:</p><pre tabindex="0" aria-label="Command"><code>${command}</code></pre>`
 }

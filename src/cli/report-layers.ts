@@ -84,6 +84,9 @@ export function dropLine({ x, y }: Point): Layer {
   return { data: { values: [{ x, y, end: 0 }] }, mark, encoding: { y2: { field: 'end' } } } as Layer
 }
 
+/** Of labels, pixels. */
+export const LINE_HEIGHT = 16
+
 export interface LabelOptions {
   readonly align?: 'left' | 'center' | 'right'
   readonly dx?: number
@@ -105,7 +108,7 @@ export function label(
     dy,
     baseline: 'middle',
     fontSize: 12,
-    lineHeight: 16,
+    lineHeight: LINE_HEIGHT,
     clip: false,
   }
   const halo = { mark: { ...text, color: 'var(--card)', stroke: 'var(--card)', strokeWidth: 4, strokeJoin: 'round' } }

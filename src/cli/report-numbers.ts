@@ -19,11 +19,18 @@ export function signed(value: number): string {
 /** A gain below this share of the rate is what rounding and bisection leave. */
 const NO_CHANGE = 5e-4
 
+interface Gain {
+  readonly gainRps: number
+  readonly gainRatio: number
+}
+
+export function hasChanged({ gainRatio }: Gain): boolean {
+  return Math.abs(gainRatio) >= NO_CHANGE
+}
+
 /** A change of a rate, in absolute terms and of what it was. */
-export function gainText(gain: { readonly gainRps: number; readonly gainRatio: number }): string {
-  return Math.abs(gain.gainRatio) < NO_CHANGE
-    ? 'no change'
-    : `${signed(gain.gainRps)} req/s (${signed(gain.gainRatio * 100)} %)`
+export function gainText(gain: Gain): string {
+  return hasChanged(gain) ? `${signed(gain.gainRps)} req/s (${signed(gain.gainRatio * 100)} %)` : 'no change'
 }
 
 export function requestsPerSecond(rateRps: number): string {

@@ -1,6 +1,6 @@
 import type { InputSpec, Pool, Scenario } from '../planner/scenario.ts'
 import { type Html, html } from './report-markup.ts'
-import { percent, short, significant, whole } from './report-numbers.ts'
+import { percent, short, whole } from './report-numbers.ts'
 import { sloText } from './report-verdict.ts'
 
 /** What the answer is an answer to: hardware, link, traffic, SLO and prices. */
@@ -12,7 +12,7 @@ export function questionList(scenario: Scenario): Html {
     ['Local cluster', poolText(local)],
     [
       'Decode',
-      `up to ${whole(decode.batchMax)} sequences an instance, ${short(scenario.decodeBatch.stepSeconds * 1000)} ms a step with ${scenario.decodeBatch.batch}`,
+      `${whole(scenario.decodeBatch.batch)} sequences a batch of at most ${whole(decode.batchMax)}, ${short(scenario.decodeBatch.stepSeconds * 1000)} ms a step`,
     ],
     ['Baseline', `${whole(scenario.homogeneousInstances)} local instances`],
     ['Link', `${short(link.gbps)} Gbps (10⁹ bit/s)`],
@@ -53,9 +53,9 @@ function inputText(input: InputSpec): string {
 
 function pricesText({ remote, local, link }: Scenario): string {
   const parts = [
-    ...(remote.pricePerGpuHour === null ? [] : [`${significant(remote.pricePerGpuHour)} a remote GPU hour`]),
-    ...(local.pricePerGpuHour === null ? [] : [`${significant(local.pricePerGpuHour)} a local GPU hour`]),
-    ...(link.pricePerGigabyte === null ? [] : [`${significant(link.pricePerGigabyte)} a gigabyte of egress`]),
+    ...(remote.pricePerGpuHour === null ? [] : [`${short(remote.pricePerGpuHour)} a remote GPU hour`]),
+    ...(local.pricePerGpuHour === null ? [] : [`${short(local.pricePerGpuHour)} a local GPU hour`]),
+    ...(link.pricePerGigabyte === null ? [] : [`${short(link.pricePerGigabyte)} a gigabyte of egress`]),
   ]
   return parts.length === 0 ? 'none given' : parts.join(', ')
 }

@@ -42,7 +42,7 @@ export function thresholdSeries(scenario: Scenario, analysis: Analysis, count: n
   const chosenTokens = plan.thresholdTokens ?? 0
   const at = (tokens: number): ThresholdPoint => pointAt(scenario, roles, tokens)
   const coarse = [0, ...drawnThresholds(scenario, chosenTokens, count)]
-  const crossing = crossingOf(coarse.map(at), at)
+  const crossing = crossingOf(coarse.map(at), at, chosenTokens)
   const marks = [chosenTokens, ...(crossing === null ? [] : [crossing.thresholdTokens])]
   const axisTokensMax = coarse.at(-1) ?? chosenTokens
   const thresholds = [...new Set([...coarse, ...marks])].filter((tokens) => tokens <= axisTokensMax)
@@ -64,7 +64,14 @@ function pointAt(scenario: Scenario, roles: Roles, tokens: number): ThresholdPoi
   return point
 }
 
-function crossingOf(points: readonly ThresholdPoint[], at: (tokens: number) => ThresholdPoint): ThresholdMark | null {
+/** Bounds that jump past each other by more than this do not meet: lengths that are all alike do so. */
+const MEETING_RATIO = 0.9
+
+function crossingOf(
+  points: readonly ThresholdPoint[],
+  at: (tokens: number) => ThresholdPoint,
+  chosenTokens: number,
+): ThresholdMark | null {
   const after = points.findIndex(
     (point, k) => k > 0 && isRemoteTighter(points[k - 1] ?? point) && !isRemoteTighter(point),
   )
@@ -75,8 +82,11 @@ function crossingOf(points: readonly ThresholdPoint[], at: (tokens: number) => T
     if (isRemoteTighter(middle)) low = middle
     else high = middle
   }
-  const remoteRps = low.remoteBoundRps
-  return remoteRps === null ? null : { thresholdTokens: high.thresholdTokens, rateRps: remoteRps }
+  const [before, beyond] = [low.remoteBoundRps, high.localBoundRps]
+  if (before === null || beyond === null || beyond < MEETING_RATIO * before) return null
+  // The bounds meet between two whole tokens; the planner may have taken either.
+  const thresholdTokens = low.thresholdTokens === chosenTokens ? chosenTokens : high.thresholdTokens
+  return { thresholdTokens, rateRps: Math.min(before, beyond) }
 }
 
 /** A bound that does not exist is infinite. */
@@ -155,13 +165,33 @@ function latencyOf(scenario: Scenario, deployment: Deployment, count: number): L
     sloFeasibleRps,
   }
   const isOperating = sloFeasibleRps !== null && sloFeasibleRps > 0
-  const [operating] = isOperating ? latencyCurve(scenario, name, { ...plan, lambdaMaxRps: sloFeasibleRps }, 1) : []
+  const at = (rateRps: number): LatencyPoint | null =>
+    latencyCurve(scenario, name, { ...plan, lambdaMaxRps: rateRps }, 1)[0] ?? null
+  const points = latencyCurve(scenario, name, plan, count)
   return {
     name,
-    points: latencyCurve(scenario, name, plan, count),
+    points: [...points, ...towardsSaturation(points.at(-1)?.rateRps ?? 0, lambdaMaxRps, at)],
     withoutQueues: { rateRps: lambdaMaxRps, ttftSecondsP90: deployment.ttftSeconds.p90 },
-    operating: operating ?? null,
+    operating: isOperating ? at(sloFeasibleRps) : null,
   }
+}
+
+const SATURATION_STEPS = 12
+
+/** Between the last rate that has a P90 and Lambda_max lies the rate at which prefill saturates: the curve goes up to it. */
+function towardsSaturation(from: number, to: number, at: (rateRps: number) => LatencyPoint | null): LatencyPoint[] {
+  const found: LatencyPoint[] = []
+  let [low, high] = [from, to]
+  for (let step = 0; step < SATURATION_STEPS && high - low > 1e-6 * high; step++) {
+    const point = at((low + high) / 2)
+    if (point === null) {
+      high = (low + high) / 2
+    } else {
+      low = point.rateRps
+      found.push(point)
+    }
+  }
+  return found
 }
 
 /** Section 4.1: the baselines offload nothing, or everything. */

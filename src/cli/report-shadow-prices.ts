@@ -2,21 +2,21 @@ import type { TopLevelSpec } from 'vega-lite'
 import type { Analysis } from '../planner/analysis.ts'
 import { roundTicks } from './report-axis.ts'
 import { gainText } from './report-numbers.ts'
-import { CHART_SIZES, type ChartSize } from './report-svg.ts'
+import { type ChartSize, plotWidth } from './report-svg.ts'
 
 type ShadowPrices = Analysis['shadowPrices']
 
 /** Pixels for the names at the left and for the longest value, which browsers measure and this program cannot. */
-const NAME_WIDTH = 132
-const VALUE_WIDTH = 146
+export const NAME_WIDTH = 128
+const VALUE_WIDTH: Readonly<Record<ChartSize, number>> = { wide: 158, narrow: 92 }
 
 /** What one more unit buys, as bars from zero. Values stand to the right of zero also for losses, so one side needs room. */
 export function shadowPriceChart(prices: ShadowPrices, size: ChartSize): TopLevelSpec {
   const gains = prices.map((price) => price.gainRps)
   const [least, most] = [Math.min(0, ...gains), Math.max(0, ...gains)]
   const span = most - least > 1e-9 ? most - least : 1
-  const barWidth = CHART_SIZES[size].width - NAME_WIDTH - VALUE_WIDTH
-  const domain = [least - 0.02 * span, most + (span * VALUE_WIDTH) / barWidth]
+  const barWidth = plotWidth(size, NAME_WIDTH) - VALUE_WIDTH[size]
+  const domain = [least - 0.02 * span, most + (span * VALUE_WIDTH[size]) / barWidth]
   const x = {
     field: 'gain',
     type: 'quantitative',
@@ -36,25 +36,32 @@ export function shadowPriceChart(prices: ShadowPrices, size: ChartSize): TopLeve
       grid: false,
       labelColor: 'var(--ink)',
       labelLimit: 400,
-      minExtent: NAME_WIDTH,
-      maxExtent: NAME_WIDTH,
     },
   }
-  return { data: { values: rowsOf(prices) }, encoding: { x, y }, layer: layersOf() } as TopLevelSpec
+  return { data: { values: rowsOf(prices, size) }, encoding: { x, y }, layer: layersOf() } as TopLevelSpec
 }
 
-function rowsOf(prices: ShadowPrices): object[] {
+function rowsOf(prices: ShadowPrices, size: ChartSize): object[] {
   return prices.map((price) => ({
     change: price.change,
     gain: price.gainRps,
-    text: gainText(price),
+    // A phone has no room for one line.
+    text: size === 'wide' ? gainText(price) : gainText(price).split(/ (?=\()/),
     textFrom: Math.max(0, price.gainRps),
     color: price.gainRps < 0 ? 'var(--loss)' : 'var(--gain)',
   }))
 }
 
 function layersOf(): object[] {
-  const text = { type: 'text', baseline: 'middle', fontSize: 12, color: 'var(--ink)', align: 'left', dx: 6 }
+  const text = {
+    type: 'text',
+    baseline: 'middle',
+    fontSize: 12,
+    color: 'var(--ink)',
+    align: 'left',
+    dx: 6,
+    lineHeight: 14,
+  }
   return [
     {
       mark: { type: 'bar', height: { band: 0.6 } },

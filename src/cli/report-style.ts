@@ -55,7 +55,7 @@ tbody tr:last-child>*{border-bottom:0}
 .pair{display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:2.25rem 2.5rem}
 .pair>div{min-width:0}
 .number+:not(.number){padding-left:1.25rem}
-#cost .scroll{max-width:38rem}
+#cost .number,#alternatives tbody th{white-space:nowrap}
 figure{margin:0;min-width:0}
 .chart{display:block;width:100%;height:auto;max-width:44rem}
 .chart text{font-family:inherit;font-variant-numeric:tabular-nums}
@@ -73,7 +73,7 @@ details table{font-size:.8125rem}
 .question dd{overflow-wrap:anywhere}
 .warnings{margin:0;padding-left:1.2rem}
 .warnings li{margin-bottom:.4rem;overflow-wrap:anywhere}
-.badge{display:inline-block;font-size:.75rem;font-weight:600;line-height:1.5;padding:0 .6em;border-radius:999px;border:1px solid currentColor}
+.badge{display:inline-block;white-space:nowrap;font-size:.75rem;font-weight:600;line-height:1.5;padding:0 .6em;border-radius:999px;border:1px solid currentColor}
 .badge.paper{color:var(--first)}
 .badge.measured{color:var(--gain)}
 .badge.inferred{color:var(--third)}
@@ -96,9 +96,11 @@ main>section{padding:1.1rem 1rem}
 .chart.narrow{display:block}
 table{font-size:.875rem}
 th,td,#deployments th,#deployments td{padding-right:.6rem}
-#deployments table{font-size:.8125rem}
-#deployments thead th{font-size:.8125rem}
-#deployments th:nth-child(2),#deployments td:nth-child(2){padding-left:.5rem}
+#deployments th,#deployments td{padding-right:.4rem}
+#deployments table,#deployments thead th{font-size:.75rem}
+#alternatives table{font-size:.75rem}
+caption span{display:inline-block;max-width:calc(100vw - 3.6rem)}
+#deployments th:nth-child(2),#deployments td:nth-child(2){padding-left:.4rem;padding-right:.4rem}
 .stacked{min-width:0}
 .stacked,.stacked caption,.stacked tbody,.stacked tr,.stacked tbody th,.stacked td{display:block}
 .stacked thead{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}

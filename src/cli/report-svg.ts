@@ -17,9 +17,19 @@ export interface Picture {
   /** What a reader who does not see it should know. */
   readonly text: string
   readonly size: ChartSize
+  /** Pixels left of the plot, for the labels of its y axis. */
+  readonly left: number
 }
 
 export type Renderer = (picture: Picture) => Promise<string>
+
+/** Fixed, because only a browser can measure text: guessed widths would shrink the plots. */
+const MARGINS = { right: 14, top: 10, bottom: 44 } as const
+
+/** Of the plot itself. */
+export function plotWidth(size: ChartSize, left: number): number {
+  return CHART_SIZES[size].width - left - MARGINS.right
+}
 
 const FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
 
@@ -41,18 +51,19 @@ const CONFIG = {
     labelPadding: 4,
   },
   axisX: { grid: false },
-  axisY: { domain: false, ticks: false },
+  axisY: { domain: false, ticks: false, titleX: -44 },
 } as const
 
 /** Loads the chart library, which takes a fifth of a second: only a report pays for it. */
 export async function loadRenderer(): Promise<Renderer> {
   const [vega, { compile }] = await Promise.all([import('vega'), import('vega-lite')])
-  return async ({ spec, id, text, size }) => {
+  return async ({ spec, id, text, size, left }) => {
     const sized = {
       ...spec,
-      ...CHART_SIZES[size],
-      autosize: { type: 'fit', contains: 'padding' },
-      padding: 4,
+      width: plotWidth(size, left),
+      height: CHART_SIZES[size].height - MARGINS.top - MARGINS.bottom,
+      padding: { ...MARGINS, left },
+      autosize: 'none',
     } as TopLevelSpec
     const view = new vega.View(vega.parse(compile(sized, { config: CONFIG }).spec), { renderer: 'none' })
     try {
@@ -63,22 +74,38 @@ export async function loadRenderer(): Promise<Renderer> {
   }
 }
 
+interface Identity {
+  readonly id: string
+  readonly text: string
+  readonly size: ChartSize
+}
+
+/** What the picture's own role replaces, and what says nothing. */
+const NEEDLESS =
+  / (?:font-family|class|role|aria-roledescription|aria-hidden|pointer-events)="[^"]*"| opacity="1"| stroke-dasharray=""/g
+
 /** Names, sizes and describes the picture, keeps its inner ids apart from other pictures', and drops digits that no screen shows. */
-function forPage(
-  svg: string,
-  { id, text, size }: { readonly id: string; readonly text: string; readonly size: ChartSize },
-): string {
+function forPage(svg: string, { id, text, size }: Identity): string {
   const { width, height } = CHART_SIZES[size]
-  return svg
-    .replace(
-      /^<svg[^>]*>/,
-      `<svg class="chart ${size}" viewBox="0 0 ${width} ${height}" role="img" aria-label="${escapeText(text)}" xmlns="http://www.w3.org/2000/svg">`,
-    )
-    .replace(/ id="(\w+)"/g, ` id="${id}-$1"`)
-    .replace(/url\(#(\w+)\)/g, `url(#${id}-$1)`)
-    .replace(/ font-family="[^"]*"/g, '')
-    .replace(/ class="(?:mark|role|axis|background|foreground)[^"]*"/g, '')
+  const inside = svg
+    .replace(/^<svg[^>]*>/, '')
+    .replace(NEEDLESS, '')
     .replace(/ (d|transform|x|y|x1|x2|y1|y2|width|height)="[^"]*"/g, (attribute) =>
       attribute.replace(/-?\d+\.\d{2,}(?:e-\d+)?/g, (digits) => String(Number(Number(digits).toFixed(1)))),
     )
+  const head = `<svg class="chart ${size}" viewBox="0 0 ${width} ${height}" role="img" aria-label="${escapeText(text)}" xmlns="http://www.w3.org/2000/svg">`
+  return head + withOwnIds(inside, id)
+}
+
+/** The library counts its ids up over all pictures that a process has drawn; here they start again. */
+function withOwnIds(svg: string, id: string): string {
+  const names = new Map<string, string>()
+  const nameOf = (old: string): string => {
+    const name = names.get(old) ?? `${id}-${names.size}`
+    names.set(old, name)
+    return name
+  }
+  return svg
+    .replace(/ id="(\w+)"/g, (_, old: string) => ` id="${nameOf(old)}"`)
+    .replace(/url\(#(\w+)\)/g, (_, old: string) => `url(#${nameOf(old)})`)
 }

@@ -28,7 +28,7 @@ export function table({ caption, columns, rows, isStacked = false }: Table): Htm
     (cells) =>
       html`<tr${role('row')}>${cells.map((cell, k) => cellOf(cell, columns[k], { isFirst: k === 0, role }))}</tr>\n`,
   )
-  const markup = html`<table${isStacked ? html` class="stacked"` : NOTHING}${role('table')}><caption>${caption}</caption>
+  const markup = html`<table${isStacked ? html` class="stacked"` : NOTHING}${role('table')}><caption><span>${caption}</span></caption>
 <thead${role('rowgroup')}><tr${role('row')}>${head}</tr></thead>
 <tbody${role('rowgroup')}>
 ${body}</tbody></table>`

@@ -46,9 +46,10 @@ export function deploymentsTable(analysis: Analysis): Html {
   })
 }
 
-/** Long names may break after their hyphens on a phone. */
+/** On a phone long names break after their hyphens, and the longest words within. */
 function breakable(name: string): Html {
-  return html`${name.split('-').map((part, k) => (k === 0 ? html`${part}` : html`-<wbr>${part}`))}`
+  const parts = name.split(/(?<=-|homo|hetero)/)
+  return html`${parts.map((part) => (part === 'homo' || part === 'hetero' ? html`${part}\u00ad` : html`${part}<wbr>`))}`
 }
 
 type Row = (name: Html | string, cell: (deployment: Deployment) => Html | string) => (Html | string)[]
@@ -179,28 +180,35 @@ export function variantsTable(analysis: Analysis): Html {
   })
 }
 
+const QUANTITY_AND_VALUE: readonly Column[] = [{ name: 'Quantity' }, { name: 'Value', isNumber: true }]
+
 /** Egress is billed between regions, so it is shown without prices too. */
-export function costTable({ cost, egress, optimization }: Analysis): Html {
+export function egressTable({ egress, optimization }: Analysis): Html {
   const hasSlo = optimization.deployments.some(({ sloFeasibleRps }) => sloFeasibleRps !== null)
   const rate = hasSlo ? html`the SLO-feasible rate` : LAMBDA_MAX
-  const membrane = cost?.membrane ?? null
-  const egressRows = [
-    ['Egress', `${significant(egress.gbps)} Gbps`],
-    ['Share of the link', percent(egress.linkShare)],
-    ['Egress a month', `${significant(egress.terabytesPerMonth)} TB`],
-  ]
-  const costRows =
-    membrane === null
-      ? []
-      : [
-          ['Total per hour', significant(membrane.perHour)],
-          ['of that egress per hour', significant(membrane.egressPerHour)],
-          ['Per million tokens, prompt and output', significant(membrane.perMillionTokens)],
-        ]
   return table({
-    caption: html`membrane-pd running steadily at ${rate}; TB = 10¹² bytes, a month has 365.25 / 12 days${membrane === null ? '' : ', costs in the currency of the prices'}.`,
-    columns: [{ name: 'Quantity' }, { name: 'Value', isNumber: true }],
-    rows: [...egressRows, ...costRows],
+    caption: html`What membrane-pd sends over the link, running steadily at ${rate}; TB = 10¹² bytes, a month has 365.25 / 12 days.`,
+    columns: QUANTITY_AND_VALUE,
+    rows: [
+      ['Egress', `${significant(egress.gbps)} Gbps`],
+      ['Share of the link', percent(egress.linkShare)],
+      ['Egress a month', `${significant(egress.terabytesPerMonth)} TB`],
+    ],
+  })
+}
+
+/** Null without prices. */
+export function costTable({ cost }: Analysis): Html | null {
+  const membrane = cost?.membrane ?? null
+  if (membrane === null) return null
+  return table({
+    caption: html`What membrane-pd costs at that rate, in the currency of the prices.`,
+    columns: QUANTITY_AND_VALUE,
+    rows: [
+      ['GPUs and egress, per hour', significant(membrane.perHour)],
+      ['of that egress, per hour', significant(membrane.egressPerHour)],
+      ['Per million tokens, prompt and output', significant(membrane.perMillionTokens)],
+    ],
   })
 }
 

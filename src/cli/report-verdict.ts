@@ -39,7 +39,7 @@ function afterHeadline(sentence: string, headline: string): string {
 }
 
 /** More than this many in one row leave no room for their notes. */
-const TILES_IN_A_ROW = 6
+const TILES_IN_A_ROW = 5
 
 function tileList(all: readonly Html[]): Html {
   const columns = all.length <= TILES_IN_A_ROW ? all.length : Math.ceil(all.length / 2)
@@ -74,7 +74,7 @@ function tiles(scenario: Scenario, analysis: Analysis): Html[] {
       'tokens',
       `${percent(plan.offloadedRatio)} of requests offloaded`,
     ),
-    tile('Split', split, '', html`instances ${N_REMOTE} / ${N_PREFILL} / ${N_DECODE}`),
+    tile('Split, instances', split, '', html`${N_REMOTE} / ${N_PREFILL} / ${N_DECODE}`),
     tile(
       'Egress',
       significant(egress.gbps),

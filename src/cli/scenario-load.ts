@@ -226,6 +226,7 @@ async function tracedInput(file: string, prefixHits: 'none' | 'ceiling'): Promis
     })
   }
   const ceiling = analysis.prefixHitRatioMax
+  // ASSUMPTION: prefix-hits-ceiling.
   const tokens =
     prefixHits === 'ceiling'
       ? uncachedLengths(trace).map((length) => Math.max(1, length))

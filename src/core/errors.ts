@@ -14,6 +14,7 @@ export const ERROR_CODES = {
   LIMIT_REACHED: { retryable: false, meaning: 'An input is larger than its stated bound.' },
 } as const satisfies Readonly<Record<string, { retryable: boolean; meaning: string }>>
 
+/** Key of `ERROR_CODES`. */
 export type ErrorCode = keyof typeof ERROR_CODES
 
 export interface ErrorOptions {

@@ -4,7 +4,7 @@ import { type Deployment, describeDeployment, type Optimization, optimizeScenari
 import { buildScenario, type Scenario, type ScenarioSpec } from './scenario.ts'
 import { objectiveRps, type RatedCandidate, rateAsTheyAre, searchDeployment } from './search.ts'
 import { bindingConstraint, type Constraint, type Roles, splitTraffic, stageRates } from './split.ts'
-import { localBoundRps } from './throughput.ts'
+import { localBoundRps, roleImbalanceRps, thresholdImbalanceRps } from './throughput.ts'
 import { type Verdict, verdictOf } from './verdict.ts'
 
 /** Everything around an answer: why it is what it is, what would change it, and what it costs. */
@@ -14,6 +14,8 @@ export interface Analysis {
   readonly verdict: Verdict
   /** System rate at which each stage of membrane-pd is full, and how far above the objective that is (0 = binding). */
   readonly stages: readonly StageSlack[]
+  /** How far membrane-pd is from the two balances of the paper, requests per second: Eq. (7) and Eq. (8). Null without any offload. */
+  readonly balance: { readonly thresholdImbalanceRps: number | null; readonly roleImbalanceRps: number }
   readonly shadowPrices: readonly ShadowPrice[]
   /** The other assignments of roles, best first, each with the reason for its place. */
   readonly alternatives: readonly Alternative[]
@@ -54,6 +56,7 @@ interface Variant {
   readonly reoptimizedRps: number
 }
 
+/** `optimize` with everything around it: verdict, slack, shadow prices, alternatives, variants, cost. Throws as `optimize` does. */
 export function analyze(spec: ScenarioSpec): Analysis {
   return analyzeScenario(buildScenario(spec))
 }
@@ -81,6 +84,7 @@ export function analyzeScenario(scenario: Scenario): Analysis {
     optimization,
     verdict: verdictOf(scenario, { membrane, homogeneous, localAlone: localAlone(scenario) }, cost),
     stages: stageSlacks(scenario, membrane),
+    balance: balanceOf(scenario, membrane),
     shadowPrices: shadowPrices(scenario, membrane),
     alternatives: alternatives(scenario, candidates['membrane-pd']),
     variants: variants(scenario, membrane),
@@ -153,6 +157,15 @@ function stageSlacks(scenario: Scenario, plan: RatedCandidate): StageSlack[] {
     ...slack('local-prefill', localBoundRps(rates)),
     ...slack('decode', rates.decodeRps),
   ]
+}
+
+function balanceOf(scenario: Scenario, { split, roles }: RatedCandidate): Analysis['balance'] {
+  const rates = stageRates(scenario, split, roles)
+  const threshold = thresholdImbalanceRps(rates)
+  return {
+    thresholdImbalanceRps: Number.isFinite(threshold) ? threshold : null,
+    roleImbalanceRps: roleImbalanceRps(rates),
+  }
 }
 
 const LINK_STEP_GBPS = 10

@@ -3,10 +3,11 @@
  * rest on, so that nobody has to guess which part of a number is measured and which is ours.
  */
 
-/** Where a value comes from: read in the paper, measured on hardware, worked out from either, or chosen by us or the user. */
 export const ORIGINS = ['paper', 'measured', 'inferred', 'assumed'] as const
+/** Where a value comes from: read in the paper, measured on hardware, worked out from either, or chosen by us or the user. */
 export type Origin = (typeof ORIGINS)[number]
 
+/** One thing that an answer rests on. */
 export interface Assumption {
   readonly id: string
   readonly origin: Origin
@@ -179,10 +180,13 @@ const REGISTRY = {
   },
 } as const satisfies Readonly<Record<string, Omit<Assumption, 'id'>>>
 
+/** Id of a registered assumption. */
 export type AssumptionId = keyof typeof REGISTRY
 
+/** The entry of an id. */
 export function assumption(id: AssumptionId): Assumption {
   return { id, ...REGISTRY[id] }
 }
 
+/** Every registered id. */
 export const ASSUMPTION_IDS: readonly AssumptionId[] = Object.keys(REGISTRY) as AssumptionId[]

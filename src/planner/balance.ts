@@ -96,7 +96,7 @@ function refinePeak(scenario: Scenario, roles: Roles, scan: readonly TrafficSpli
 }
 
 /**
- * The stated order: a higher Lambda_max; of equal ones (to a billionth) the larger prefill headroom, then less
+ * ASSUMPTION: tie-rule. The stated order: a higher Lambda_max; of equal ones (to a billionth) the larger prefill headroom, then less
  * egress, then the smaller threshold.
  */
 export function isBetter(a: Candidate, b: Candidate): boolean {

@@ -14,7 +14,17 @@ export interface LengthCells {
   readonly remotePrefillSeconds: Float64Array
   readonly localPrefillSeconds: Float64Array
   readonly transferSeconds: Float64Array
-  readonly kvBytes: Float64Array
+  /** What a threshold after the first k cells offloads, at index k: sums over the cells from k on. */
+  readonly offloaded: ServiceSums & { readonly kvBytes: Float64Array }
+  /** What it leaves: sums over the cells before k. */
+  readonly kept: ServiceSums
+}
+
+/** P, E[S; side] and E[S^2; side] of one side's requests for every threshold, so that a threshold costs no loop. */
+interface ServiceSums {
+  readonly mass: Float64Array
+  readonly seconds: Float64Array
+  readonly squaredSeconds: Float64Array
 }
 
 /** About `count` cells of equal mass, finer in the upper tail where latencies are decided, with a cut at every threshold given. */
@@ -38,12 +48,42 @@ export function lengthCells(scenario: Scenario, count: number, thresholds: reado
   }
   const kvBytes = means.map((tokens) => remote.profile.kvBytes.at(tokens))
   const secondsPerByte = 1 / bytesPerSecondFromGbps(scenario.link.gbps)
+  const remotePrefillSeconds = means.map((tokens) => remote.profile.prefillSeconds.at(tokens))
+  const localPrefillSeconds = means.map((tokens) => local.profile.prefillSeconds.at(tokens))
   return {
     ends,
     weights,
-    remotePrefillSeconds: means.map((tokens) => remote.profile.prefillSeconds.at(tokens)),
-    localPrefillSeconds: means.map((tokens) => local.profile.prefillSeconds.at(tokens)),
+    remotePrefillSeconds,
+    localPrefillSeconds,
     transferSeconds: kvBytes.map((bytes) => bytes * secondsPerByte),
-    kvBytes,
+    offloaded: {
+      mass: sumsFrom(weights, null),
+      seconds: sumsFrom(weights, remotePrefillSeconds),
+      squaredSeconds: sumsFrom(weights, remotePrefillSeconds.map(squared)),
+      kvBytes: sumsFrom(weights, kvBytes),
+    },
+    kept: {
+      mass: sumsBefore(weights, null),
+      seconds: sumsBefore(weights, localPrefillSeconds),
+      squaredSeconds: sumsBefore(weights, localPrefillSeconds.map(squared)),
+    },
   }
+}
+
+function squared(value: number): number {
+  return value * value
+}
+
+/** At index k the sum of weight times value over the cells from k on; of the weights alone without values. Added from the end, so that no difference loses digits. */
+function sumsFrom(weights: Float64Array, values: Float64Array | null): Float64Array {
+  const sums = new Float64Array(weights.length + 1)
+  for (let k = weights.length - 1; k >= 0; k--) sums[k] = (sums[k + 1] ?? 0) + (weights[k] ?? 0) * (values?.[k] ?? 1)
+  return sums
+}
+
+/** The same over the cells before k. */
+function sumsBefore(weights: Float64Array, values: Float64Array | null): Float64Array {
+  const sums = new Float64Array(weights.length + 1)
+  for (let k = 0; k < weights.length; k++) sums[k + 1] = (sums[k] ?? 0) + (weights[k] ?? 0) * (values?.[k] ?? 1)
+  return sums
 }

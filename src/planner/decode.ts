@@ -24,7 +24,7 @@ export function decodeStepSeconds(decode: DecodeProfile, batch: number, contextT
   return fixed + batch * (perSequence + perContextToken * contextTokens)
 }
 
-/** The largest batch up to `batchMax` whose step stays within the TPOT bound (seconds), or 0 when even one sequence is too slow. */
+/** ASSUMPTION: tpot-bound. The largest batch up to `batchMax` whose step stays within the TPOT bound (seconds), or 0 when even one sequence is too slow. */
 export function batchWithin(decode: DecodeProfile, contextTokens: number, tpotSecondsMax: number | null): number {
   if (tpotSecondsMax === null || decodeStepSeconds(decode, decode.batchMax, contextTokens) <= tpotSecondsMax)
     return decode.batchMax

@@ -15,6 +15,7 @@ export interface RolesPoint {
   readonly lambdaMaxRps: number
 }
 
+/** The series of Figure 5a: every split of the local cluster at one threshold, uncached tokens. */
 export function figure5a(scenario: Scenario, thresholdTokens: number): RolesPoint[] {
   const split = splitTraffic(scenario, thresholdTokens)
   return Array.from({ length: scenario.local.instances - 1 }, (_, k) => {
@@ -43,6 +44,7 @@ export interface ThresholdPoint {
   readonly lambdaMaxRps: number
 }
 
+/** The series of Figure 5b: fixed roles at the thresholds given, uncached tokens. */
 export function figure5b(scenario: Scenario, roles: Roles, thresholds: readonly number[]): ThresholdPoint[] {
   const finite = (rps: number): number | null => (Number.isFinite(rps) ? rps : null)
   return thresholds.map((thresholdTokens) => {

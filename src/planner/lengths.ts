@@ -20,6 +20,7 @@ export interface LengthDistribution {
   scaled(factor: number): LengthDistribution
 }
 
+/** E[L], tokens. */
 export function meanTokens(lengths: LengthDistribution): number {
   return lengths.partialMean(0, lengths.maxTokens)
 }

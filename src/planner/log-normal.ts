@@ -4,6 +4,7 @@ import type { LengthDistribution } from './lengths.ts'
 import { normalCdf, normalMass, normalQuantile } from './normal.ts'
 import { integrate } from './quadrature.ts'
 
+/** A truncated log-normal, of tokens. */
 export interface LogNormalParameters {
   /** Mean of ln(tokens). */
   readonly mu: number

@@ -2,6 +2,7 @@ import { MembraneError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import type { LengthDistribution } from './lengths.ts'
 
+/** One kind of request in a mixture. */
 export interface MixtureComponent {
   /** Share of requests, above 0; the weights are divided by their sum. */
   readonly weight: number

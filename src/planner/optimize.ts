@@ -35,6 +35,7 @@ export interface Deployment {
   readonly bindingConstraint: Constraint
 }
 
+/** An answer for given hardware: the three deployments at their best, and what they rest on. */
 export interface Optimization {
   /** membrane-pd, homogeneous-pd, naive-heterogeneous-pd, in this order. */
   readonly deployments: readonly Deployment[]

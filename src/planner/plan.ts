@@ -10,6 +10,7 @@ import { rateAsTheyAre } from './search.ts'
 import { meetsTtft, queueView, type QueueView } from './slo.ts'
 import { egressGbps, type Roles, splitTraffic, type TrafficSplit } from './split.ts'
 
+/** What to plan for. */
 export interface PlanRequest {
   /** Hardware kinds, link, traffic and SLO; the instance counts in it are not used. */
   readonly spec: ScenarioSpec
@@ -29,6 +30,7 @@ export interface Layout {
   readonly egressGbps: number
 }
 
+/** The least hardware for a load, with the layouts it was chosen from. */
 export interface PlanAnswer {
   readonly rateRps: number
   readonly plannedRps: number
@@ -68,6 +70,7 @@ export function plan(request: PlanRequest): PlanAnswer {
     best,
     localOnly: layouts.find((layout) => layout.deployment.instances.remotePrefill === null) ?? null,
     layouts,
+    // ASSUMPTION: no-queue-headroom.
     assumptions: [...assumptionsOf(scenario), ...(hasTtftBound(scenario) ? [] : [assumption('no-queue-headroom')])],
     warnings: rangeWarnings(scenario),
   }

@@ -9,11 +9,12 @@ const TABLE5 = 'arXiv:2604.15039v2, Table 5 (8 x H200, in-house vLLM)'
 const TABLE3 = 'arXiv:2604.15039v2, Table 3 (8 x H200, SGLang v0.5.9)'
 const TABLE6 = 'inferred from arXiv:2604.15039v2, Table 6'
 
-/** Table 5 sizes as one line: a fixed linear-attention state plus 15 MLA layers of 576 bf16 values. */
+/** ASSUMPTION: kv-affine. Table 5 sizes as one line: a fixed linear-attention state plus 15 MLA layers of 576 bf16 values. */
 const HYBRID_1T_KV = { fixedBytes: bytesFromMib(173.925), bytesPerToken: 17_280 }
 
 const hybrid1T = { model: '1T hybrid (KDA:MLA 3:1)', gpusPerInstance: 8, kind: 'latency', kv: HYBRID_1T_KV } as const
 
+/** ASSUMPTION: h200-knots, table5-lengths, table5-latencies. */
 const H200_CALIBRATED: LatencyProfileData = {
   ...hybrid1T,
   name: 'hybrid-1t-h200',
@@ -35,6 +36,7 @@ const H200_CALIBRATED: LatencyProfileData = {
   },
 }
 
+/** ASSUMPTION: table5-lengths-1000. */
 const H200_TABLE5: LatencyProfileData = {
   ...hybrid1T,
   name: 'hybrid-1t-h200-table5',
@@ -54,6 +56,7 @@ const H200_TABLE5: LatencyProfileData = {
   },
 }
 
+/** ASSUMPTION: h20-profile. */
 const H20_INFERRED: LatencyProfileData = {
   ...hybrid1T,
   name: 'hybrid-1t-h20',
@@ -74,7 +77,7 @@ const H20_INFERRED: LatencyProfileData = {
   },
 }
 
-/** BS_max / T_decode = 800.5 tokens/s is all that Table 6 says. */
+/** ASSUMPTION: decode-constants. BS_max / T_decode = 800.5 tokens/s is all that Table 6 says. */
 const CASE_STUDY_DECODE: DecodeProfile = {
   batchMax: 20,
   stepSeconds: { fixed: 0.024984, perSequence: 0, perContextToken: 0 },
@@ -82,6 +85,7 @@ const CASE_STUDY_DECODE: DecodeProfile = {
   origin: 'inferred',
 }
 
+/** ASSUMPTION: upper-cut, threshold-unit. */
 function caseStudy(name: string, remote: LatencyProfileData, remoteAssumptions: readonly AssumptionId[]): ScenarioSpec {
   return {
     name,
@@ -111,7 +115,7 @@ interface Table3Model {
   readonly kvGbps: readonly [number, number, number, number]
 }
 
-/** bf16 caches; recurrent states in fp32, sliding windows full (they are from 128 tokens on). */
+/** ASSUMPTION: table3-prefill. bf16 caches; recurrent states in fp32, sliding windows full (they are from 128 tokens on). */
 const TABLE3_MODELS: readonly Table3Model[] = [
   // 9 GQA layers x 2,560 B a token; 39 sliding-window layers of 128 tokens.
   {
@@ -171,6 +175,7 @@ function table3Profile({ name, model, kv, kvGbps }: Table3Model): ProfileData {
   }
 }
 
+/** ASSUMPTION: table3-deployment, table3-decode. */
 function table3Scenario(model: Table3Model): ScenarioSpec {
   const profile = table3Profile(model)
   return {
@@ -210,6 +215,7 @@ const LLAMA2_70B_H100: LatencyProfileData = {
   },
 }
 
+/** ASSUMPTION: llama2-70b-decode, llama2-70b-deployment. */
 const LLAMA2_70B: ScenarioSpec = {
   name: 'llama2-70b',
   remote: { profile: LLAMA2_70B_H100, instances: 4 },

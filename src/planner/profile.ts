@@ -5,6 +5,7 @@ import type { Origin } from './assumptions.ts'
 import { affineCurve, type Curve } from './curve.ts'
 import type { DecodeProfile } from './decode.ts'
 import { type EndRule, type Interpolation, interpolate } from './interpolate.ts'
+import { kvThroughputBytesPerSecond } from './throughput.ts'
 
 /** What a profile says about itself, whatever it holds. */
 interface ProfileIdentity {
@@ -44,6 +45,7 @@ export interface RateProfileData extends ProfileIdentity {
   readonly points: readonly { readonly tokens: number; readonly kvGbps: number }[]
 }
 
+/** A profile as data: what is measured, or only a rate. */
 export type ProfileData = LatencyProfileData | RateProfileData
 
 /** A checked profile, ready to be asked. */
@@ -168,7 +170,10 @@ export function kvRateBytesPerSecond(data: ProfileData, tokens: number): number 
   }
   if (data.kind === 'latency') {
     const profile = compileProfile(data)
-    return profile.kvBytes.at(tokens) / profile.prefillSeconds.at(tokens)
+    return kvThroughputBytesPerSecond({
+      kvBytes: profile.kvBytes.at(tokens),
+      prefillSeconds: profile.prefillSeconds.at(tokens),
+    })
   }
   checkPoints(
     data.name,

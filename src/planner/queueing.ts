@@ -25,6 +25,7 @@ export function mg1WaitSeconds(options: {
   return rho >= 1 ? Number.POSITIVE_INFINITY : (options.rateRps * options.secondMoment) / (2 * (1 - rho))
 }
 
+/** A queue: servers, arrivals and service times. */
 export interface QueueInput {
   readonly servers: number
   readonly rateRps: number
@@ -58,6 +59,7 @@ export function allenCunneen({ servers, rateRps, meanSeconds, secondMoment, burs
   }
 }
 
+/** E[W] of a wait, seconds. */
 export function meanWaitSeconds(wait: Wait): number {
   return wait.probability / wait.decayPerSecond
 }

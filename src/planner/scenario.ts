@@ -23,8 +23,10 @@ export type InputSpec =
   | { readonly kind: 'samples'; readonly tokens: readonly number[] | Float64Array; readonly source: string }
   | { readonly kind: 'mixture'; readonly components: readonly { readonly weight: number; readonly input: InputSpec }[] }
 
+/** The parts of a scenario that a preset makes assumptions about. */
 export type ScenarioPart = 'remote' | 'local' | 'decode' | 'workload' | 'deployment'
 
+/** A cluster: what one instance does, how many there are, and what a GPU costs. */
 export interface PoolSpec {
   readonly profile: ProfileData
   readonly instances: number
@@ -95,6 +97,7 @@ export interface Scenario {
   readonly spec: ScenarioSpec
 }
 
+/** Bounds on the 90th percentile of time to first token and on time per output token, seconds; null where none is asked for. */
 export interface Slo {
   readonly ttftSecondsP90: number | null
   readonly tpotSeconds: number | null
@@ -117,8 +120,10 @@ export function buildScenario(spec: ScenarioSpec): Scenario {
     remote,
     local: poolOf(spec.local),
     decode: spec.local.decode,
+    // ASSUMPTION: homogeneous-size.
     homogeneousInstances: spec.homogeneousInstances ?? spec.remote.instances + spec.local.instances,
     link: { gbps: spec.link.gbps, pricePerGigabyte: spec.link.pricePerGigabyte ?? null },
+    // ASSUMPTION: prefix-hits-scale, prefix-hits-none.
     lengths: prefixHitRatio === 0 ? whole : whole.scaled(1 - prefixHitRatio),
     promptTokensMean,
     outputTokens: spec.workload.outputTokens,

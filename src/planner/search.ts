@@ -1,3 +1,4 @@
+import { assert } from '../core/errors.ts'
 import { bestThreshold, type Candidate, candidate, isBetter, scanThresholds } from './balance.ts'
 import { type LengthCells, lengthCells } from './cells.ts'
 import type { Scenario } from './scenario.ts'
@@ -50,26 +51,25 @@ function rolesOf(remotePrefill: number, instances: number, localPrefillMin: numb
   }))
 }
 
-/** Cells for a figure that is printed, and for one that is only compared. */
-const ANSWER_CELLS = 1024
-const SEARCH_CELLS = 253
-
-const ANSWER_PRECISION = 1e-7
-const SEARCH_PRECISION = 1e-3
-
-function rateAt(scenario: Scenario, roles: Roles, view: QueueView, precision: number): number {
-  const { lambdaMaxRps } = candidate(scenario, roles, splitTraffic(scenario, view.thresholdTokens))
-  return feasibleRate(scenario, view, roles, { rateMaxRps: lambdaMaxRps, precision })
+/** How finely lengths are cut and rates are bisected, and by how much a threshold must win to be rated at all. */
+interface Effort {
+  readonly cells: number
+  readonly precision: number
+  readonly margin: number
 }
+
+/** For a figure that is printed, and for one that is only compared. */
+const ANSWER: Effort = { cells: 1024, precision: 1e-7, margin: 1e-6 }
+const SEARCH: Effort = { cells: 253, precision: 1e-3, margin: 1e-3 }
 
 /** The rate that the SLO leaves to plans whose thresholds are given. */
 export function rateAsTheyAre(scenario: Scenario, plans: readonly Candidate[]): RatedCandidate[] {
   const cells = lengthCells(
     scenario,
-    ANSWER_CELLS,
+    ANSWER.cells,
     plans.map((plan) => plan.split.thresholdTokens),
   )
-  return plans.map((plan) => rateOnCells(scenario, plan, cells, plan.split.thresholdTokens))
+  return plans.map((plan) => rated(scenario, plan, viewOf(cells, plan.split.thresholdTokens), ANSWER))
 }
 
 /** The view of a threshold that is an end of the cells, or 0. */
@@ -79,20 +79,20 @@ export function viewOf(cells: LengthCells, thresholdTokens: number): QueueView {
 
 /**
  * For each assignment of roles the threshold with the largest SLO-feasible rate. Queueing moves it away from the
- * balance point, so all are looked at: coarsely first, a threshold being bisected only when it beats the best so
- * far, then finely around the winner.
+ * balance point, so all are looked at: coarsely first, a threshold being rated only when it beats the best so far,
+ * then finely around the winner.
  */
 function rateWithThresholds(scenario: Scenario, candidates: readonly Candidate[]): RatedCandidate[] {
   const balancePoints = candidates.map((plan) => plan.split.thresholdTokens)
-  const coarse = allViews(lengthCells(scenario, SEARCH_CELLS, balancePoints))
-  const fine = lengthCells(scenario, ANSWER_CELLS, balancePoints)
+  const coarse = allViews(lengthCells(scenario, SEARCH.cells, balancePoints))
+  const fine = allViews(lengthCells(scenario, ANSWER.cells, balancePoints))
   return candidates.map((plan) => {
-    const winner = bestOnGrid(scenario, plan, coarse)
-    const [from, to] = [
-      coarse[winner - 1]?.thresholdTokens ?? 0,
-      coarse[winner + 1]?.thresholdTokens ?? Number.POSITIVE_INFINITY,
-    ]
-    return bestInside(scenario, plan, fine, from, to)
+    const winner = indexAtOrAbove(coarse, bestOf(scenario, plan, coarse, SEARCH).split.thresholdTokens)
+    const from = coarse[winner - 1]?.thresholdTokens ?? 0
+    const to = coarse[winner + 1]?.thresholdTokens ?? Number.POSITIVE_INFINITY
+    const around = fine.filter(({ thresholdTokens: tokens }) => tokens >= from && tokens <= to)
+    const balance = fine.filter(({ thresholdTokens: tokens }) => tokens === plan.split.thresholdTokens)
+    return bestOf(scenario, plan, [...balance, ...around], ANSWER)
   })
 }
 
@@ -100,36 +100,34 @@ function allViews(cells: LengthCells): QueueView[] {
   return Array.from({ length: cells.ends.length + 1 }, (_, first) => queueView(cells, first))
 }
 
-/** Index of the best view, starting at the balance point, which is near it. */
-function bestOnGrid(scenario: Scenario, plan: Candidate, views: readonly QueueView[]): number {
-  const start = Math.max(
-    0,
-    views.findIndex((view) => view.thresholdTokens >= plan.split.thresholdTokens),
-  )
-  const order = [start, ...views.keys()]
-  let [best, bestRps] = [start, 0]
-  for (const index of order) {
-    const view = views[index]
-    if (view === undefined || !meetsTtft(scenario, view, plan.roles, Math.max(bestRps * (1 + SEARCH_PRECISION), 1e-9)))
-      continue
-    const rateRps = rateAt(scenario, plan.roles, view, SEARCH_PRECISION)
-    if (rateRps > bestRps) [best, bestRps] = [index, rateRps]
+function indexAtOrAbove(views: readonly QueueView[], thresholdTokens: number): number {
+  return views.findIndex((view) => view.thresholdTokens >= thresholdTokens)
+}
+
+/** The best of some views. The balance point, near which it lies, goes first, so that most others need not be rated. */
+function bestOf(scenario: Scenario, plan: Candidate, views: readonly QueueView[], effort: Effort): RatedCandidate {
+  const first = views[indexAtOrAbove(views, plan.split.thresholdTokens)]
+  assert(first !== undefined, 'the balance point is an end of the cells')
+  let best = rated(scenario, plan, first, effort)
+  for (const view of views) {
+    const bestRps = objectiveRps(best)
+    const moved = moveTo(scenario, plan, view)
+    if (moved.lambdaMaxRps <= bestRps) continue
+    const leastRps = bestRps * (1 + effort.margin) + 1e-9
+    if (!meetsTtft(scenario, view, plan.roles, leastRps)) continue
+    const next = rated(scenario, plan, view, effort, leastRps)
+    if (objectiveRps(next) > bestRps) best = next
   }
   return best
 }
 
-/** The best fine threshold in [from, to], compared only where it could win. */
-function bestInside(scenario: Scenario, plan: Candidate, cells: LengthCells, from: number, to: number): RatedCandidate {
-  let best = rateOnCells(scenario, plan, cells, plan.split.thresholdTokens)
-  for (const tokens of [0, ...cells.ends].filter((end) => end >= from && end <= to)) {
-    if (!meetsTtft(scenario, viewOf(cells, tokens), plan.roles, objectiveRps(best) * (1 + 1e-6) + 1e-9)) continue
-    const next = rateOnCells(scenario, plan, cells, tokens)
-    if (objectiveRps(next) > objectiveRps(best) * (1 + 1e-6)) best = next
-  }
-  return best
+function moveTo(scenario: Scenario, plan: Candidate, view: QueueView): Candidate {
+  return candidate(scenario, plan.roles, splitTraffic(scenario, view.thresholdTokens))
 }
 
-function rateOnCells(scenario: Scenario, plan: Candidate, cells: LengthCells, thresholdTokens: number): RatedCandidate {
-  const moved = candidate(scenario, plan.roles, splitTraffic(scenario, thresholdTokens))
-  return { ...moved, sloFeasibleRps: rateAt(scenario, plan.roles, viewOf(cells, thresholdTokens), ANSWER_PRECISION) }
+/** A plan moved to the threshold of a view, with its rate. `metRps` is known to meet the SLO there. */
+function rated(scenario: Scenario, plan: Candidate, view: QueueView, effort: Effort, metRps = 0): RatedCandidate {
+  const moved = moveTo(scenario, plan, view)
+  const limits = { rateMaxRps: moved.lambdaMaxRps, precision: effort.precision, metRps }
+  return { ...moved, sloFeasibleRps: feasibleRate(scenario, view, plan.roles, limits) }
 }

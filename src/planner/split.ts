@@ -91,7 +91,7 @@ export function bindingConstraint(scenario: Scenario, split: TrafficSplit, roles
   return localBoundRps(rates) <= limit ? 'local-prefill' : 'decode'
 }
 
-/** KV bytes over the link at a system rate: Lambda p S_kv(l_long), in Gbps. The paper's text says 13 where this gives 12.35, see `egress-dimension`. */
+/** ASSUMPTION: egress-dimension. KV bytes over the link at a system rate: Lambda p S_kv(l_long), in Gbps. The paper's text says 13 where this gives 12.35. */
 export function egressGbps(split: TrafficSplit, rateRps: number): number {
   return split.long === null ? 0 : gbpsFromBytesPerSecond(rateRps * split.offloadedRatio * split.long.kvBytes)
 }

@@ -1,6 +1,6 @@
 /**
  * Equations (1) to (8) of arXiv:2604.15039v2, section 3.4, one function each. A stage is described by plain
- * numbers; which length stands for its requests is the caller's choice (the paper takes the mean, `split.ts`).
+ * numbers; which length stands for its requests is the caller's choice (the paper takes the mean, `split.ts`; ASSUMPTION: representative-length, steady-state).
  */
 
 /** KV throughput of one instance, Phi_kv(l) = S_kv(l) / T_prefill(l), bytes per second. Eq. (1). */
@@ -20,6 +20,7 @@ export function minimumEgressBytesPerSecond(cluster: {
   return (cluster.gpus / cluster.gpusPerInstance) * cluster.kvBytesPerSecond
 }
 
+/** The remote prefill stage as Eq. (3) sees it. */
 export interface RemoteStage {
   readonly instances: number
   /** T_prefill(l_long) on the remote hardware. */

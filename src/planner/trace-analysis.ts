@@ -43,6 +43,7 @@ export interface TraceAnalysis {
 
 const DISPERSION_WINDOW_SECONDS = 60
 
+/** Describes a trace: lengths, rate, burstiness, the prefix-hit ceiling and a log-normal fit; null for what the file does not say. */
 export function analyzeTrace(file: TraceFile): TraceAnalysis {
   return file.kind === 'requests' ? analyzeRequests(file.trace) : analyzeClientRates(file.rates)
 }

@@ -12,6 +12,7 @@ export const TRACE_FORMATS = {
   membrane: 'JSON Lines with inputTokens and, optionally, atSeconds, outputTokens and blockIds',
 } as const satisfies Readonly<Record<string, string>>
 
+/** Name of a format that can be read. */
 export type TraceFormat = keyof typeof TRACE_FORMATS
 export type RequestTraceFormat = Exclude<TraceFormat, 'servegen-rates'>
 
@@ -71,6 +72,7 @@ export interface ClientRates {
   readonly familyArgument2: Float64Array
 }
 
+/** What a trace file holds: requests, or rates of clients. */
 export type TraceFile =
   | { readonly kind: 'requests'; readonly trace: Trace }
   | { readonly kind: 'client-rates'; readonly rates: ClientRates }

@@ -8,7 +8,7 @@ export interface TtftSeconds {
 
 /**
  * Time to first token as Table 6 has it: service times alone, until the KV is complete where it is decoded.
- * The paper gives no formula; this one returns its six values (assumption `ttft-definition`).
+ * The paper gives no formula; this one returns its six values. ASSUMPTION: ttft-definition.
  */
 export function ttftWithoutQueues(scenario: Scenario, thresholdTokens: number): TtftSeconds {
   const { lengths, local, remoteTtftSeconds } = scenario

@@ -3,6 +3,7 @@ import type { Scenario } from './scenario.ts'
 import { objectiveRps, type RatedCandidate } from './search.ts'
 import { egressGbps } from './split.ts'
 
+/** The answer to "would remote prefill pay?". */
 export interface Verdict {
   /** Whether remote prefill beats spending the same on local instances: at equal cost with prices, at equal instances without. */
   readonly pays: boolean

@@ -20,7 +20,10 @@ interface Run {
 
 /** The built command, as a user runs it. */
 function membrane(...words: readonly string[]): Run {
-  const result = spawnSync(process.execPath, [join(ROOT, 'dist/cli/main.js'), ...words], { encoding: 'utf8', cwd: folder })
+  const result = spawnSync(process.execPath, [join(ROOT, 'dist/cli/main.js'), ...words], {
+    encoding: 'utf8',
+    cwd: folder,
+  })
   return { code: result.status, out: result.stdout, err: result.stderr }
 }
 
@@ -40,17 +43,40 @@ describe('optimize --json', () => {
   test('prints exactly the published shape', () => {
     const answer = json('optimize', '--preset', 'case-study')
     expect(Object.keys(answer)).toEqual(['deployments', 'ratios', 'assumptions'])
-    expect(answer.deployments.map((d: { name: string }) => d.name)).toEqual(['membrane-pd', 'homogeneous-pd', 'naive-heterogeneous-pd'])
+    expect(answer.deployments.map((d: { name: string }) => d.name)).toEqual([
+      'membrane-pd',
+      'homogeneous-pd',
+      'naive-heterogeneous-pd',
+    ])
     for (const deployment of answer.deployments) {
       expect(Object.keys(deployment)).toEqual([
-        'name', 'thresholdTokens', 'instances', 'throughputRps', 'lambdaMaxRps', 'sloFeasibleRps', 'ttftSeconds', 'egressGbps', 'offloadedRatio', 'bindingConstraint',
+        'name',
+        'thresholdTokens',
+        'instances',
+        'throughputRps',
+        'lambdaMaxRps',
+        'sloFeasibleRps',
+        'ttftSeconds',
+        'egressGbps',
+        'offloadedRatio',
+        'bindingConstraint',
       ])
     }
     const [membranePd, homogeneous, naive] = answer.deployments
-    expect(membranePd).toMatchObject({ thresholdTokens: 19_405, instances: { remotePrefill: 4, localPrefill: 3, decode: 5 }, sloFeasibleRps: null })
+    expect(membranePd).toMatchObject({
+      thresholdTokens: 19_405,
+      instances: { remotePrefill: 4, localPrefill: 3, decode: 5 },
+      sloFeasibleRps: null,
+    })
     expect(membranePd.egressGbps).toBeCloseTo(12.35, 2)
-    expect(homogeneous).toMatchObject({ thresholdTokens: null, instances: { remotePrefill: null, localPrefill: 9, decode: 3 } })
-    expect(naive).toMatchObject({ thresholdTokens: null, instances: { remotePrefill: 4, localPrefill: null, decode: 8 } })
+    expect(homogeneous).toMatchObject({
+      thresholdTokens: null,
+      instances: { remotePrefill: null, localPrefill: 9, decode: 3 },
+    })
+    expect(naive).toMatchObject({
+      thresholdTokens: null,
+      instances: { remotePrefill: 4, localPrefill: null, decode: 8 },
+    })
     expect(Object.keys(answer.ratios)).toEqual(['overHomogeneous', 'overNaive'])
     expect(Object.keys(answer.assumptions[0])).toEqual(['id', 'origin', 'statement', 'reason'])
   })
@@ -70,7 +96,10 @@ describe('optimize --json', () => {
     expect(rate).toBeLessThan(3.2)
     const failed = membrane('optimize', '--slo-ttft-p90', '3', '--json')
     expect(failed.code).toBe(2)
-    expect(JSON.parse(failed.out).error).toMatchObject({ code: 'INFEASIBLE', details: { stage: 'remote-prefill', boundSeconds: 3 } })
+    expect(JSON.parse(failed.out).error).toMatchObject({
+      code: 'INFEASIBLE',
+      details: { stage: 'remote-prefill', boundSeconds: 3 },
+    })
     expect(failed.err).toMatch(/remote-prefill is too slow.*0\.510 s over/)
     expect(failed.err).not.toMatch(/\n\s+at /)
   })
@@ -78,7 +107,18 @@ describe('optimize --json', () => {
 
 describe('configuration', () => {
   test.for(['--json', ''])('what --print-config %s prints gives the same answer when it is read again', (format) => {
-    const flags = ['--link-gbps', '20', '--slo-ttft-p90', '7', '--remote-price', '3', '--local-price', '2', '--prefix-hits', '0.2']
+    const flags = [
+      '--link-gbps',
+      '20',
+      '--slo-ttft-p90',
+      '7',
+      '--remote-price',
+      '3',
+      '--local-price',
+      '2',
+      '--prefix-hits',
+      '0.2',
+    ]
     const printed = membrane('optimize', ...flags, '--print-config', ...(format === '' ? [] : [format]))
     expect(printed.code).toBe(0)
     const path = write('printed.yaml', printed.out)
@@ -100,22 +140,51 @@ describe('configuration', () => {
   })
 
   test('the published schemas are printed', () => {
-    expect(json('config', '--schema', 'profile')).toEqual(JSON.parse(readFileSync(join(ROOT, 'schemas/profile.schema.json'), 'utf8')))
+    expect(json('config', '--schema', 'profile')).toEqual(
+      JSON.parse(readFileSync(join(ROOT, 'schemas/profile.schema.json'), 'utf8')),
+    )
   })
 })
 
 describe('bad input is one sentence that says what was expected, exit 1', () => {
   const profile = (points: unknown, extra: object = {}) =>
-    JSON.stringify({ name: 'p', model: 'm', hardware: 'h', gpusPerInstance: 8, source: 's', prefill: { points }, kv: { fixedBytes: 0, bytesPerToken: 1000 }, ...extra })
-  const good = [{ tokens: 1000, seconds: 1 }, { tokens: 2000, seconds: 2 }]
+    JSON.stringify({
+      name: 'p',
+      model: 'm',
+      hardware: 'h',
+      gpusPerInstance: 8,
+      source: 's',
+      prefill: { points },
+      kv: { fixedBytes: 0, bytesPerToken: 1000 },
+      ...extra,
+    })
+  const good = [
+    { tokens: 1000, seconds: 1 },
+    { tokens: 2000, seconds: 2 },
+  ]
   test.for<[name: string, content: string | Buffer, message: RegExp]>([
     ['empty.json', profile([]), /empty\.json: prefill\.points: .*>=2 items/],
     ['unsorted.json', profile([...good].reverse()), /must ascend in tokens/],
-    ['negative.json', profile([{ tokens: 1000, seconds: -1 }, ...good.slice(1)]), /prefill\.points\[0\]\.seconds: .*>0/],
-    ['nan.yaml', profile(good).replace('"seconds":1}', '"seconds":.nan}'), /prefill\.points\[0\]\.seconds: expected number, received NaN/],
+    [
+      'negative.json',
+      profile([{ tokens: 1000, seconds: -1 }, ...good.slice(1)]),
+      /prefill\.points\[0\]\.seconds: .*>0/,
+    ],
+    [
+      'nan.yaml',
+      profile(good).replace('"seconds":1}', '"seconds":.nan}'),
+      /prefill\.points\[0\]\.seconds: expected number, received NaN/,
+    ],
     ['unknown.json', profile(good, { kvv: 1 }), /unrecognized key: "kvv"/],
     ['broken.json', '{ "name": ', /broken\.json:\d+:\d+: .*expected a hardware profile in YAML or JSON/],
-    ['below.json', profile([{ tokens: 1000, seconds: 0.1 }, { tokens: 2000, seconds: 2 }]), /not above 0 at 1 tokens.*Set "below": "hold"/],
+    [
+      'below.json',
+      profile([
+        { tokens: 1000, seconds: 0.1 },
+        { tokens: 2000, seconds: 2 },
+      ]),
+      /not above 0 at 1 tokens.*Set "below": "hold"/,
+    ],
   ])('%s', ([name, content, message]) => {
     const { code, out, err } = membrane('optimize', '--remote-profile', write(name, content))
     expect({ code, out }).toEqual({ code: 1, out: '' })
@@ -135,7 +204,10 @@ describe('bad input is one sentence that says what was expected, exit 1', () => 
     [['optimize', '--prefix-hits', '1.5'], /ratio from 0 to below 1/],
     [['optimize', '--config', 'absent.yaml'], /absent\.yaml does not exist; expected a Membrane scenario/],
     [['plan', '--rate', '0'], /above 0 requests per second/],
-    [['egress', '--preset', 'ring-2.5-1t', '--tokens', '200000'], /has rates for 1024 to 131072 tokens, asked for 200000/],
+    [
+      ['egress', '--preset', 'ring-2.5-1t', '--tokens', '200000'],
+      /has rates for 1024 to 131072 tokens, asked for 200000/,
+    ],
     [['trace', 'analyze', 'absent.jsonl'], /absent\.jsonl: found no such file/],
     [['nonsense'], /unknown command 'nonsense'/],
   ])('%s', ([words, message]) => {
@@ -159,9 +231,20 @@ describe('traces', () => {
   test('analyze prints exactly the published shape, gzipped or not', () => {
     const plain = json('trace', 'analyze', write('t.jsonl', lines.join('\n')))
     expect(Object.keys(plain)).toEqual([
-      'requests', 'durationSeconds', 'inputTokens', 'outputTokens', 'requestsPerSecond', 'dispersion60s', 'prefixHitRatioMax', 'logNormalFit',
+      'requests',
+      'durationSeconds',
+      'inputTokens',
+      'outputTokens',
+      'requestsPerSecond',
+      'dispersion60s',
+      'prefixHitRatioMax',
+      'logNormalFit',
     ])
-    expect(plain).toMatchObject({ requests: 3, durationSeconds: 180, inputTokens: { mean: 633.333333, p50: 600, max: 700 } })
+    expect(plain).toMatchObject({
+      requests: 3,
+      durationSeconds: 180,
+      inputTokens: { mean: 633.333333, p50: 600, max: 700 },
+    })
     // The second request finds block 0 (512 tokens), the third both of its blocks (600 tokens).
     expect(plain.prefixHitRatioMax.tokens).toBeCloseTo((512 + 600) / 1900, 8)
     expect(plain.prefixHitRatioMax.blocks).toBeCloseTo(3 / 6, 8)
@@ -202,11 +285,16 @@ describe('the other commands', () => {
   })
 
   test('compare names both', () => {
-    expect(membrane('compare', 'case-study', 'case-study-table5').out).toMatch(/case-study-table5 serves 1\.00 times the rate of case-study/)
+    expect(membrane('compare', 'case-study', 'case-study-table5').out).toMatch(
+      /case-study-table5 serves 1\.00 times the rate of case-study/,
+    )
   })
 
   test('egress reproduces an extrapolation of the paper', () => {
-    expect(json('egress', '--preset', 'minimax-m2.5', '--gpus', '512', '--tokens', '32768').egressGbps).toBeCloseTo(3835.52, 2)
+    expect(json('egress', '--preset', 'minimax-m2.5', '--gpus', '512', '--tokens', '32768').egressGbps).toBeCloseTo(
+      3835.52,
+      2,
+    )
   })
 
   test('demo paper ends by itself, within 0.5 % of Table 6, and every command it names reproduces its number', () => {
@@ -214,7 +302,8 @@ describe('the other commands', () => {
     for (const { paper, calibrated, quantity } of demo.table6) {
       expect(Math.abs(calibrated / paper - 1), quantity).toBeLessThan(0.005)
     }
-    for (const { command, gbps } of demo.extrapolations) expect(json(...command.split(' ').slice(1)).egressGbps).toBe(gbps)
+    for (const { command, gbps } of demo.extrapolations)
+      expect(json(...command.split(' ').slice(1)).egressGbps).toBe(gbps)
     expect(readFileSync(join(folder, 'demo.html'), 'utf8')).toMatch(/^<!doctype html>/i)
   })
 

@@ -1,0 +1,46 @@
+/**
+ * Runs benches and prints what they find: npm run bench [-- [name…] [--json]]
+ * Benches are no tests: nothing fails because a machine was busy.
+ */
+import { parseArgs } from 'node:util'
+import { BENCH_NAMES, isBenchName, loadBench } from './bench.ts'
+import { RUNS } from './harness.ts'
+import { calibrationMs, describeMachine } from './machine.ts'
+import { findingsText, isMet, machineText, spreadOf, timeText } from './print.ts'
+
+const { values: flags, positionals } = parseArgs({ allowPositionals: true, options: { json: { type: 'boolean' } } })
+const unknown = positionals.find((name) => !isBenchName(name))
+if (unknown !== undefined) {
+  console.error(`There is no bench "${unknown}". Choose from ${BENCH_NAMES.join(', ')}.`)
+  process.exitCode = 1
+} else {
+  await runBenches(positionals.length === 0 ? BENCH_NAMES : positionals.filter(isBenchName))
+}
+
+async function runBenches(names: readonly (typeof BENCH_NAMES)[number][]): Promise<void> {
+  const isText = flags.json !== true
+  const machine = describeMachine()
+  const before = calibrate()
+  if (isText) console.log(`${machineText(machine)}\n${calibrationText('before', before)}`)
+  const benches = []
+  for (const name of names) {
+    const bench = await loadBench(name)
+    const findings = await bench.run()
+    if (isText) console.log(`\n${findingsText(name, bench.summary, findings)}`)
+    const rows = findings.rows.map((row) => ({ ...row, ...spreadOf(row.runsMs), isMet: isMet(row) }))
+    const ratios = (findings.ratios ?? []).map((ratio) => ({ ...ratio, median: spreadOf(ratio.values).median }))
+    benches.push({ name, summary: bench.summary, rows, ratios, notes: findings.notes ?? [] })
+  }
+  const after = calibrate()
+  if (isText) console.log(`\n${calibrationText('after', after)}`)
+  else console.log(JSON.stringify({ machine, calibrationMs: { before, after }, benches }, null, 2))
+}
+
+function calibrate(): number[] {
+  return Array.from({ length: RUNS }, calibrationMs)
+}
+
+function calibrationText(when: string, runsMs: readonly number[]): string {
+  const { best, median, worst } = spreadOf(runsMs)
+  return `Calibration loop ${when}: best of ${RUNS} ${timeText(best)}, median ${timeText(median)}, worst ${timeText(worst)}`
+}
