@@ -31,7 +31,7 @@ export interface Findings {
 
 export interface Bench {
   readonly summary: string
-  /** What `cold.ts` may be asked to run in a fresh process, by name. */
+  /** By name: what `cold.ts` may be asked to run in a fresh process. */
   readonly probes: Readonly<Record<string, Probe>>
   readonly run: () => Promise<Findings>
 }
@@ -50,8 +50,8 @@ export async function loadBench(name: BenchName): Promise<Bench> {
   return bench
 }
 
-export function probeNamed(bench: Bench, name: string): Probe {
-  const probe = bench.probes[name]
-  if (probe === undefined) throw new Error(`There is no probe "${name}"; there are ${Object.keys(bench.probes)}.`)
+export function probeNamed(probes: Bench['probes'], name: string): Probe {
+  const probe = probes[name]
+  if (probe === undefined) throw new Error(`There is no probe "${name}"; there are ${Object.keys(probes).join(', ')}.`)
   return probe
 }

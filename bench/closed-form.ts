@@ -1,5 +1,5 @@
 import type { Bench, Findings } from './bench.ts'
-import { measureCold, measureWarm, preparedWorks } from './harness.ts'
+import { measureCold, measureWarm } from './harness.ts'
 import { caseStudyScenario, searchGrid } from './paper-grid.ts'
 
 const TARGET_MS = 1
@@ -24,7 +24,7 @@ export const bench: Bench = {
   summary: '253 thresholds x 7 splits straight from the truncated log-normal',
   probes,
   run: async (): Promise<Findings> => {
-    const warm = measureWarm(await preparedWorks({ probes }, ['grid', 'from-spec']))
+    const warm = await measureWarm(probes, ['grid', 'from-spec'])
     const cold = measureCold('closed-form', ['grid', 'from-spec'])
     return {
       rows: [

@@ -2,8 +2,8 @@ import { seededRandom } from '../src/core/random.ts'
 import { empiricalLengths } from '../src/planner/empirical.ts'
 import { sampleLength } from '../src/planner/lengths.ts'
 import { buildScenario, type Scenario } from '../src/planner/scenario.ts'
-import { type Bench, type Findings } from './bench.ts'
-import { measureCold, measureWarm, preparedWorks, ratioOf } from './harness.ts'
+import type { Bench, Findings } from './bench.ts'
+import { measureCold, measureWarm, ratioOf } from './harness.ts'
 import { searchNaively } from './naive-grid.ts'
 import { CASE_STUDY, caseStudyScenario, searchGrid } from './paper-grid.ts'
 
@@ -54,7 +54,7 @@ export const bench: Bench = {
   run: async (): Promise<Findings> => {
     checkSameAnswer()
     const cold = measureCold('grid', ['sampled', 'from-spec', 'naive'])
-    const warm = measureWarm(await preparedWorks({ probes }, ['sampled', 'naive']))
+    const warm = await measureWarm(probes, ['sampled', 'naive'])
     return {
       rows: [
         { what: 'cold: sort, sums, grid', runsMs: cold.sampled, targetMs: TARGET_MS },

@@ -15,39 +15,40 @@ const RUN_MS = 5
 
 export type Runs<Name extends string> = Readonly<Record<Name, readonly number[]>>
 
-/** Times of warm calls, in turns. */
-export function measureWarm<Name extends string>(works: Readonly<Record<Name, Work>>, runs = RUNS): Runs<Name> {
-  const names = namesOf(works)
-  const calls = mapNames(names, (name) => callsInARun(works[name]))
-  return inTurns(names, runs, (name) => timeOf(works[name], calls[name]) / calls[name])
+/** Times of warm calls of probes that do not wait, in turns. */
+export async function measureWarm<Name extends string>(
+  probes: Bench['probes'],
+  names: readonly Name[],
+): Promise<Runs<Name>> {
+  const prepared = await Promise.all(names.map((name) => probeNamed(probes, name).prepare()))
+  const works = new Map(names.map((name, index) => [name, prepared[index] ?? noWork]))
+  const calls = new Map([...works].map(([name, work]) => [name, callsInARun(work)]))
+  return inTurns(names, (name) => {
+    const count = calls.get(name) ?? 1
+    return timeOf(works.get(name) ?? noWork, count) / count
+  })
+}
+
+function noWork(): never {
+  throw new Error('Bug: a probe was not prepared.')
 }
 
 /** Times of the first ever call of probes, each in a process of its own, in turns. Loading the code is not timed. */
-export function measureCold<Name extends string>(bench: BenchName, probes: readonly Name[], runs = RUNS): Runs<Name> {
+export function measureCold<Name extends string>(bench: BenchName, probes: readonly Name[]): Runs<Name> {
   const script = fileURLToPath(new URL('cold.ts', import.meta.url))
-  return inTurns(probes, runs, (probe) => Number(run(process.execPath, [script, bench, probe])))
+  return inTurns(probes, (probe) => Number(run(process.execPath, [script, bench, probe])))
 }
 
 /** Wall times of whole commands, from start to exit, in turns. */
 export function measureCommands<Name extends string>(
   commands: Readonly<Record<Name, readonly [string, ...string[]]>>,
-  runs = RUNS,
 ): Runs<Name> {
-  return inTurns(namesOf(commands), runs, (name) => {
+  return inTurns(Object.keys(commands) as Name[], (name) => {
     const [file, ...args] = commands[name]
     const start = performance.now()
     run(file, args)
     return performance.now() - start
   })
-}
-
-/** Work that a probe does, to be measured warm as well. Only for probes that do not wait. */
-export async function preparedWorks<Name extends string>(
-  bench: Pick<Bench, 'probes'>,
-  names: readonly Name[],
-): Promise<Readonly<Record<Name, Work>>> {
-  const works = await Promise.all(names.map(async (name) => [name, await probeNamed(bench as Bench, name).prepare()]))
-  return Object.fromEntries(works)
 }
 
 /** How many times the peer's time ours fits into, run by run. */
@@ -75,13 +76,9 @@ function callsInARun(work: Work): number {
   return Math.max(1, Math.round((RUN_MS * calls) / (performance.now() - start)))
 }
 
-function inTurns<Name extends string>(
-  names: readonly Name[],
-  runs: number,
-  measure: (name: Name) => number,
-): Runs<Name> {
-  const times = mapNames(names, (): number[] => [])
-  for (let turn = 0; turn < runs; turn++) {
+function inTurns<Name extends string>(names: readonly Name[], measure: (name: Name) => number): Runs<Name> {
+  const times = Object.fromEntries(names.map((name): [Name, number[]] => [name, []])) as Record<Name, number[]>
+  for (let turn = 0; turn < RUNS; turn++) {
     for (const name of names) times[name].push(measure(name))
   }
   return times
@@ -91,15 +88,4 @@ function run(file: string, args: readonly string[]): string {
   const { status, stdout, stderr, error } = spawnSync(file, args, { encoding: 'utf8', maxBuffer: 64 * 1024 * 1024 })
   if (status === 0) return stdout
   throw new Error(`${[file, ...args].join(' ')} failed: ${error?.message ?? stderr}`)
-}
-
-function namesOf<Name extends string>(record: Readonly<Record<Name, unknown>>): Name[] {
-  return Object.keys(record) as Name[]
-}
-
-function mapNames<Name extends string, Value>(
-  names: readonly Name[],
-  value: (name: Name) => Value,
-): Record<Name, Value> {
-  return Object.fromEntries(names.map((name) => [name, value(name)])) as Record<Name, Value>
 }

@@ -28,17 +28,23 @@ function sumOfSplits(scenario: Scenario): number {
   return sum
 }
 
+const probes = {
+  cdf: { prepare: () => sumOfCdfs },
+  exp: { prepare: () => sumOfExps },
+  split: {
+    prepare: () => {
+      const scenario = caseStudyScenario()
+      return () => sumOfSplits(scenario)
+    },
+  },
+} as const
+
 export const bench: Bench = {
   summary: 'the innermost functions, for one call each',
-  probes: {},
+  probes,
   run: async (): Promise<Findings> => {
-    const scenario = caseStudyScenario()
     const perPoint = (runsMs: readonly number[]) => runsMs.map((ms) => ms / POINTS.length)
-    const warm = measureWarm({
-      cdf: sumOfCdfs,
-      exp: sumOfExps,
-      split: () => sumOfSplits(scenario),
-    })
+    const warm = await measureWarm(probes, ['cdf', 'exp', 'split'])
     return {
       rows: [
         { what: 'normalCdf', runsMs: perPoint(warm.cdf) },

@@ -1,6 +1,6 @@
 import { optimize } from '../src/planner/optimize.ts'
 import type { Bench, Findings } from './bench.ts'
-import { measureCold, measureWarm, preparedWorks } from './harness.ts'
+import { measureCold, measureWarm } from './harness.ts'
 import { CASE_STUDY } from './paper-grid.ts'
 import { spreadOf } from './print.ts'
 
@@ -13,7 +13,7 @@ export const bench: Bench = {
   summary: 'the whole answer, optimize() on the case study: three deployments, TTFT, assumptions, warnings',
   probes,
   run: async (): Promise<Findings> => {
-    const warm = measureWarm(await preparedWorks({ probes }, ['optimize', 'with-slo']))
+    const warm = await measureWarm(probes, ['optimize', 'with-slo'])
     const cold = measureCold('optimize', ['optimize', 'with-slo'])
     return {
       rows: [

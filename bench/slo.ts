@@ -1,7 +1,7 @@
 import { buildScenario } from '../src/planner/scenario.ts'
 import { searchDeployment } from '../src/planner/search.ts'
 import type { Bench, Findings } from './bench.ts'
-import { measureCold, measureWarm, preparedWorks } from './harness.ts'
+import { measureCold, measureWarm } from './harness.ts'
 import { CASE_STUDY, caseStudyScenario } from './paper-grid.ts'
 
 const TARGET_MS = 50
@@ -25,7 +25,7 @@ export const bench: Bench = {
   summary: 'search of every threshold and role assignment under P90 TTFT of 6 s, with queueing',
   probes,
   run: async (): Promise<Findings> => {
-    const warm = measureWarm(await preparedWorks({ probes }, ['bounded', 'unbounded']))
+    const warm = await measureWarm(probes, ['bounded', 'unbounded'])
     const cold = measureCold('slo', ['bounded', 'unbounded'])
     return {
       rows: [

@@ -3,7 +3,7 @@ import type { Analysis } from '../planner/analysis.ts'
 import { analyzeScenario } from '../planner/analysis.ts'
 import { optimizeScenario } from '../planner/optimize.ts'
 import { buildScenario, type Scenario } from '../planner/scenario.ts'
-import { heading, printJson, printText, printNotes, printWarnings, dim, table } from './print.ts'
+import { dim, heading, isColorful, printJson, printNotes, printText, printWarnings, table } from './print.ts'
 import { analysisText, deploymentTable, verdictText } from './print-optimization.ts'
 import { addScenarioFlags, type ScenarioFlags } from './scenario-flags.ts'
 import { type GlobalFlags, onRun } from './run-command.ts'
@@ -36,18 +36,14 @@ export function defineOptimize(command: Command): void {
     const { warnings, ...answer } = analysis.optimization
     printNotes(loaded.notes)
     printWarnings(warnings)
-    if (flags.json === true) printJson({ ...answer, analysis: withoutOptimization(analysis) })
+    if (flags.json === true) printJson({ ...answer, analysis: { ...analysis, optimization: undefined } })
     else await printAnswer(scenario, analysis, flags)
   })
 }
 
-function withoutOptimization({ optimization: _, ...rest }: Analysis): Omit<Analysis, 'optimization'> {
-  return rest
-}
-
 async function printAnswer(scenario: Scenario, analysis: Analysis, flags: OptimizeFlags): Promise<void> {
   const { assumptions } = analysis.optimization
-  const parts = [`${heading(scenario.name)}`, verdictText(analysis), deploymentTable(analysis), analysisText(analysis)]
+  const parts = [heading(scenario.name), verdictText(analysis), deploymentTable(analysis), analysisText(analysis)]
   if (flags.charts === true) {
     const { terminalCharts } = await import('./terminal-charts.ts')
     parts.push(
@@ -55,7 +51,7 @@ async function printAnswer(scenario: Scenario, analysis: Analysis, flags: Optimi
         scenario,
         analysis,
         width: process.stdout.columns ?? 80,
-        color: process.stdout.hasColors?.() === true,
+        color: isColorful(),
       }),
     )
   }

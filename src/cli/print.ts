@@ -29,6 +29,11 @@ export function printNotes(notes: readonly string[]): void {
   for (const note of notes) process.stderr.write(`${styleText('cyan', 'note:', { stream: process.stderr })} ${note}\n`)
 }
 
+/** Whether standard output is a terminal that shows colours (and NO_COLOR does not forbid them). */
+export function isColorful(): boolean {
+  return process.stdout.isTTY && process.stdout.hasColors()
+}
+
 export function heading(text: string): string {
   return styleText('bold', text, { stream: process.stdout })
 }

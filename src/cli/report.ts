@@ -3,7 +3,7 @@ import type { Command } from 'commander'
 import { MembraneError } from '../core/errors.ts'
 import { analyzeScenario } from '../planner/analysis.ts'
 import { buildScenario } from '../planner/scenario.ts'
-import { dim, printJson, printText, printNotes, printWarnings } from './print.ts'
+import { dim, isColorful, printJson, printNotes, printText, printWarnings } from './print.ts'
 import { printConfigIfAsked } from './print-config.ts'
 import { verdictText } from './print-optimization.ts'
 import { type GlobalFlags, onRun } from './run-command.ts'
@@ -42,9 +42,7 @@ export function defineReport(command: Command): void {
     }
     if (flags.terminal === true) {
       const { terminalCharts } = await import('./terminal-charts.ts')
-      printText(
-        `${terminalCharts({ scenario, analysis, width: process.stdout.columns ?? 80, color: process.stdout.hasColors?.() === true })}\n`,
-      )
+      printText(`${terminalCharts({ scenario, analysis, width: process.stdout.columns ?? 80, color: isColorful() })}\n`)
     }
     printText(`${verdictText(analysis)}\n\n${flags.out} ${dim('(open it in a browser; it needs no network)')}`)
   })

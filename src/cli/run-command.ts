@@ -13,7 +13,7 @@ const EXIT_FAILED = 1
 const EXIT_INFEASIBLE = 2
 
 /** Says what went wrong in one sentence and what to do, without a stack unless asked; sets the exit code. */
-export function reportFailure(error: unknown, flags: GlobalFlags): void {
+function reportFailure(error: unknown, flags: GlobalFlags): void {
   process.exitCode = error instanceof MembraneError && error.code === 'INFEASIBLE' ? EXIT_INFEASIBLE : EXIT_FAILED
   if (!(error instanceof MembraneError)) {
     // Not ours: a bug, whose stack is what helps.
@@ -44,12 +44,12 @@ function sentence(message: string): string {
 }
 
 /** Wires an action to a command: global flags merged in, failures reported, and JSON for those who asked for it. */
-export function onRun<Flags extends object>(
+export function onRun<Flags extends GlobalFlags>(
   command: Command,
-  action: (flags: Flags & GlobalFlags, args: readonly string[]) => Promise<void>,
+  action: (flags: Flags, args: readonly string[]) => Promise<void>,
 ): void {
   command.action(async () => {
-    const flags: Flags & GlobalFlags = command.optsWithGlobals()
+    const flags = command.optsWithGlobals<Flags>()
     try {
       await action(flags, command.args)
     } catch (error) {

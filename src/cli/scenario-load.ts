@@ -11,7 +11,7 @@ import { isPath, readConfigFile, readDocument } from './config-file.ts'
 import { readTraceFile } from './read-trace.ts'
 import { configOfFlags, type ScenarioFlags } from './scenario-flags.ts'
 
-export const DEFAULT_PRESET = 'case-study'
+const DEFAULT_PRESET = 'case-study'
 
 /** A scenario as the user gave it: preset, then file, then flags, every part replaced by the later one that has it. */
 export interface LoadedScenario {

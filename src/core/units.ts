@@ -1,6 +1,6 @@
 /** Conversions between units, each in one place. MiB = 2^20 bytes, Gbps = 10^9 bit/s (the reading that reproduces the paper’s Table 5). */
 
-export const BYTES_PER_MIB = 2 ** 20
+const BYTES_PER_MIB = 2 ** 20
 export const BITS_PER_GIGABIT = 1e9
 
 /** An average month: 365.25 / 12 days. */

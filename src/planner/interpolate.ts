@@ -135,7 +135,7 @@ function solveLinear(augmented: readonly (readonly number[])[]): number[] {
       for (let k = column; k <= size; k++) row[k] = at(row, k) - factor * at(pivot, k)
     }
   }
-  const solution = new Array<number>(size).fill(0)
+  const solution = Array.from({ length: size }, () => 0)
   for (let k = size - 1; k >= 0; k--) {
     const row = rows[k] ?? []
     const known = solution.reduce((sum, value, j) => (j > k ? sum + at(row, j) * value : sum), 0)
@@ -184,7 +184,7 @@ function notAKnotSlopes(x: readonly number[], y: readonly number[]): number[] {
   const width = x.slice(1).map((next, k) => next - at(x, k))
   if (count === 3) return parabolaSlopes(width, secant)
   const matrix = x.map((_, k) => {
-    const row = new Array<number>(count + 1).fill(0)
+    const row = Array.from({ length: count + 1 }, () => 0)
     if (k === 0) {
       const [h0, h1] = [at(width, 0), at(width, 1)]
       row[0] = h1

@@ -127,7 +127,7 @@ function expectPieces(pieces: readonly Piece[], power: 1 | 2, from: number, to: 
 }
 
 function squared(coefficients: readonly number[]): number[] {
-  const result = new Array<number>(2 * coefficients.length - 1).fill(0)
+  const result = Array.from({ length: 2 * coefficients.length - 1 }, () => 0)
   for (const [j, a] of coefficients.entries()) {
     for (const [k, b] of coefficients.entries()) result[j + k] = (result[j + k] ?? 0) + a * b
   }

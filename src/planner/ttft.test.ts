@@ -56,7 +56,10 @@ describe('TTFT without queueing', () => {
     const scenario = buildScenario(spec)
     const { lengths, local, remoteTtftSeconds } = scenario
     const count = spec.name === 'case-study' || spec.name === 'llama2-70b' ? 200_000 : 20_000
-    const tokens = Float64Array.from({ length: count }, (_, k) => Math.round(lengths.quantile((k + 0.5) / count) * 1e3) / 1e3)
+    const tokens = Float64Array.from(
+      { length: count },
+      (_, k) => Math.round(lengths.quantile((k + 0.5) / count) * 1e3) / 1e3,
+    )
     for (const threshold of [
       0,
       Math.round(lengths.quantile(0.3)),
