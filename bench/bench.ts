@@ -2,7 +2,7 @@
 
 /** One thing to time. `prepare` runs first and is not timed. */
 export interface Probe {
-  readonly prepare: () => Work | Promise<Work>
+  readonly prepare: () => Work
 }
 
 /** Its result is kept, so that no engine can leave the work out. */

@@ -24,7 +24,7 @@ export const bench: Bench = {
   summary: '253 thresholds x 7 splits straight from the truncated log-normal',
   probes,
   run: async (): Promise<Findings> => {
-    const warm = await measureWarm(probes, ['grid', 'from-spec'])
+    const warm = measureWarm(probes, ['grid', 'from-spec'])
     const cold = measureCold('closed-form', ['grid', 'from-spec'])
     return {
       rows: [

@@ -5,7 +5,7 @@ import { kept } from './harness.ts'
 
 const [name = '', probe = ''] = process.argv.slice(2)
 if (!isBenchName(name)) throw new Error(`There is no bench "${name}".`)
-const work = await probeNamed((await loadBench(name)).probes, probe).prepare()
+const work = probeNamed((await loadBench(name)).probes, probe).prepare()
 // The engine finishes compiling what `prepare` used, or that would be counted too.
 await setTimeout(50)
 const start = performance.now()

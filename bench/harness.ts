@@ -16,21 +16,9 @@ const RUN_MS = 5
 export type Runs<Name extends string> = Readonly<Record<Name, readonly number[]>>
 
 /** Times of warm calls of probes that do not wait, in turns. */
-export async function measureWarm<Name extends string>(
-  probes: Bench['probes'],
-  names: readonly Name[],
-): Promise<Runs<Name>> {
-  const prepared = await Promise.all(names.map((name) => probeNamed(probes, name).prepare()))
-  const works = new Map(names.map((name, index) => [name, prepared[index] ?? noWork]))
-  const calls = new Map([...works].map(([name, work]) => [name, callsInARun(work)]))
-  return inTurns(names, (name) => {
-    const count = calls.get(name) ?? 1
-    return timeOf(works.get(name) ?? noWork, count) / count
-  })
-}
-
-function noWork(): never {
-  throw new Error('Bug: a probe was not prepared.')
+export function measureWarm<Name extends string>(probes: Bench['probes'], names: readonly Name[]): Runs<Name> {
+  const runOf = new Map(names.map((name) => [name, warmRun(probeNamed(probes, name).prepare())]))
+  return inTurns(names, (name) => runOf.get(name)?.() ?? Number.NaN)
 }
 
 /** Times of the first ever call of probes, each in a process of its own, in turns. Loading the code is not timed. */
@@ -59,21 +47,20 @@ export function ratioOf(what: string, peerMs: readonly number[], oursMs: readonl
 /** What the last call returned, for the engine to believe that somebody looks at it. */
 export const kept: { value: unknown } = { value: null }
 
-function timeOf(work: Work, calls: number): number {
+/** Warms a work up, and gives a function that times one call of it, as a mean over a run. */
+function warmRun(work: Work): () => number {
   const start = performance.now()
-  for (let call = 0; call < calls; call++) kept.value = work()
-  return performance.now() - start
-}
-
-/** Warms up, and tells how many calls make up one run. */
-function callsInARun(work: Work): number {
-  let calls = 0
-  const start = performance.now()
-  while (calls < 3 || performance.now() - start < WARM_UP_MS) {
+  let warmUpCalls = 0
+  while (warmUpCalls < 3 || performance.now() - start < WARM_UP_MS) {
     kept.value = work()
-    calls += 1
+    warmUpCalls += 1
   }
-  return Math.max(1, Math.round((RUN_MS * calls) / (performance.now() - start)))
+  const calls = Math.max(1, Math.round((RUN_MS * warmUpCalls) / (performance.now() - start)))
+  return () => {
+    const start = performance.now()
+    for (let call = 0; call < calls; call++) kept.value = work()
+    return (performance.now() - start) / calls
+  }
 }
 
 function inTurns<Name extends string>(names: readonly Name[], measure: (name: Name) => number): Runs<Name> {

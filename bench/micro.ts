@@ -44,7 +44,7 @@ export const bench: Bench = {
   probes,
   run: async (): Promise<Findings> => {
     const perPoint = (runsMs: readonly number[]) => runsMs.map((ms) => ms / POINTS.length)
-    const warm = await measureWarm(probes, ['cdf', 'exp', 'split'])
+    const warm = measureWarm(probes, ['cdf', 'exp', 'split'])
     return {
       rows: [
         { what: 'normalCdf', runsMs: perPoint(warm.cdf) },

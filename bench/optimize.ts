@@ -13,7 +13,7 @@ export const bench: Bench = {
   summary: 'the whole answer, optimize() on the case study: three deployments, TTFT, assumptions, warnings',
   probes,
   run: async (): Promise<Findings> => {
-    const warm = await measureWarm(probes, ['optimize', 'with-slo'])
+    const warm = measureWarm(probes, ['optimize', 'with-slo'])
     const cold = measureCold('optimize', ['optimize', 'with-slo'])
     return {
       rows: [

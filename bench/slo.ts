@@ -25,7 +25,7 @@ export const bench: Bench = {
   summary: 'search of every threshold and role assignment under P90 TTFT of 6 s, with queueing',
   probes,
   run: async (): Promise<Findings> => {
-    const warm = await measureWarm(probes, ['bounded', 'unbounded'])
+    const warm = measureWarm(probes, ['bounded', 'unbounded'])
     const cold = measureCold('slo', ['bounded', 'unbounded'])
     return {
       rows: [

@@ -12,7 +12,7 @@
 export { optimize, type Deployment, type Optimization } from './planner/optimize.ts'
 export { analyze, type Analysis } from './planner/analysis.ts'
 export { plan, type Layout, type PlanAnswer, type PlanRequest } from './planner/plan.ts'
-export type { Verdict } from './planner/verdict.ts'
+export type { Outcome, Verdict } from './planner/verdict.ts'
 export { figure5a, figure5b, type RolesPoint, type ThresholdPoint } from './planner/figures.ts'
 
 /** Questions: scenarios and the parts that they are made of. */

@@ -7,7 +7,7 @@ import { LIMITS } from '../core/limits.ts'
 /** Reads JSON or YAML (JSON is YAML too), bounded in size. Throws FILE_UNREADABLE, LIMIT_REACHED or INVALID_CONFIG. */
 export async function readDocument(path: string, what: string): Promise<unknown> {
   const text = await readText(path, what)
-  const { parseDocument } = await import('yaml')
+  const { parseDocument } = await import('./yaml.ts')
   const document = parseDocument(text, { prettyErrors: true })
   const [problem] = document.errors
   if (problem !== undefined) {

@@ -9,7 +9,7 @@ export async function printConfigIfAsked(config: Config, flags: ScenarioFlags & 
   if (flags.json === true) {
     printJson(config)
   } else {
-    const { stringify } = await import('yaml')
+    const { stringify } = await import('./yaml.ts')
     printText(stringify(JSON.parse(JSON.stringify(config))).trimEnd())
   }
   return true

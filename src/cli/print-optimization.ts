@@ -43,7 +43,7 @@ export function deploymentTable({ optimization: { deployments, ratios }, gpus, c
 
 export function verdictText({ verdict }: Analysis): string {
   const colon = verdict.sentence.indexOf(':') + 1
-  const paint = verdict.pays ? good : bad
+  const paint = verdict.outcome === 'pays' ? good : bad
   return `${paint(heading(verdict.sentence.slice(0, colon)))}${verdict.sentence.slice(colon)}`
 }
 

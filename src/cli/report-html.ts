@@ -17,7 +17,7 @@ import {
   warningsList,
 } from './report-tables.ts'
 import { REPORT_SCRIPT } from './report-theme.ts'
-import { headlineOf, verdictSection } from './report-verdict.ts'
+import { verdictSection } from './report-verdict.ts'
 
 export interface ReportInput {
   readonly scenario: Scenario
@@ -33,7 +33,7 @@ export interface ReportInput {
 export async function renderReport({ scenario, analysis, command }: ReportInput): Promise<string> {
   const pictures = await figures(scenario, analysis, await loadRenderer())
   const sections = sectionsOf({ scenario, analysis, command }, pictures)
-  const { headline } = headlineOf(analysis.verdict)
+  const { headline } = analysis.verdict
   const page = html`<!doctype html>
 <html lang="en">
 <head>

@@ -1,7 +1,7 @@
 import type { Analysis } from '../planner/analysis.ts'
 import type { Deployment } from '../planner/optimize.ts'
 import type { Scenario } from '../planner/scenario.ts'
-import type { Verdict } from '../planner/verdict.ts'
+import type { Outcome } from '../planner/verdict.ts'
 import { type Html, html } from './report-markup.ts'
 import { constraintName, percent, requestsPerSecond, short, significant, times, whole } from './report-numbers.ts'
 import { membraneOf } from './report-series.ts'
@@ -9,32 +9,21 @@ import { LAMBDA_MAX, N_DECODE, N_PREFILL, N_REMOTE } from './report-symbols.ts'
 
 /** The top of the report: what the answer is, before why. */
 export function verdictSection(scenario: Scenario, analysis: Analysis): Html {
-  const { kind, headline } = headlineOf(analysis.verdict)
-  return html`<section class="verdict ${kind}" aria-labelledby="verdict">
+  const { outcome, headline, sentence } = analysis.verdict
+  return html`<section class="verdict ${outcome}" aria-labelledby="verdict">
 <p class="scenario">Scenario <strong>${scenario.name}</strong></p>
-<h1 id="verdict"><span class="sign" aria-hidden="true">${SIGNS[kind]}</span>${headline}</h1>
-<p class="lead">${afterHeadline(analysis.verdict.sentence, headline)}</p>
+<h1 id="verdict"><span class="sign" aria-hidden="true">${SIGNS[outcome]}</span>${headline}</h1>
+<p class="lead">${afterHeadline(sentence, headline)}</p>
 ${tileList(tiles(scenario, analysis))}
 </section>`
 }
 
-const SIGNS = { pays: '✓', loses: '✕', equal: '=' } as const
-
-/** The verdict calls rates equal within half a percent; this is only about which of its two negative answers it gave. */
-const EQUAL_WITHIN = 0.005
-
-export function headlineOf(verdict: Verdict): { readonly kind: keyof typeof SIGNS; readonly headline: string } {
-  if (verdict.pays) return { kind: 'pays', headline: 'Remote prefill pays' }
-  const decisive = verdict.overHomogeneousAtEqualCost ?? verdict.overHomogeneous
-  return decisive !== null && decisive < 1 - EQUAL_WITHIN
-    ? { kind: 'loses', headline: 'Remote prefill does not pay' }
-    : { kind: 'equal', headline: 'Remote prefill makes no difference' }
-}
+const SIGNS: Readonly<Record<Outcome, string>> = { pays: '✓', loses: '✕', equal: '=' }
 
 /** The sentence opens with the headline, which need not be read twice. */
 function afterHeadline(sentence: string, headline: string): string {
   if (!sentence.startsWith(headline)) return sentence
-  const rest = sentence.slice(headline.length).replace(/^[:,]\s*/, '')
+  const rest = sentence.slice(headline.length).replace(/^:\s*/, '')
   return rest.charAt(0).toUpperCase() + rest.slice(1)
 }
 

@@ -3,11 +3,16 @@ import type { Scenario } from './scenario.ts'
 import { objectiveRps, type RatedCandidate } from './search.ts'
 import { egressGbps } from './split.ts'
 
+/** Remote prefill serves more, as much (within half a percent), or less. */
+export type Outcome = 'pays' | 'equal' | 'loses'
+
 /** The answer to "would remote prefill pay?". */
 export interface Verdict {
-  /** Whether remote prefill beats spending the same on local instances: at equal cost with prices, at equal instances without. */
-  readonly pays: boolean
-  /** One sentence with the numbers. */
+  /** Against spending the same on local instances: at equal cost with prices, as the instances are without. */
+  readonly outcome: Outcome
+  /** The outcome in words, without the full stop. */
+  readonly headline: string
+  /** One sentence: the headline, a colon and the numbers. */
   readonly sentence: string
   /** Rate over the homogeneous baseline; null over a rate of 0. */
   readonly overHomogeneous: number | null
@@ -40,22 +45,27 @@ export function verdictOf(
       ? null
       : (overHomogeneous * cost.homogeneous.perHour) / cost.membrane.perHour
   const decisive = overHomogeneousAtEqualCost ?? overHomogeneous ?? Number.POSITIVE_INFINITY
-  const pays = membrane.split.offloadedRatio > 0 && decisive > 1 + WORTH_MENTIONING
+  const outcome = outcomeOf(membrane, decisive)
   return {
-    pays,
-    sentence: `${opening(pays, decisive, overHomogeneousAtEqualCost !== null)} ${numbers(scenario, membrane)}, ${against(scenario, homogeneous, overHomogeneous, overHomogeneousAtEqualCost)}.`,
+    outcome,
+    headline: HEADLINES[outcome],
+    sentence: `${HEADLINES[outcome]}: ${numbers(scenario, membrane)}, ${against(scenario, homogeneous, overHomogeneous, overHomogeneousAtEqualCost)}.`,
     overHomogeneous,
     overHomogeneousAtEqualCost,
     overLocalAlone,
   }
 }
 
-function opening(pays: boolean, decisive: number, isByCost: boolean): string {
-  if (pays) return 'Remote prefill pays:'
-  const basis = isByCost ? 'the same money' : 'the same number of instances'
-  return decisive < 1 - WORTH_MENTIONING
-    ? `Remote prefill does not pay, ${basis} spent locally serves more:`
-    : `Remote prefill makes no difference, ${basis} spent locally serves as much:`
+const HEADLINES: Readonly<Record<Outcome, string>> = {
+  pays: 'Remote prefill pays',
+  equal: 'Remote prefill makes no difference',
+  loses: 'Remote prefill does not pay',
+}
+
+/** A plan that offloads nothing cannot pay, whatever its local part does. */
+function outcomeOf(membrane: RatedCandidate, decisive: number): Outcome {
+  if (decisive < 1 - WORTH_MENTIONING) return 'loses'
+  return membrane.split.offloadedRatio > 0 && decisive > 1 + WORTH_MENTIONING ? 'pays' : 'equal'
 }
 
 function numbers(scenario: Scenario, plan: RatedCandidate): string {

@@ -128,8 +128,8 @@ describe('configuration', () => {
   test('a flag overrides the file, and files named in it are relative to it', () => {
     const scenario = join(ROOT, 'examples/scenario.yaml')
     const wide = json('optimize', '--config', scenario).deployments[0]
-    const narrow = json('optimize', '--config', scenario, '--link-gbps', '5').deployments[0]
-    expect(narrow.egressGbps).toBeLessThanOrEqual(5)
+    const narrow = json('optimize', '--config', scenario, '--link-gbps', '20').deployments[0]
+    expect(narrow.egressGbps).toBeLessThanOrEqual(20)
     expect(narrow.sloFeasibleRps).toBeLessThan(wide.sloFeasibleRps)
   })
 
