@@ -6,7 +6,7 @@ import { lengthCells } from './cells.ts'
 import { type Cost, costAt, gpuCount, type GpuCount } from './cost.ts'
 import { type Deployment, describeDeployment, optimizeScenario } from './optimize.ts'
 import { assumptionsOf, buildScenario, rangeWarnings, type Scenario, type ScenarioSpec } from './scenario.ts'
-import { rateAsTheyAre } from './search.ts'
+import { ANSWER, rateAsTheyAre } from './search.ts'
 import { meetsTtft, queueView, type QueueView } from './slo.ts'
 import { egressGbps, type Roles, splitTraffic, type TrafficSplit } from './split.ts'
 
@@ -76,8 +76,6 @@ export function plan(request: PlanRequest): PlanAnswer {
   }
 }
 
-const PLAN_CELLS = 512
-
 /** A threshold seen both ways: with the mean lengths of Eq. (6) and with its queues. */
 interface Threshold {
   readonly view: QueueView
@@ -85,7 +83,7 @@ interface Threshold {
 }
 
 function thresholdsOf(scenario: Scenario): Threshold[] {
-  const cells = lengthCells(scenario, PLAN_CELLS, [])
+  const cells = lengthCells(scenario, ANSWER.cells, [])
   return Array.from({ length: cells.ends.length + 1 }, (_, first) => {
     const view = queueView(cells, first)
     return { view, split: splitTraffic(scenario, view.thresholdTokens) }
@@ -139,16 +137,14 @@ function searchLayouts(scenario: Scenario, search: Search): Layout[] {
   return [...layouts].sort(([a], [b]) => a - b).map(([, layout]) => layout)
 }
 
-/** From the fewest remote instances that any number of local ones can complete, to those that need no local prefill at all. */
+/** From the fewest remote instances that any number of local ones can complete, to those beyond which more spare no local one. */
 function remoteRange(scenario: Scenario, search: Search): readonly [number, number] {
   const most = LIMITS.poolInstancesMax
   const works = (remotePrefill: number, localPrefill: number): boolean =>
     attempt(scenario, search, { remotePrefill, localPrefill, decode: search.decode }) !== null
   if (!works(most, most)) return [0, -1]
-  return [
-    firstWhere(most, (count) => works(count, most)),
-    works(most, 0) ? firstWhere(most, (count) => works(count, 0)) : most,
-  ]
+  const fewestLocal = firstWhere(most, (count) => works(most, count))
+  return [firstWhere(most, (count) => works(count, most)), firstWhere(most, (count) => works(count, fewestLocal))]
 }
 
 /** The smallest count from 0 to `most` that passes, when every larger one does too. */

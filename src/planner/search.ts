@@ -59,7 +59,7 @@ interface Effort {
 }
 
 /** For a figure that is printed, and for one that is only compared. */
-const ANSWER: Effort = { cells: 1024, precision: 1e-7, margin: 1e-6 }
+export const ANSWER: Effort = { cells: 1024, precision: 1e-7, margin: 1e-6 }
 const SEARCH: Effort = { cells: 253, precision: 1e-3, margin: 1e-3 }
 
 /** The rate that the SLO leaves to plans whose thresholds are given. */
