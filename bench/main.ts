@@ -3,7 +3,7 @@
  * Benches are no tests: nothing fails because a machine was busy.
  */
 import { parseArgs } from 'node:util'
-import { BENCH_NAMES, isBenchName, loadBench } from './bench.ts'
+import { type Bench, BENCH_NAMES, type Findings, isBenchName, loadBench } from './bench.ts'
 import { RUNS } from './harness.ts'
 import { calibrationMs, describeMachine } from './machine.ts'
 import { findingsText, isMet, machineText, spreadOf, timeText } from './print.ts'
@@ -25,7 +25,7 @@ async function runBenches(names: readonly (typeof BENCH_NAMES)[number][]): Promi
   const benches = []
   for (const name of names) {
     const bench = await loadBench(name)
-    const findings = await bench.run()
+    const findings = await findingsOf(bench)
     if (isText) console.log(`\n${findingsText(name, bench.summary, findings)}`)
     const rows = findings.rows.map((row) => ({ ...row, ...spreadOf(row.runsMs), isMet: isMet(row) }))
     const ratios = (findings.ratios ?? []).map((ratio) => ({ ...ratio, median: spreadOf(ratio.values).median }))
@@ -34,6 +34,16 @@ async function runBenches(names: readonly (typeof BENCH_NAMES)[number][]): Promi
   const after = calibrate()
   if (isText) console.log(`\n${calibrationText('after', after)}`)
   else console.log(JSON.stringify({ machine, calibrationMs: { before, after }, benches }, null, 2))
+}
+
+/** One bench that cannot run (a build that fails, a file that is gone) keeps no other from running. */
+async function findingsOf(bench: Bench): Promise<Findings> {
+  try {
+    return await bench.run()
+  } catch (error) {
+    process.exitCode = 1
+    return { rows: [], notes: [`FAILED: ${error instanceof Error ? error.message : String(error)}`] }
+  }
 }
 
 function calibrate(): number[] {
