@@ -8,7 +8,6 @@ import type { InputSpec, ScenarioPart, ScenarioSpec } from '../planner/scenario.
 import { analyzeTrace } from '../planner/trace-analysis.ts'
 import { uncachedLengths } from '../planner/trace-prefix.ts'
 import { isPath, readConfigFile, readDocument } from './config-file.ts'
-import { readTraceFile } from './read-trace.ts'
 import { configOfFlags, type ScenarioFlags } from './scenario-flags.ts'
 
 const DEFAULT_PRESET = 'case-study'
@@ -210,6 +209,7 @@ async function inputOf(input: InputConfig): Promise<ResolvedInput> {
 }
 
 async function tracedInput(file: string, prefixHits: 'none' | 'ceiling'): Promise<ResolvedInput> {
+  const { readTraceFile } = await import('./read-trace.ts')
   const read = await readTraceFile(file === '-' ? file : resolve(file))
   const analysis = analyzeTrace(read)
   if (read.kind !== 'requests' || analysis.inputTokens === null) {

@@ -150,7 +150,7 @@ function stageSlacks(scenario: Scenario, plan: RatedCandidate): StageSlack[] {
   const egress =
     split.long === null
       ? Number.POSITIVE_INFINITY
-      : (scenario.link.gbps * 1e9) / 8 / split.long.kvBytes / split.offloadedRatio
+      : scenario.link.bytesPerSecond / split.long.kvBytes / split.offloadedRatio
   return [
     ...slack('remote-prefill', compute),
     ...slack('egress', egress),

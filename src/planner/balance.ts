@@ -1,6 +1,6 @@
 import type { Scenario } from './scenario.ts'
 import { egressGbps, type Roles, splitTraffic, stageRates, type TrafficSplit } from './split.ts'
-import { lambdaMaxRps, localBoundRps, remoteBoundRps, thresholdImbalanceRps } from './throughput.ts'
+import { prefillBoundRps, thresholdImbalanceRps } from './throughput.ts'
 
 /** Thresholds at which the bounds are looked at before any bisection; shared by every assignment of roles. */
 const SCAN_POINTS = 64
@@ -16,12 +16,9 @@ export interface Candidate {
 
 export function candidate(scenario: Scenario, roles: Roles, split: TrafficSplit): Candidate {
   const rates = stageRates(scenario, split, roles)
-  return {
-    roles,
-    split,
-    lambdaMaxRps: lambdaMaxRps(rates),
-    prefillBoundRps: Math.min(remoteBoundRps(rates), localBoundRps(rates)),
-  }
+  const prefillBound = prefillBoundRps(rates)
+  // Eq. (6), without asking for the prefill bound twice.
+  return { roles, split, lambdaMaxRps: Math.min(prefillBound, rates.decodeRps), prefillBoundRps: prefillBound }
 }
 
 /** Nothing offloaded, everything offloaded, and thresholds at equal shares of the requests between. */
@@ -100,13 +97,17 @@ function refinePeak(scenario: Scenario, roles: Roles, scan: readonly TrafficSpli
  * egress, then the smaller threshold.
  */
 export function isBetter(a: Candidate, b: Candidate): boolean {
-  if (differs(a.lambdaMaxRps, b.lambdaMaxRps)) return a.lambdaMaxRps > b.lambdaMaxRps
+  // Most pairs differ clearly, and this is asked for every point of a grid.
+  if (a.lambdaMaxRps > b.lambdaMaxRps * (1 + TIE)) return true
+  if (a.lambdaMaxRps < b.lambdaMaxRps * (1 - TIE)) return false
   if (differs(a.prefillBoundRps, b.prefillBoundRps)) return a.prefillBoundRps > b.prefillBoundRps
   const [egressA, egressB] = [egressGbps(a.split, a.lambdaMaxRps), egressGbps(b.split, b.lambdaMaxRps)]
   if (differs(egressA, egressB)) return egressA < egressB
   return a.split.thresholdTokens < b.split.thresholdTokens
 }
 
+const TIE = 1e-9
+
 function differs(a: number, b: number): boolean {
-  return a !== b && Math.abs(a - b) > 1e-9 * Math.max(Math.abs(a), Math.abs(b))
+  return a !== b && Math.abs(a - b) > TIE * Math.max(Math.abs(a), Math.abs(b))
 }

@@ -1,4 +1,3 @@
-import { bytesPerSecondFromGbps } from '../core/units.ts'
 import type { Scenario } from './scenario.ts'
 
 /**
@@ -47,7 +46,7 @@ export function lengthCells(scenario: Scenario, count: number, thresholds: reado
     means[k] = mass > 0 ? lengths.partialMean(from, to) / mass : to
   }
   const kvBytes = means.map((tokens) => remote.profile.kvBytes.at(tokens))
-  const secondsPerByte = 1 / bytesPerSecondFromGbps(scenario.link.gbps)
+  const secondsPerByte = 1 / scenario.link.bytesPerSecond
   const remotePrefillSeconds = means.map((tokens) => remote.profile.prefillSeconds.at(tokens))
   const localPrefillSeconds = means.map((tokens) => local.profile.prefillSeconds.at(tokens))
   return {

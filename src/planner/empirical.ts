@@ -23,26 +23,37 @@ export function fixedLengths(tokens: number): LengthDistribution {
 
 function ofSorted(sorted: Float64Array): LengthDistribution {
   const count = sorted.length
-  const tokenSums = runningSums(sorted, (tokens) => tokens)
+  const [minTokens = 0, maxTokens = 0] = [sorted[0], sorted[count - 1]]
+  const tokenSums = runningSums(sorted)
   // A curve is asked about many spans (one for each threshold); its sums are worth keeping for as long as it lives.
   const curveSums = new WeakMap<Curve, { readonly first: Float64Array; readonly second: Float64Array }>()
   const sumsOf = (curve: Curve) => {
     const known = curveSums.get(curve)
     if (known !== undefined) return known
-    const sums = {
-      first: runningSums(sorted, (tokens) => curve.at(tokens)),
-      second: runningSums(sorted, (tokens) => curve.at(tokens) ** 2),
-    }
+    const values = sorted.map((tokens) => curve.at(tokens))
+    const sums = { first: runningSums(values), second: runningSums(values.map((value) => value * value)) }
     curveSums.set(curve, sums)
     return sums
   }
+  // A threshold is asked about four times in a row: masses and means on both sides.
+  let asked = Number.NaN
+  let answer = 0
+  const atMost = (bound: number): number => {
+    if (bound < minTokens) return 0
+    if (bound >= maxTokens) return count
+    if (bound !== asked) {
+      asked = bound
+      answer = countAtMost(sorted, bound)
+    }
+    return answer
+  }
   const between = (sums: Float64Array, from: number, to: number): number =>
-    to > from ? ((sums[countAtMost(sorted, to)] ?? 0) - (sums[countAtMost(sorted, from)] ?? 0)) / count : 0
+    to > from ? ((sums[atMost(to)] ?? 0) - (sums[atMost(from)] ?? 0)) / count : 0
 
   return {
-    minTokens: sorted[0] ?? 0,
-    maxTokens: sorted[count - 1] ?? 0,
-    mass: (from, to) => (to > from ? (countAtMost(sorted, to) - countAtMost(sorted, from)) / count : 0),
+    minTokens,
+    maxTokens,
+    mass: (from, to) => (to > from ? (atMost(to) - atMost(from)) / count : 0),
     partialMean: (from, to) => between(tokenSums, from, to),
     expect: (curve, power, from, to) => {
       const sums = sumsOf(curve)
@@ -53,9 +64,9 @@ function ofSorted(sorted: Float64Array): LengthDistribution {
   }
 }
 
-function runningSums(sorted: Float64Array, value: (tokens: number) => number): Float64Array {
-  const sums = new Float64Array(sorted.length + 1)
-  for (let k = 0; k < sorted.length; k++) sums[k + 1] = (sums[k] ?? 0) + value(sorted[k] ?? 0)
+function runningSums(values: Float64Array): Float64Array {
+  const sums = new Float64Array(values.length + 1)
+  for (let k = 0; k < values.length; k++) sums[k + 1] = (sums[k] ?? 0) + (values[k] ?? 0)
   return sums
 }
 

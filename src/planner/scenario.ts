@@ -82,7 +82,7 @@ export interface Scenario {
   readonly local: Pool
   readonly decode: DecodeProfile
   readonly homogeneousInstances: number
-  readonly link: { readonly gbps: number; readonly pricePerGigabyte: number | null }
+  readonly link: { readonly gbps: number; readonly bytesPerSecond: number; readonly pricePerGigabyte: number | null }
   /** Uncached lengths, L in the paper. */
   readonly lengths: LengthDistribution
   /** Mean prompt before prefix hits: the context that decode reads. */
@@ -112,6 +112,7 @@ export function buildScenario(spec: ScenarioSpec): Scenario {
   checkNumbers(spec)
   checkDecode(spec.local.decode)
   const remote = poolOf(spec.remote)
+  const bytesPerSecond = bytesPerSecondFromGbps(spec.link.gbps)
   const promptTokensMean = spec.workload.promptTokensMean ?? meanTokens(whole)
   const contextTokens = promptTokensMean + spec.workload.outputTokens / 2
   const batch = batchWithin(spec.local.decode, contextTokens, spec.slo?.tpotSeconds ?? null)
@@ -122,7 +123,7 @@ export function buildScenario(spec: ScenarioSpec): Scenario {
     decode: spec.local.decode,
     // ASSUMPTION: homogeneous-size.
     homogeneousInstances: spec.homogeneousInstances ?? spec.remote.instances + spec.local.instances,
-    link: { gbps: spec.link.gbps, pricePerGigabyte: spec.link.pricePerGigabyte ?? null },
+    link: { gbps: spec.link.gbps, bytesPerSecond, pricePerGigabyte: spec.link.pricePerGigabyte ?? null },
     // ASSUMPTION: prefix-hits-scale, prefix-hits-none.
     lengths: prefixHitRatio === 0 ? whole : whole.scaled(1 - prefixHitRatio),
     promptTokensMean,
@@ -130,11 +131,7 @@ export function buildScenario(spec: ScenarioSpec): Scenario {
     burstiness: spec.workload.burstiness ?? 1,
     slo: { ttftSecondsP90: spec.slo?.ttftSecondsP90 ?? null, tpotSeconds: spec.slo?.tpotSeconds ?? null },
     decodeBatch: { batch, stepSeconds: decodeStepSeconds(spec.local.decode, batch, contextTokens) },
-    remoteTtftSeconds: addCurves(
-      remote.profile.prefillSeconds,
-      remote.profile.kvBytes,
-      1 / bytesPerSecondFromGbps(spec.link.gbps),
-    ),
+    remoteTtftSeconds: addCurves(remote.profile.prefillSeconds, remote.profile.kvBytes, 1 / bytesPerSecond),
     spec,
   }
 }

@@ -35,9 +35,9 @@ function waitProbability(servers: number, load: number): number {
 }
 
 /** The rate at which a rising function of the rate reaches a bound. */
-function rateAt(bound: number, most: number, share: (rateRps: number) => number): number {
+function rateAt(bound: number, most: number, share: (rateRps: number) => number, steps = 60): number {
   let [low, high] = [0, most]
-  for (let step = 0; step < 60; step++) {
+  for (let step = 0; step < steps; step++) {
     const middle = (low + high) / 2
     if (share(middle) <= bound) low = middle
     else high = middle
@@ -67,9 +67,9 @@ function simple(input: InputSpec, servers: number): ScenarioSpec {
   return {
     ...caseStudy,
     remote: { profile: proportional(0.001), instances: servers },
-    local: { ...caseStudy.local, profile: proportional(0.001), instances: 400 },
+    local: { ...caseStudy.local, profile: proportional(0.001), instances: 2 },
     workload: { input, outputTokens: 1 },
-    homogeneousInstances: 400,
+    homogeneousInstances: 2,
   }
 }
 
@@ -119,7 +119,7 @@ describe('the SLO-feasible rate of exponential service', () => {
     [1, 6],
     [4, 5],
     [12, 4],
-  ])('on %d servers with a mean of 1 s and a bound of %d s is that of M/M/c, within 0.5 %%', (servers, bound) => {
+  ])('on %d servers with a mean of 1 s and a bound of %d s is that of M/M/c', (servers, bound) => {
     const count = 4000
     const tokens = Array.from({ length: count }, (_, k) => -1000 * Math.log(1 - (k + 0.5) / count))
     const spec = withSlo(simple({ kind: 'samples', tokens, source: 'test' }, servers), bound)
@@ -166,12 +166,10 @@ describe('against a simulation of the two prefill queues', () => {
   const threshold = plan.thresholdTokens ?? 0
 
   it('the case study with a bound of 6 s is within 3 % of the rate that the simulation allows', () => {
-    const simulated = rateAt(0, 3.2, (rateRps) => {
-      const p90 = simulatedP90(scenario, threshold, roles, rateRps, seededRandom(11))
-      return p90 - 6
-    })
+    const excess = (rateRps: number): number => simulatedP90(scenario, threshold, roles, rateRps, seededRandom(11)) - 6
+    const simulated = rateAt(0, 3.2, excess, 12)
     expect(Math.abs((plan.sloFeasibleRps ?? 0) / simulated - 1)).toBeLessThan(0.03)
-  }, 30_000)
+  })
 
   it('P90 TTFT is within 5 % at half, 70 % and 85 % of Lambda_max', () => {
     const view = viewOf(lengthCells(scenario, 512, [threshold]), threshold)

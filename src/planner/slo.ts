@@ -1,4 +1,3 @@
-import { bytesPerSecondFromGbps } from '../core/units.ts'
 import type { LengthCells } from './cells.ts'
 import { allenCunneen, type Wait, waitTail } from './queueing.ts'
 import type { Scenario } from './scenario.ts'
@@ -59,7 +58,7 @@ const NO_WAIT: Wait = { probability: 0, decayPerSecond: Number.POSITIVE_INFINITY
 function waitsAt(scenario: Scenario, view: QueueView, roles: Roles, rateRps: number): Waits | null {
   const remote = poolWait(scenario, rateRps, view.offloadedRatio, roles.remotePrefill, view.remote)
   const local = poolWait(scenario, rateRps, 1 - view.offloadedRatio, roles.localPrefill, view.local)
-  const linkLoad = (rateRps * view.kvBytesPerRequest) / bytesPerSecondFromGbps(scenario.link.gbps)
+  const linkLoad = (rateRps * view.kvBytesPerRequest) / scenario.link.bytesPerSecond
   return remote === null || local === null || linkLoad >= 1 ? null : { remote, local, linkLoad }
 }
 

@@ -1,5 +1,4 @@
-import { bytesPerSecondFromGbps, gbpsFromBytesPerSecond } from '../core/units.ts'
-import { conditionalMean } from './lengths.ts'
+import { gbpsFromBytesPerSecond } from '../core/units.ts'
 import type { Scenario } from './scenario.ts'
 import {
   decodeRps,
@@ -32,12 +31,13 @@ export interface TrafficSplit {
 
 export function splitTraffic(scenario: Scenario, thresholdTokens: number): TrafficSplit {
   const { lengths, remote, local } = scenario
-  const longTokens = conditionalMean(lengths, thresholdTokens, lengths.maxTokens)
-  const shortTokens = conditionalMean(lengths, 0, thresholdTokens)
+  const longMass = lengths.mass(thresholdTokens, lengths.maxTokens)
+  const shortMass = lengths.mass(0, thresholdTokens)
+  const longTokens = longMass > 0 ? lengths.partialMean(thresholdTokens, lengths.maxTokens) / longMass : null
+  const shortTokens = shortMass > 0 ? lengths.partialMean(0, thresholdTokens) / shortMass : null
   return {
     thresholdTokens,
-    offloadedRatio:
-      longTokens === null ? 0 : shortTokens === null ? 1 : lengths.mass(thresholdTokens, lengths.maxTokens),
+    offloadedRatio: longTokens === null ? 0 : shortTokens === null ? 1 : longMass,
     long:
       longTokens === null
         ? null
@@ -64,7 +64,7 @@ export function stageRates(scenario: Scenario, split: TrafficSplit, roles: Roles
             instances: roles.remotePrefill,
             prefillSeconds: split.long.prefillSeconds,
             kvBytes: split.long.kvBytes,
-            egressBytesPerSecond: bytesPerSecondFromGbps(scenario.link.gbps),
+            egressBytesPerSecond: scenario.link.bytesPerSecond,
           }),
     localPrefillRps:
       split.short === null || roles.localPrefill === 0
@@ -86,7 +86,7 @@ export function bindingConstraint(scenario: Scenario, split: TrafficSplit, roles
   const limit = lambdaMaxRps(rates) * (1 + BALANCED)
   if (split.long !== null && remoteBoundRps(rates) <= limit) {
     const computeRps = roles.remotePrefill / split.long.prefillSeconds
-    return computeRps <= bytesPerSecondFromGbps(scenario.link.gbps) / split.long.kvBytes ? 'remote-prefill' : 'egress'
+    return computeRps <= scenario.link.bytesPerSecond / split.long.kvBytes ? 'remote-prefill' : 'egress'
   }
   return localBoundRps(rates) <= limit ? 'local-prefill' : 'decode'
 }
