@@ -14,6 +14,10 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
   },
   plan: { summary: 'least hardware for a load and an SLO', load: async () => (await import('./plan.ts')).definePlan },
   compare: { summary: 'two scenarios side by side', load: async () => (await import('./compare.ts')).defineCompare },
+  simulate: {
+    summary: 'discrete-event simulation of a plan under load',
+    load: async () => (await import('./simulate.ts')).defineSimulate,
+  },
   report: {
     summary: 'one self-contained HTML page with figures',
     load: async () => (await import('./report.ts')).defineReport,

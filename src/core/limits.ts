@@ -12,6 +12,8 @@ export const LIMITS = {
   profilePointsMax: 4096,
   /** Components of a mixture workload; more is rejected with INVALID_CONFIG. Every evaluation walks all of them. */
   mixtureComponentsMax: 64,
+  /** Requests of one simulation; more is rejected. A counter of that size is still exact, and takes minutes. */
+  simulatedRequestsMax: 1_000_000_000,
   /** Instances in one pool; more is rejected with INVALID_CONFIG. The optimizer visits every split. */
   poolInstancesMax: 4096,
   /** Tokens of one request; more is rejected. Ten times the longest context served today. */

@@ -60,6 +60,7 @@ function ofSorted(sorted: Float64Array): LengthDistribution {
       return between(power === 1 ? sums.first : sums.second, from, to)
     },
     quantile: (probability) => sorted[Math.min(count - 1, Math.max(0, Math.ceil(probability * count - 1e-9) - 1))] ?? 0,
+    draw: (random) => sorted[Math.floor(random() * count)] ?? 0,
     scaled: (factor) => ofSorted(sorted.map((tokens) => tokens * factor)),
   }
 }

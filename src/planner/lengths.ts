@@ -16,6 +16,8 @@ export interface LengthDistribution {
   expect(curve: Curve, power: 1 | 2, from: number, to: number): number
   /** The smallest l with P(L <= l) >= probability; nearest rank for samples. */
   quantile(probability: number): number
+  /** One draw, tokens; not rounded. */
+  draw(random: Random): number
   /** The distribution of factor * L: what is left to prefill when a share 1 - factor of every prompt is cached. */
   scaled(factor: number): LengthDistribution
 }
@@ -31,9 +33,9 @@ export function conditionalMean(lengths: LengthDistribution, from: number, to: n
   return mass > 0 ? lengths.partialMean(from, to) / mass : null
 }
 
-/** One draw, in whole tokens of at least 1, by inversion: exact for every distribution, and one number of the stream a draw. */
+/** One draw, in whole tokens of at least 1. */
 export function sampleLength(lengths: LengthDistribution, random: Random): number {
-  return Math.max(1, Math.round(lengths.quantile(1 - random())))
+  return Math.max(1, Math.round(lengths.draw(random)))
 }
 
 /**

@@ -43,6 +43,14 @@ export function mixtureLengths(components: readonly MixtureComponent[]): LengthD
       }
       return high
     },
+    draw: (random) => {
+      let left = random()
+      const chosen = parts.find(({ weight }) => {
+        left -= weight
+        return left < 0
+      })
+      return (chosen ?? parts[parts.length - 1])?.lengths.draw(random) ?? 0
+    },
     scaled: (factor) =>
       mixtureLengths(parts.map(({ weight, lengths }) => ({ weight, lengths: lengths.scaled(factor) }))),
   }
