@@ -150,10 +150,18 @@ describe('variants', () => {
       'link at half its bandwidth',
     ])
     expect(JSON.stringify(analyze(two))).not.toMatch(/NaN|Infinity/)
+    const three = { ...two, remote: { ...two.remote, instances: 1 } }
+    expect(analyze(three).variants.map(({ name }) => name)).toEqual([
+      'one remote prefill instance lost',
+      'one local prefill instance lost',
+      'link at half its bandwidth',
+    ])
   })
 
   it('of half the link change nothing when the link has room, and halve a rate that it binds', () => {
     expect(variantOf(caseStudy, 'link at half its bandwidth')?.asPlannedRps).toBeCloseTo(3.2424, 3)
+    const thin = variantOf({ ...caseStudy, link: { gbps: 5 } }, 'link at half its bandwidth')
+    expect(thin?.reoptimizedRps).toBeCloseTo(rateOf({ ...caseStudy, link: { gbps: 2.5 } }), 9)
     const [, , naive] = optimize({ ...caseStudy, link: { gbps: 2 } }).deployments
     expect(naive?.lambdaMaxRps).toBeCloseTo(
       2 * (optimize({ ...caseStudy, link: { gbps: 1 } }).deployments[2]?.lambdaMaxRps ?? 0),
@@ -258,6 +266,12 @@ describe('the verdict', () => {
     expect(verdict.overHomogeneous).toBeNull()
     expect(verdict.sentence).toContain('req/s within the SLO with')
     expect(verdict.sentence).toMatch(/where 12 local instances meet the SLO at no rate\.$/)
+  })
+
+  it('does not say that a remote cluster pays which nothing is sent to', () => {
+    const { verdict } = analyze({ ...caseStudy, link: { gbps: 1e-9 }, homogeneousInstances: 4 })
+    expect(verdict.overHomogeneous).toBeGreaterThan(1.5)
+    expect(verdict.outcome).toBe('equal')
   })
 
   it('compares with the local cluster alone, too', () => {

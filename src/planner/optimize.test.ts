@@ -203,6 +203,11 @@ describe('other hardware', () => {
     expect(membrane.lambdaMaxRps).toBeCloseTo(0.78175, 4)
   })
 
+  it('a homogeneous baseline of two is one that prefills and one that decodes', () => {
+    const [, homogeneous] = deploymentsOf({ ...caseStudy, homogeneousInstances: 2 })
+    expect(homogeneous.instances).toEqual({ remotePrefill: null, localPrefill: 1, decode: 1 })
+  })
+
   it('ten times of everything serves ten times as much, with the same threshold', () => {
     const [membrane] = deploymentsOf(caseStudy)
     const [tenfold] = deploymentsOf({

