@@ -69,6 +69,8 @@ function accepts(root: Schema, schema: unknown, value: Json | undefined): boolea
           Object.entries(value).every(([key, item]) => Object.hasOwn(known, key) || check(rule, item))
         )
       }
+      case 'pattern':
+        return typeof value !== 'string' || new RegExp(String(rule), 'u').test(value)
       default:
         throw new Error(`the schemas use ${keyword}, which this checker does not know`)
     }

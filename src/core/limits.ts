@@ -14,6 +14,9 @@ export const LIMITS = {
   mixtureComponentsMax: 64,
   /** Instances in one pool; more is rejected with INVALID_CONFIG. The optimizer visits every split. */
   poolInstancesMax: 4096,
+  /** Link bandwidth, 10^9 bit/s; outside is rejected. A bit a second to an exabit: beyond, quotients leave the range of numbers. */
+  linkGbpsMin: 1e-9,
+  linkGbpsMax: 1e9,
   /** Tokens of one request; more is rejected. Ten times the longest context served today. */
   requestTokensMax: 100_000_000,
   /** Bytes of a configuration or profile file; more is rejected before parsing. */

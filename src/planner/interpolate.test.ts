@@ -222,3 +222,17 @@ describe('least-squares quadratic', () => {
     }
   })
 })
+
+describe('what once went wrong', () => {
+  it('a log-log cubic through as many points as a profile may have still goes through them', () => {
+    const x = Array.from({ length: 4096 }, (_, k) => 1000 + k * 32)
+    const curve = interpolate(
+      x,
+      x.map((tokens) => tokens * 1e-5 + 1),
+      'log-log-cubic',
+      { below: 'hold', above: 'hold' },
+    )
+    for (const tokens of [1000, 1016, 60_000, 1000 + 4095 * 32])
+      expect(curve.at(tokens)).toBeCloseTo(tokens * 1e-5 + 1, 6)
+  })
+})

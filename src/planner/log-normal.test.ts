@@ -221,3 +221,29 @@ describe('a log-normal', () => {
     expect(attempt).toThrow(message)
   })
 })
+
+describe('what once went wrong', () => {
+  it('the second moment of a dense monotone cubic keeps its digits', () => {
+    const x = Array.from({ length: 4096 }, (_, k) => 1000 + k * 32)
+    const c = interpolate(
+      x,
+      x.map((v, k) => 1 + v * 5e-5 + 0.001 * Math.sin(k * k)),
+      'monotone-cubic',
+      { below: 'hold', above: 'extrapolate' },
+    )
+    expect(
+      logNormalLengths({ mu: 9.9, sigma: 1, minTokens: 128, maxTokens: 131_072 }).expect(c, 2, 0, 1e9),
+    ).toBeCloseTo(7.1795, 3) // 324.25
+  })
+
+  it('a sigma that no prompt lengths have is refused, where moments would leave the range of numbers', () => {
+    expect(() => logNormalLengths({ mu: 9.9, sigma: 20, minTokens: 128, maxTokens: 131_072 })).toThrow(
+      'sigma of at most 10',
+    )
+  })
+
+  it('the tail quantile of a log-normal undoes its mass', () => {
+    const d = logNormalLengths({ mu: 3, sigma: 1, minTokens: Math.exp(9.9), maxTokens: 131_072 })
+    expect(d.mass(0, d.quantile(0.5))).toBeCloseTo(0.5, 8)
+  })
+})

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { MembraneError } from '../core/errors.ts'
-import { type Layout, plan, type PlanRequest } from './plan.ts'
+import { plan, type Layout, type PlanRequest } from './plan.ts'
 import { preset } from './presets.ts'
 import { buildScenario, type Scenario, type ScenarioSpec } from './scenario.ts'
 import { objectiveRps, searchDeployment } from './search.ts'
@@ -158,7 +158,7 @@ describe('a load that no layout serves', () => {
     expect(error.code).toBe('INFEASIBLE')
     expect(error.details['stage']).toBe('egress')
     const needed = Number(error.details['neededGbps'])
-    expect(error.message).toMatch(/egress is too slow, the link needs about \S+ Gbps and has 10, \S+ too few/)
+    expect(error.message).toMatch(/egress is too slow, the link has 10 Gbps and needs about \S+, \S+ more/)
     expect(() => plan({ spec: { ...spec, link: { gbps: needed * 1.01 } }, rateRps: 50 })).not.toThrow()
     expect(errorOf({ spec: { ...spec, link: { gbps: needed * 0.97 } }, rateRps: 50 }).code).toBe('INFEASIBLE')
   })
@@ -191,5 +191,20 @@ describe('extreme loads', () => {
     expect(layouts.length).toBeGreaterThan(10)
     // No fractions of an instance are left over: a hundred times 3 req/s, each within 9 instances.
     expect(instancesOf(best)).toBeLessThanOrEqual(900)
+  })
+})
+
+describe('what once went wrong', () => {
+  it('plan with an egress price finds the cheaper threshold', () => {
+    const { best } = plan({
+      rateRps: 1,
+      spec: {
+        ...preset('case-study'),
+        remote: { ...preset('case-study').remote, pricePerGpuHour: 2 },
+        local: { ...preset('case-study').local, pricePerGpuHour: 1 },
+        link: { gbps: 100, pricePerGigabyte: 0.002 },
+      },
+    })
+    expect(best.cost?.perHour).toBeLessThan(50.3) // 50.70 found, 50.24 possible at t = 37,372
   })
 })
