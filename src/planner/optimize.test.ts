@@ -316,7 +316,7 @@ describe('what once went wrong', () => {
         ...preset('case-study').remote.profile,
         name,
         prefill: {
-          points: [1000, 8000, 32_000, 128_000].map((tokens, k) => ({ tokens, seconds: s[k]! })),
+          points: [1000, 8000, 32_000, 128_000].map((tokens, k) => ({ tokens, seconds: s[k] ?? 1 })),
           interpolation: 'monotone-cubic',
           below: 'hold',
           above: 'hold',

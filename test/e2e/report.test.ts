@@ -104,7 +104,7 @@ async function open(
 }
 
 async function backgroundOf(page: Page): Promise<string> {
-  return page.evaluate('getComputedStyle(document.body).backgroundColor') as Promise<string>
+  return page.evaluate<string>('getComputedStyle(document.body).backgroundColor')
 }
 
 describe.skipIf(chromiumPath() === null).each(CASES)('the report of $spec.name in a browser', ({ spec, says }) => {
