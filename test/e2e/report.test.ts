@@ -37,7 +37,7 @@ const CASES: readonly { readonly spec: ScenarioSpec; readonly says: readonly str
       'Remote prefill does not pay',
       '3.91',
       '0.75x',
-      '0.43x at equal cost',
+      '0.45x at equal cost',
       '83.5 Gbps',
       'the link is full: 100 Gbps',
     ],
