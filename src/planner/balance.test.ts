@@ -7,7 +7,8 @@ import { optimize } from './optimize.ts'
 import { preset } from './presets.ts'
 import type { LatencyProfileData } from './profile.ts'
 import { buildScenario, type InputSpec, type Scenario, type ScenarioSpec } from './scenario.ts'
-import { splitTraffic } from './split.ts'
+import { splitTraffic, stageRates } from './split.ts'
+import { lambdaMaxRps, localBoundRps, remoteBoundRps } from './throughput.ts'
 
 const caseStudy = preset('case-study')
 
@@ -253,6 +254,29 @@ describe('the two prefill bounds', () => {
         }
       }),
       { numRuns: 40 },
+    )
+  })
+})
+
+describe('a candidate', () => {
+  it('is Eq. (3) to (6) of the functions that carry their names', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 0, max: 140_000 }),
+        fc.integer({ min: 0, max: 8 }),
+        fc.integer({ min: 0, max: 8 }),
+        fc.double({ min: 0.1, max: 1000, noNaN: true }),
+        (threshold, remotePrefill, localPrefill, gbps) => {
+          const scenario = buildScenario({ ...caseStudy, link: { gbps } })
+          const roles = { remotePrefill, localPrefill, decode: 3 }
+          const split = splitTraffic(scenario, threshold)
+          const rates = stageRates(scenario, split, roles)
+          const plan = candidate(scenario, roles, split)
+          const bound = Math.min(remoteBoundRps(rates), localBoundRps(rates))
+          expect(plan.lambdaMaxRps).toBeCloseTo(lambdaMaxRps(rates), 9)
+          expect(plan.prefillBoundRps === bound || Math.abs(plan.prefillBoundRps / bound - 1) < 1e-12).toBe(true)
+        },
+      ),
     )
   })
 })

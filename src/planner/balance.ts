@@ -1,6 +1,6 @@
 import type { Scenario } from './scenario.ts'
 import { egressGbps, type Roles, splitTraffic, stageRates, type TrafficSplit } from './split.ts'
-import { prefillBoundRps, thresholdImbalanceRps } from './throughput.ts'
+import { thresholdImbalanceRps } from './throughput.ts'
 
 /** Thresholds at which the bounds are looked at before any bisection; shared by every assignment of roles. */
 const SCAN_POINTS = 64
@@ -14,11 +14,26 @@ export interface Candidate {
   readonly prefillBoundRps: number
 }
 
+/**
+ * HOT: Eq. (3) to (6) in one breath, equal to `lambdaMaxRps(stageRates(...))` (a test holds them together) without the
+ * objects between. Thousands of points are asked in a process that has compiled nothing yet. Budget: 1 us, then 50 ns.
+ */
 export function candidate(scenario: Scenario, roles: Roles, split: TrafficSplit): Candidate {
-  const rates = stageRates(scenario, split, roles)
-  const prefillBound = prefillBoundRps(rates)
-  // Eq. (6), without asking for the prefill bound twice.
-  return { roles, split, lambdaMaxRps: Math.min(prefillBound, rates.decodeRps), prefillBoundRps: prefillBound }
+  const { long, short, offloadedRatio } = split
+  const { batch, stepSeconds } = scenario.decodeBatch
+  const remoteBoundRps =
+    long === null || offloadedRatio <= 0
+      ? Number.POSITIVE_INFINITY
+      : Math.min(roles.remotePrefill / long.prefillSeconds, scenario.link.bytesPerSecond / long.kvBytes) /
+        offloadedRatio
+  const localBoundRps =
+    short === null || offloadedRatio >= 1
+      ? Number.POSITIVE_INFINITY
+      : roles.localPrefill / short.prefillSeconds / (1 - offloadedRatio)
+  const prefillBoundRps = remoteBoundRps < localBoundRps ? remoteBoundRps : localBoundRps
+  const decodeRps = (roles.decode * batch) / (stepSeconds * scenario.outputTokens)
+  const lambdaMaxRps = prefillBoundRps < decodeRps ? prefillBoundRps : decodeRps
+  return { roles, split, lambdaMaxRps, prefillBoundRps }
 }
 
 /** Nothing offloaded, everything offloaded, and thresholds between: half at equal shares of requests, half at equal ratios of length. */
@@ -46,7 +61,8 @@ export function bestThreshold(scenario: Scenario, roles: Roles, scan: readonly T
     const isCrossed = (imbalances[k] ?? 0) < 0 !== (imbalances[k + 1] ?? 0) < 0
     const wasCrossed = (imbalances[k - 1] ?? 0) < 0 !== (imbalances[k] ?? 0) < 0
     if (right !== undefined && isCrossed) options.push(balancePoint(scenario, roles, here, right))
-    const isPeak = left !== undefined && right !== undefined && isAtLeast(here, left) && isAtLeast(here, right)
+    // Strictly above one neighbour: a plateau has no peak to look for.
+    const isPeak = left !== undefined && right !== undefined && !isAtLeast(left, here) && isAtLeast(here, right)
     if (isPeak && !isCrossed && !wasCrossed) options.push(refinedPeak(scenario, roles, left, right))
   }
   return options.reduce((best, next) => (isBetter(next, best) ? next : best))
