@@ -13,7 +13,14 @@ const folder = mkdtempSync(join(tmpdir(), 'membrane-picture-'))
 try {
   const scenario = buildScenario(preset('case-study'))
   const page = join(folder, 'report.html')
-  writeFileSync(page, await renderReport({ scenario, analysis: analyzeScenario(scenario), command: 'membrane report --preset case-study' }))
+  writeFileSync(
+    page,
+    await renderReport({
+      scenario,
+      analysis: analyzeScenario(scenario),
+      command: 'membrane report --preset case-study',
+    }),
+  )
   await withPage(async (tab) => {
     await tab.setViewportSize({ width: 1200, height: 1900 })
     await tab.goto(pathToFileURL(page).href)

@@ -12,8 +12,11 @@ test('the public declarations are those in test/golden/api.d.ts.txt', () => {
 test('every public name is documented where it is declared', () => {
   const declarations = new URL('../dist/', import.meta.url)
   const index = readFileSync(new URL('index.d.ts', declarations), 'utf8').replaceAll(/\/\*\*[\s\S]*?\*\//g, '')
-  const exported = [...index.matchAll(/export (?:type )?\{([^}]*)\} from ['"]\.\/(.*?)\.[jt]s['"]/g)].flatMap(([, names = '', file = '']) =>
-    names.split(',').flatMap((name) => (name.trim() === '' ? [] : [{ name: name.trim().replace(/^type /, ''), file }])),
+  const exported = [...index.matchAll(/export (?:type )?\{([^}]*)\} from ['"]\.\/(.*?)\.[jt]s['"]/g)].flatMap(
+    ([, names = '', file = '']) =>
+      names
+        .split(',')
+        .flatMap((name) => (name.trim() === '' ? [] : [{ name: name.trim().replace(/^type /, ''), file }])),
   )
   expect(exported.length).toBeGreaterThan(50)
   const undocumented = exported.filter(({ name, file }) => {

@@ -97,7 +97,7 @@ describe('a configuration', () => {
       'a log-normal without sigma',
       { workload: { input: { ...LOG_NORMAL, sigma: undefined } } },
       'workload.input.sigma',
-      'received undefined',
+      'is missing',
     ],
     [
       'tokens as text',

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { LIMITS } from '../core/limits.ts'
-import { decodeSchema, profileSchema } from './profile-schema.ts'
+import { decodeSchema, label, profileSchema } from './profile-schema.ts'
 import { parseWith } from './schema-error.ts'
 
 const positive = z.number().positive()
@@ -75,7 +75,7 @@ const pool = {
 export const configSchema = z
   .strictObject({
     preset: z.string().optional().describe('Where everything starts that is not given here.'),
-    name: z.string().min(1).max(200).optional(),
+    name: label.optional(),
     remote: z.strictObject(pool).optional().describe('The cluster that only prefills and ships KV over the link.'),
     local: z
       .strictObject({ ...pool, decode: decodeSchema.optional() })

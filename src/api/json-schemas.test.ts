@@ -60,17 +60,17 @@ function accepts(root: Schema, schema: unknown, value: Json | undefined): boolea
       case 'properties':
         return (
           !isRecord(value) ||
-          Object.entries(rule as Schema).every(
-            ([key, inner]) => value[key] === undefined || check(inner, value[key] as Json),
-          )
+          Object.entries(rule as Schema).every(([key, inner]) => value[key] === undefined || check(inner, value[key]))
         )
       case 'additionalProperties': {
         const known = isRecord(schema['properties']) ? schema['properties'] : {}
         return (
           !isRecord(value) ||
-          Object.entries(value).every(([key, item]) => Object.hasOwn(known, key) || check(rule, item as Json))
+          Object.entries(value).every(([key, item]) => Object.hasOwn(known, key) || check(rule, item))
         )
       }
+      case 'pattern':
+        return typeof value !== 'string' || new RegExp(String(rule), 'u').test(value)
       default:
         throw new Error(`the schemas use ${keyword}, which this checker does not know`)
     }

@@ -79,7 +79,7 @@ describe('a profile document', () => {
       'prefill.points[1].seconds',
       'expected number, received string',
     ],
-    ['no seconds', withPoint({ tokens: 8000 }), 'prefill.points[1].seconds', 'expected number, received undefined'],
+    ['no seconds', withPoint({ tokens: 8000 }), 'prefill.points[1].seconds', 'is missing, expected number'],
     [
       'negative seconds',
       withPoint({ tokens: 8000, seconds: -1 }),
@@ -105,14 +105,9 @@ describe('a profile document', () => {
     ['no GPUs', { ...MEASURED, gpusPerInstance: 0 }, 'gpusPerInstance', '>0'],
     ['half a GPU', { ...MEASURED, gpusPerInstance: 0.5 }, 'gpusPerInstance', 'int'],
     ['an empty name', { ...MEASURED, name: '' }, 'name', '>=1 character'],
-    ['no source', { ...MEASURED, source: undefined }, 'source', 'expected string, received undefined'],
+    ['no source', { ...MEASURED, source: undefined }, 'source', 'is missing, expected string'],
     ['a negative KV rule', { ...MEASURED, kv: { fixedBytes: -1, bytesPerToken: 1 } }, 'kv.fixedBytes', '>=0'],
-    [
-      'half a KV rule',
-      { ...MEASURED, kv: { fixedBytes: 1 } },
-      'kv.bytesPerToken',
-      'expected number, received undefined',
-    ],
+    ['half a KV rule', { ...MEASURED, kv: { fixedBytes: 1 } }, 'kv.bytesPerToken', 'is missing, expected number'],
     [
       'a bad decode batch',
       { ...MEASURED, decode: { batchMax: 0, stepSeconds: { fixed: 1 }, source: 'x' } },
@@ -139,8 +134,15 @@ describe('a profile document', () => {
   })
 
   it('counts the other problems', () => {
-    expect(errorOf({ ...MEASURED, name: '', model: '', hardware: '' }).message).toMatch(
+    expect(errorOf({ ...MEASURED, name: undefined, model: undefined, hardware: undefined }).message).toMatch(
       /^p\.json: name: .*\(and 2 more\)\.$/,
     )
+  })
+})
+
+describe('what once went wrong', () => {
+  it('a rate-only profile without source is told about source', () => {
+    const { source: _, ...rest } = preset('ring-2.5-1t').remote.profile
+    expect(() => parseProfile(rest, 'p')).toThrow('p: source: ')
   })
 })

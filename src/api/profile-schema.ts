@@ -5,6 +5,13 @@ import { END_RULES, INTERPOLATIONS } from '../planner/interpolate.ts'
 import type { LatencyProfileData, ProfileData, RateProfileData } from '../planner/profile.ts'
 import { parseWith } from './schema-error.ts'
 
+/** Text that is printed in terminals: no control or direction characters. */
+export const label = z
+  .string()
+  .min(1)
+  .max(200)
+  .regex(/^[^\p{Cc}\p{Cf}]+$/u, 'expected text without control characters')
+
 const positive = z.number().positive()
 const tokens = positive.max(LIMITS.requestTokensMax)
 
@@ -22,17 +29,17 @@ export const decodeSchema = z
           .describe('Seconds more for each token of context in the batch.'),
       })
       .describe('One step takes fixed + batch x (perSequence + perContextToken x context) seconds.'),
-    source: z.string().min(1).describe('Where the numbers come from.'),
+    source: label.describe('Where the numbers come from.'),
     origin: z.enum(ORIGINS).default('measured'),
   })
   .describe('How fast one instance decodes.')
 
 const identity = {
-  name: z.string().min(1).max(200),
-  model: z.string().min(1).max(200),
-  hardware: z.string().min(1).max(200).describe('One instance, for example "8 x H200".'),
+  name: label,
+  model: label,
+  hardware: label.describe('One instance, for example "8 x H200".'),
   gpusPerInstance: z.int().positive(),
-  source: z.string().min(1).describe('Where the numbers come from, in words that a reader can check.'),
+  source: label.describe('Where the numbers come from, in words that a reader can check.'),
   origin: z.enum(ORIGINS).default('measured'),
 }
 

@@ -5,12 +5,14 @@ import { type ErrorCode, MembraneError } from '../core/errors.ts'
 export function parseWith<T>(schema: z.ZodType<T>, value: unknown, where: string, code: ErrorCode): T {
   const result = schema.safeParse(value)
   if (result.success) return result.data
-  const issue = deepest(result.error.issues)
+  const issues = meantIssues(result.error.issues)
+  const [issue] = issues
+  if (issue === undefined) throw new Error('Bug: a failed check has no issue')
   const path = issue.path
     .map((part) => (typeof part === 'number' ? `[${part}]` : `.${String(part)}`))
     .join('')
     .replace(/^\./, '')
-  const others = result.error.issues.length - 1
+  const others = issues.length - 1
   throw new MembraneError(
     code,
     `${where}: ${path === '' ? 'the document' : path}: ${sentence(issue)}${others > 0 ? ` (and ${others} more)` : ''}.`,
@@ -19,23 +21,29 @@ export function parseWith<T>(schema: z.ZodType<T>, value: unknown, where: string
       details: {
         where,
         path,
-        issues: result.error.issues.map(({ path: at, message }) => ({ path: at.join('.'), message })),
+        issues: issues.map(({ path: at, message }) => ({ path: at.join('.'), message })),
       },
     },
   )
 }
 
-/** Of a union's failed branches, the one that got furthest: it names the field and not the whole object. */
-function deepest(issues: readonly z.core.$ZodIssue[]): z.core.$ZodIssue {
-  const [first] = issues
-  if (first === undefined) throw new Error('Bug: a failed check has no issue')
-  if (first.code !== 'invalid_union' || first.errors.length === 0) return first
-  const branches = first.errors.map((branch) => deepest(branch))
-  const best = branches.reduce((a, b) => (b.path.length > a.path.length ? b : a))
-  return best.path.length === 0 ? first : { ...best, path: [...first.path, ...best.path] }
+/** The issues, with a union replaced by those of the branch that was meant: the one that got furthest. */
+function meantIssues(issues: readonly z.core.$ZodIssue[]): readonly z.core.$ZodIssue[] {
+  return issues.flatMap((issue) => {
+    if (issue.code !== 'invalid_union' || issue.errors.length === 0) return [issue]
+    // A branch for another kind is not the one that was meant.
+    const ofKind = issue.errors.filter((branch) => !branch.some(({ path }) => path.at(-1) === 'kind'))
+    const branches = (ofKind.length > 0 ? ofKind : issue.errors).map(meantIssues)
+    const depth = (branch: readonly z.core.$ZodIssue[]): number => Math.max(...branch.map(({ path }) => path.length))
+    const best = branches.reduce((a, b) => (depth(b) > depth(a) ? b : a))
+    return depth(best) === 0 ? [issue] : best.map((inner) => ({ ...inner, path: [...issue.path, ...inner.path] }))
+  })
 }
 
 function sentence(issue: z.core.$ZodIssue): string {
-  const message = issue.message.replace(/^Invalid input: /, '').replace(/\.$/, '')
+  const message = issue.message
+    .replace(/^Invalid input: /, '')
+    .replace(/\.$/, '')
+    .replace(/^expected (.*), received undefined$/, 'is missing, expected $1')
   return message.charAt(0).toLowerCase() + message.slice(1)
 }

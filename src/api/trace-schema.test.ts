@@ -66,3 +66,9 @@ describe('one line of a trace', () => {
     expect(schemaAccepts('{"inputTokens": 600, "blockIds": [1, 2, 3]}')).toBe(true)
   })
 })
+
+describe('what once went wrong', () => {
+  it('block ids above 2^31 - 1 are refused by the schema as by the reader', () => {
+    expect(traceLineSchema.safeParse({ inputTokens: 600, blockIds: [2 ** 31] }).success).toBe(false)
+  })
+})

@@ -20,7 +20,12 @@ export const traceLineSchema = z
       .optional()
       .describe('Generated tokens; in all lines or in none.'),
     blockIds: z
-      .array(z.int().nonnegative())
+      .array(
+        z
+          .int()
+          .nonnegative()
+          .max(2 ** 31 - 1),
+      )
       .optional()
       .describe(
         'Ids of the prompt prefix blocks, ceil(inputTokens / blockTokens) of them; an id names its block and everything before it.',

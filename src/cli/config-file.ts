@@ -21,7 +21,16 @@ export async function readDocument(path: string, what: string): Promise<unknown>
       },
     )
   }
-  return document.toJS()
+  try {
+    return document.toJS()
+  } catch (error) {
+    // Aliases that unfold into more than the library allows, or into themselves.
+    throw new MembraneError(
+      'INVALID_CONFIG',
+      `${path}: its aliases cannot be resolved; expected ${what} in YAML or JSON.`,
+      { details: { file: path }, cause: error },
+    )
+  }
 }
 
 async function readText(path: string, what: string): Promise<string> {
@@ -48,7 +57,7 @@ async function readText(path: string, what: string): Promise<string> {
 }
 
 function firstLine(message: string): string {
-  return (message.split('\n')[0] ?? message).replace(/:$/, '').replace(/ at line \d+, column \d+$/, '')
+  return (message.split(/\n|; please use /)[0] ?? message).replace(/:$/, '').replace(/ at line \d+, column \d+$/, '')
 }
 
 /** A scenario file; the files it names are relative to it. */

@@ -11,7 +11,7 @@ import { minimumEgressBytesPerSecond } from '../planner/throughput.ts'
 import { dim, figure, heading, printJson, printText, table } from './print.ts'
 import { section } from './print-optimization.ts'
 import { DEFAULT_REPORT_FILE } from './report.ts'
-import { type GlobalFlags, onRun } from './run-command.ts'
+import { type GlobalFlags, onRun, SELF } from './run-command.ts'
 
 interface DemoFlags extends GlobalFlags {
   readonly out: string
@@ -26,7 +26,7 @@ export function defineDemoPaper(command: Command): void {
     const comparison = comparePaper()
     const scenario = buildScenario(preset('case-study'))
     const { renderReport } = await import('./report-html.ts')
-    const reportCommand = 'membrane report --preset case-study'
+    const reportCommand = `${SELF} report --preset case-study`
     await writeFile(
       flags.out,
       await renderReport({ scenario, analysis: analyzeScenario(scenario), command: reportCommand }),
@@ -92,7 +92,7 @@ function comparePaper(): PaperComparison {
         tokens,
         claim,
         gbps: gbpsFromBytesPerSecond(bytes),
-        command: `membrane egress --preset ${name} --gpus ${gpus} --tokens ${tokens}`,
+        command: `${SELF} egress --preset ${name} --gpus ${gpus} --tokens ${tokens}`,
       }
     }),
     equalCostRatio: verdict.overHomogeneousAtEqualCost,
@@ -152,7 +152,7 @@ function comparisonText({ table6, extrapolations, equalCostRatio, egressGbps }: 
   return [
     section(
       'Table 6 of arXiv:2604.15039v2, side by side',
-      'calibrated: `membrane optimize --preset case-study`; Table 5 alone: `membrane optimize --preset case-study-table5`',
+      `calibrated: ${SELF} optimize --preset case-study; Table 5 alone: ${SELF} optimize --preset case-study-table5`,
       table(
         ['deployment', 'quantity', 'paper', 'calibrated', 'off by', 'Table 5 alone', 'off by'],
         table6.map((row) => [
@@ -175,7 +175,7 @@ function comparisonText({ table6, extrapolations, equalCostRatio, egressGbps }: 
         extrapolations.map(({ gpus, claim, gbps, command }) => [figure(gpus), claim, figure(gbps), command]),
       ),
     ),
-    `Egress at the optimum: ${egressGbps.toFixed(2)} Gbps = Lambda x p x S_kv(l_long). The paper's text says about 13, which is 4 x Phi_kv(32K) = 12.8: a rate of four instances at 32K, not of the offloaded mix. ${dim('(membrane optimize --preset case-study)')}`,
-    `At equal cost, with an H200 hour at 2.0 H20 hours (inferred): ${equalCostRatio === null ? '-' : equalCostRatio.toFixed(2)}x; the paper says about 1.15x. ${dim('(membrane optimize --preset case-study --remote-price 2 --local-price 1)')}`,
+    `Egress at the optimum: ${egressGbps.toFixed(2)} Gbps = Lambda x p x S_kv(l_long). The paper's text says about 13, which is 4 x Phi_kv(32K) = 12.8: a rate of four instances at 32K, not of the offloaded mix. ${dim(`(${SELF} optimize --preset case-study)`)}`,
+    `At equal cost, with an H200 hour at 2.0 H20 hours (inferred): ${equalCostRatio === null ? '-' : equalCostRatio.toFixed(2)}x; the paper says about 1.15x. ${dim(`(${SELF} optimize --preset case-study --remote-price 2 --local-price 1)`)}`,
   ]
 }

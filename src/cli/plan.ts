@@ -1,6 +1,6 @@
 import { type Command } from 'commander'
 import { type Layout, plan, type PlanAnswer } from '../planner/plan.ts'
-import { dim, figure, heading, printJson, printText, printNotes, printWarnings, table, tokens } from './print.ts'
+import { dim, figure, printJson, printText, printNotes, printWarnings, table, tokens, wrap } from './print.ts'
 import { printConfigIfAsked } from './print-config.ts'
 import { layoutText } from './print-optimization.ts'
 import { type GlobalFlags, onRun } from './run-command.ts'
@@ -32,20 +32,13 @@ function planText(answer: PlanAnswer): string {
   const { best, localOnly, minimized, layouts } = answer
   const spared = localOnly === null ? 'no number of local instances alone does' : saving(best, localOnly, minimized)
   return [
-    `${heading(`${figure(answer.plannedRps)} req/s needs ${best.gpus.total} GPUs`)} (${best.gpus.arithmetic}): ${describe(best)}; ${spared}.`,
+    wrap(
+      `${figure(answer.plannedRps)} req/s needs ${best.gpus.total.toLocaleString('en-US')} GPUs (${best.gpus.arithmetic}): ${describe(best)}; ${spared}.`,
+    ),
     table(
-      [
-        'N remote / local / decode',
-        't (tokens)',
-        'GPUs',
-        'cost / h',
-        'egress (Gbps)',
-        'Lambda_max',
-        'SLO-feasible (req/s)',
-        'P90 TTFT (s, no queues)',
-      ],
+      ['N remote/local/decode', 't', 'GPUs', 'cost/h', 'Gbps', 'Lambda_max', 'SLO-feasible', 'P90 TTFT'],
       layouts.map((layout) => [
-        `${layoutText(layout.deployment)}${layout === best ? '  <- least' : ''}`,
+        `${layoutText(layout.deployment)}${layout === best ? ' *' : ''}`,
         tokens(layout.deployment.thresholdTokens),
         layout.gpus.total,
         layout.cost?.perHour ?? null,
@@ -56,7 +49,7 @@ function planText(answer: PlanAnswer): string {
       ]),
     ),
     dim(
-      `Least by ${minimized === 'cost' ? 'cost per hour' : 'number of GPUs; give --remote-price and --local-price to compare by cost'}.`,
+      `* least by ${minimized === 'cost' ? 'cost per hour' : 'number of GPUs; give --remote-price and --local-price to compare by cost'}. t in tokens, rates in req/s, TTFT in s without queues${answer.best.cost === null ? '' : ', cost in the currency of the prices'}.`,
     ),
   ].join('\n\n')
 }

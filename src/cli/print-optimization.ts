@@ -1,6 +1,8 @@
 import type { Analysis } from '../planner/analysis.ts'
 import type { Deployment } from '../planner/optimize.ts'
-import { bad, type Cell, dim, figure, good, heading, percent, signedPercent, table, tokens } from './print.ts'
+import type { Cost } from '../planner/cost.ts'
+import { SECONDS_PER_MONTH } from '../core/units.ts'
+import { bad, type Cell, dim, figure, good, heading, percent, signedPercent, table, tokens, wrap } from './print.ts'
 
 /** Both clusters' instances in the order of the paper's Table 6. */
 export function layoutText({ instances }: Deployment): string {
@@ -16,16 +18,16 @@ export function deploymentTable({ optimization: { deployments, ratios }, gpus, c
   return table(
     ['', ...deployments.map((deployment) => deployment.name)],
     [
-      row('threshold t (uncached tokens)', (d) => tokens(d.thresholdTokens)),
-      row('N remote / local / decode', layoutText),
+      row('threshold t (tokens)', (d) => tokens(d.thresholdTokens)),
+      row('N remote/local/decode', layoutText),
       row('Theta remote (req/s)', (d) => d.throughputRps.remotePrefill),
       row('Theta local (req/s)', (d) => d.throughputRps.localPrefill),
       row('Theta decode (req/s)', (d) => d.throughputRps.decode),
       row('Lambda_max (req/s)', (d) => d.lambdaMaxRps),
       ...(hasSlo ? [row('SLO-feasible (req/s)', (d) => d.sloFeasibleRps)] : []),
       ['membrane-pd over it', '-', ratio(ratios.overHomogeneous), ratio(ratios.overNaive)],
-      row('TTFT mean / P90 (s, no queues)', (d) => `${figure(d.ttftSeconds.mean)} / ${figure(d.ttftSeconds.p90)}`),
-      row('egress at Lambda_max (Gbps)', (d) => d.egressGbps),
+      row('TTFT mean / P90 (s)', (d) => `${figure(d.ttftSeconds.mean)} / ${figure(d.ttftSeconds.p90)}`),
+      row('egress (Gbps)', (d) => d.egressGbps),
       row('offloaded requests', (d) => percent(d.offloadedRatio)),
       row('bound by', (d) => d.bindingConstraint),
       ['GPUs', ...[membrane, homogeneous, naive].map((count) => `${count.total} (${count.arithmetic})`)],
@@ -33,7 +35,7 @@ export function deploymentTable({ optimization: { deployments, ratios }, gpus, c
         ? []
         : [
             [
-              'cost per million tokens',
+              'cost / million tokens',
               ...[cost.membrane, cost.homogeneous, cost.naive].map((item) => item?.perMillionTokens ?? null),
             ],
           ]),
@@ -42,14 +44,16 @@ export function deploymentTable({ optimization: { deployments, ratios }, gpus, c
 }
 
 export function verdictText({ verdict }: Analysis): string {
-  const colon = verdict.sentence.indexOf(':') + 1
   const paint = verdict.outcome === 'pays' ? good : bad
-  return `${paint(heading(verdict.sentence.slice(0, colon)))}${verdict.sentence.slice(colon)}`
+  return wrap(verdict.sentence).replace(verdict.headline, paint(heading(verdict.headline)))
 }
+
+/** More are in `--json --details`. */
+const ALTERNATIVES_SHOWN = 8
 
 /** Slack, shadow prices, alternatives and variants: why, and what would change it. */
 export function analysisText(analysis: Analysis): string {
-  const { stages, balance, shadowPrices, alternatives, variants, egress } = analysis
+  const { stages, balance, shadowPrices, alternatives, variants, egress, cost } = analysis
   return [
     section(
       'Slack of each stage',
@@ -77,14 +81,16 @@ export function analysisText(analysis: Analysis): string {
       'Next best, and why not',
       'other splits of the local cluster',
       table(
-        ['N remote / local / decode', 't (tokens)', 'req/s', 'of the best', 'reason'],
-        alternatives.map(({ roles, thresholdTokens, rateRps, ratioToBest, reason }) => [
-          `${roles.remotePrefill} / ${roles.localPrefill} / ${roles.decode}`,
-          tokens(thresholdTokens),
-          rateRps,
-          percent(ratioToBest),
-          reason,
-        ]),
+        ['remote/local/decode', 't (tokens)', 'req/s', 'of best', 'reason'],
+        alternatives
+          .slice(0, ALTERNATIVES_SHOWN)
+          .map(({ roles, thresholdTokens, rateRps, ratioToBest, reason }) => [
+            `${roles.remotePrefill} / ${roles.localPrefill} / ${roles.decode}`,
+            tokens(thresholdTokens),
+            rateRps,
+            percent(ratioToBest),
+            reason,
+          ]),
       ),
     ),
     section(
@@ -96,7 +102,16 @@ export function analysisText(analysis: Analysis): string {
       ),
     ),
     `Egress ${figure(egress.gbps)} Gbps, ${percent(egress.linkShare)} of the link, ${figure(egress.terabytesPerMonth)} TB (10^12 bytes) a month.`,
+    ...(cost?.membrane === undefined || cost.membrane === null ? [] : [costText(cost.membrane)]),
   ].join('\n\n')
+}
+
+function costText({ perHour, perMillionTokens, egressPerHour }: Cost): string {
+  const egress = egressPerHour > 0 ? ` (${figure(egressPerHour)} of it egress)` : ''
+  const perMonth = (perHour * SECONDS_PER_MONTH) / 3600
+  return wrap(
+    `Cost ${figure(perHour)} an hour${egress}, ${figure(perMonth)} a month, ${figure(perMillionTokens)} per million tokens (prompt and output), in the currency of the prices.`,
+  )
 }
 
 function balanceText({ thresholdImbalanceRps, roleImbalanceRps }: Analysis['balance']): string {
@@ -105,7 +120,9 @@ function balanceText({ thresholdImbalanceRps, roleImbalanceRps }: Analysis['bala
       ? 'one side has no requests'
       : `the two prefill bounds are ${Math.abs(thresholdImbalanceRps).toFixed(3)} req/s apart`
   const spare = roleImbalanceRps > 0 ? 'prefill could feed' : 'decode could take'
-  return `Balance of threshold, Eq. (7): ${threshold}. Of roles, Eq. (8): ${spare} ${Math.abs(roleImbalanceRps).toFixed(3)} req/s more.`
+  return wrap(
+    `Balance of threshold, Eq. (7): ${threshold}. Of roles, Eq. (8): ${spare} ${Math.abs(roleImbalanceRps).toFixed(3)} req/s more.`,
+  )
 }
 
 export function section(title: string, explanation: string, body: string): string {

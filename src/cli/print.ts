@@ -50,6 +50,20 @@ export function bad(text: string): string {
   return styleText('red', text, { stream: process.stdout })
 }
 
+/** Breaks prose between words where a terminal would break inside them; as it is when nobody looks. */
+export function wrap(text: string): string {
+  const width = process.stdout.isTTY ? process.stdout.columns : Number.POSITIVE_INFINITY
+  const lines: string[] = []
+  let line = ''
+  for (const word of text.split(' ')) {
+    if (line !== '' && line.length + 1 + word.length > width) {
+      lines.push(line)
+      line = word
+    } else line = line === '' ? word : `${line} ${word}`
+  }
+  return [...lines, line].join('\n')
+}
+
 export type Cell = string | number | null
 
 /** A plain table; numbers to the right, a missing value is a dash. */

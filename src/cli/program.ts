@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
-import { Command } from 'commander'
+import { Command, CommanderError } from 'commander'
+import { printJson } from './print.ts'
 
 interface Entry {
   readonly summary: string
@@ -17,6 +18,10 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
   simulate: {
     summary: 'discrete-event simulation of a plan under load',
     load: async () => (await import('./simulate.ts')).defineSimulate,
+  },
+  validate: {
+    summary: 'the simulator against queueing theory',
+    load: async () => (await import('./validate.ts')).defineValidate,
   },
   report: {
     summary: 'one self-contained HTML page with figures',
@@ -46,10 +51,11 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
 }
 
 export async function run(argv: readonly string[]): Promise<void> {
-  // A reader that has seen enough (`| head`) is no failure.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    // A reader that has seen enough (`| head`) is no failure.
     if (error.code === 'EPIPE') process.exit(process.exitCode ?? 0)
-    throw error
+    process.stderr.write(`membrane: standard output cannot be written (${error.code ?? error.message}).\n`)
+    process.exit(1)
   })
   const program = new Command('membrane')
     .description('Plan, run and scale remote prefill and KV-cache reuse for LLM inference.')
@@ -58,6 +64,7 @@ export async function run(argv: readonly string[]): Promise<void> {
     .option('--debug', 'print the stack of an error')
     .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'membrane: ')) })
     .configureHelp({ showGlobalOptions: true })
+    .exitOverride()
     .showHelpAfterError('Run the command with --help for what it takes.')
     .addHelpText(
       'after',
@@ -69,7 +76,19 @@ export async function run(argv: readonly string[]): Promise<void> {
     const command = program.command(name).description(summary)
     if (words.has(name) || isEveryCommandNeeded) (await load())(command, program)
   }
-  await program.parseAsync([...argv])
+  try {
+    await program.parseAsync([...argv])
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error
+    // Commander has said it on standard error (or has printed the help or the version, which is no failure).
+    process.exitCode = error.exitCode
+    if (error.exitCode !== 0 && words.has('--json')) printJson(usageError(error))
+  }
+}
+
+function usageError({ message }: CommanderError): object {
+  const remedy = 'Run the command with --help for what it takes.'
+  return { error: { code: 'USAGE', message: message.replace(/^error: /, ''), remedy, details: {} } }
 }
 
 function version(): string {

@@ -41,7 +41,7 @@ export function chartOf(x: AxisOptions, y: AxisOptions, layer: readonly Layer[])
     encoding: { x: { field: 'x', ...axisOf(x) }, y: { field: 'y', ...axisOf(y) } },
     layer: [...layer],
     data: { values: [] },
-  } as TopLevelSpec
+  }
 }
 
 function axisOf({ title, max, min = 0, ticks, label }: AxisOptions): object {

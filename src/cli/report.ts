@@ -6,7 +6,7 @@ import { buildScenario } from '../planner/scenario.ts'
 import { dim, isColorful, printJson, printNotes, printText, printWarnings } from './print.ts'
 import { printConfigIfAsked } from './print-config.ts'
 import { verdictText } from './print-optimization.ts'
-import { type GlobalFlags, onRun } from './run-command.ts'
+import { type GlobalFlags, onRun, SELF } from './run-command.ts'
 import { addScenarioFlags, type ScenarioFlags } from './scenario-flags.ts'
 import { loadScenario } from './scenario-load.ts'
 
@@ -31,7 +31,8 @@ export function defineReport(command: Command): void {
     const { renderReport } = await import('./report-html.ts')
     const html = await renderReport({ scenario, analysis, command: commandLine() })
     await writeFile(flags.out, html).catch((error: unknown) => {
-      throw new MembraneError('FILE_UNREADABLE', `${flags.out} cannot be written.`, {
+      const reason = error instanceof Error && 'code' in error ? ` (${String(error.code)})` : ''
+      throw new MembraneError('FILE_UNREADABLE', `${flags.out} cannot be written${reason}.`, {
         remedy: 'Choose another place with --out.',
         cause: error,
       })
@@ -53,5 +54,5 @@ function commandLine(): string {
   const quoted = process.argv
     .slice(2)
     .map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`))
-  return ['membrane', ...quoted].join(' ')
+  return [SELF, ...quoted].join(' ')
 }

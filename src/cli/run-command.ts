@@ -2,6 +2,9 @@ import type { Command } from 'commander'
 import { MembraneError } from '../core/errors.ts'
 import { printJson } from './print.ts'
 
+/** What to call this command in examples: the launcher of a checkout says what it is. */
+export const SELF = process.env['MEMBRANE_COMMAND'] ?? 'membrane'
+
 /** Flags that every command takes. */
 export interface GlobalFlags {
   readonly json?: boolean

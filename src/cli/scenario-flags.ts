@@ -91,7 +91,7 @@ export function number(text: string): number {
 
 export function whole(text: string): number {
   const value = number(text)
-  if (!Number.isInteger(value) || value < 0) throw new InvalidArgumentError('Expected a whole number.')
+  if (!Number.isSafeInteger(value) || value < 0) throw new InvalidArgumentError('Expected a whole number.')
   return value
 }
 

@@ -1,4 +1,4 @@
-import { resolve } from 'node:path'
+import { basename, resolve } from 'node:path'
 import type { Config, InputConfig } from '../api/config-schema.ts'
 import { MembraneError } from '../core/errors.ts'
 import type { AssumptionId } from '../planner/assumptions.ts'
@@ -21,13 +21,32 @@ export interface LoadedScenario {
   readonly notes: readonly string[]
 }
 
+/**
+ * Without `--config` everything starts from a preset. A scenario file stands for itself unless it names one: what it
+ * leaves out is then an error, not somebody else's link or traffic.
+ */
 export async function loadScenario(flags: ScenarioFlags): Promise<LoadedScenario> {
   const file = flags.config === undefined ? {} : await readConfigFile(flags.config)
-  const base = preset(flags.preset ?? file.preset ?? DEFAULT_PRESET)
-  const below = layered(configOfPreset(base), file)
+  const chosen = flags.preset ?? file.preset
+  const base = chosen === undefined && flags.config !== undefined ? null : preset(chosen ?? DEFAULT_PRESET)
+  const below = layered(base === null ? {} : configOfPreset(base), file)
   const over = configOfFlags(flags, below)
-  const { config, replaced } = await withProfiles(layered(below, over), [file, over])
-  return complete(config, base, replaced, isOutputGiven(file, over))
+  const parts = await resolvedParts({
+    config: layered(below, over),
+    base,
+    given: layered(file, over),
+    where: flags.config ?? 'the command line',
+  })
+  const isImplicit = base !== null && chosen === undefined
+  return {
+    ...parts,
+    notes: [
+      ...(isImplicit
+        ? [`starting from the preset ${DEFAULT_PRESET}; --preset and --config choose another scenario`]
+        : []),
+      ...parts.notes,
+    ],
+  }
 }
 
 /** A scenario by name or file, for commands that take two. */
@@ -65,35 +84,7 @@ function layered(under: Config, over: Config): Config {
   }
 }
 
-/** Resolves profile names, lets a local profile bring its own decode, and says which parts of the preset are gone. */
-async function withProfiles(
-  config: Config,
-  layers: readonly Config[],
-): Promise<{ config: Config; replaced: Set<ScenarioPart> }> {
-  const isGiven = (has: (layer: Config) => unknown): boolean => layers.some((layer) => has(layer) !== undefined)
-  const remote = await profileOf(config.remote?.profile)
-  const local = await profileOf(config.local?.profile)
-  const isDecodeGiven = isGiven((layer) => layer.local?.decode)
-  const ownDecode = local.kind === 'latency' && isGiven((layer) => layer.local?.profile) ? local.decode : undefined
-  const decode = isDecodeGiven ? config.local?.decode : (ownDecode ?? config.local?.decode)
-  const replaced = new Set<ScenarioPart>([
-    ...(isGiven((layer) => layer.remote?.profile) ? (['remote'] as const) : []),
-    ...(isGiven((layer) => layer.local?.profile) ? (['local'] as const) : []),
-    ...(isDecodeGiven || ownDecode !== undefined ? (['decode'] as const) : []),
-    ...(isGiven((layer) => layer.workload?.input) ? (['workload'] as const) : []),
-  ])
-  return {
-    config: {
-      ...config,
-      remote: { ...config.remote, profile: mutable(remote) },
-      local: { ...config.local, profile: mutable(local), decode },
-    },
-    replaced,
-  }
-}
-
-async function profileOf(reference: NonNullable<Config['remote']>['profile']): Promise<ProfileData> {
-  if (reference === undefined) throw new Error('Bug: a pool has no profile')
+async function profileOf(reference: NonNullable<NonNullable<Config['remote']>['profile']>): Promise<ProfileData> {
   if (typeof reference !== 'string') return reference
   if (isPath(reference)) {
     const { parseProfile } = await import('../api/profile-schema.ts')
@@ -108,75 +99,129 @@ async function profileOf(reference: NonNullable<Config['remote']>['profile']): P
   })
 }
 
-function isOutputGiven(...layers: readonly Config[]): { outputTokens: boolean; burstiness: boolean } {
-  return {
-    outputTokens: layers.some((layer) => layer.workload?.outputTokens !== undefined),
-    burstiness: layers.some((layer) => layer.workload?.burstiness !== undefined),
-  }
+interface Layers {
+  /** Everything merged. */
+  readonly config: Config
+  readonly base: ScenarioSpec | null
+  /** What the user gave, in a file or on the command line, without the preset. */
+  readonly given: Config
+  /** The file, for messages. */
+  readonly where: string
 }
 
-async function complete(
-  config: Config,
-  base: ScenarioSpec,
-  replaced: Set<ScenarioPart>,
-  given: { outputTokens: boolean; burstiness: boolean },
-): Promise<LoadedScenario> {
+/** Resolves names and files, fills in what a trace or a profile brings along, and says what was taken from where. */
+async function resolvedParts({ config, base, given, where }: Layers): Promise<LoadedScenario> {
   const { remote, local, link, workload } = config
-  const decode = local?.decode
-  if (workload?.input === undefined || decode === undefined) throw new Error('Bug: a preset gives every part')
-  const resolved = await inputOf(workload.input)
-  const traced = workload.input.kind === 'trace' ? resolved.traced : null
-  const outputTokens = given.outputTokens ? workload.outputTokens : (traced?.outputTokens ?? workload.outputTokens)
-  const burstiness = given.burstiness ? workload.burstiness : (traced?.burstiness ?? workload.burstiness)
+  const input = workload?.input === undefined ? null : await inputOf(workload.input)
+  const localProfile = local?.profile === undefined ? null : await profileOf(local.profile)
+  const decode = decodeOf(config, given, localProfile)
+  const output = outputOf(config, given, input)
+  const burstiness = given.workload?.burstiness ?? input?.traced?.burstiness ?? workload?.burstiness
+  const needed = {
+    'remote.profile': remote?.profile,
+    'remote.instances': remote?.instances,
+    'local.profile': localProfile ?? undefined,
+    'local.instances': local?.instances,
+    'local.decode (or decode in the local profile)': decode.value,
+    'link.gbps': link?.gbps,
+    'workload.input': input ?? undefined,
+    'workload.outputTokens (or a trace with output lengths)': output.value,
+  }
+  const missing = Object.entries(needed).flatMap(([name, value]) => (value === undefined ? [name] : []))
+  if (
+    remote?.profile === undefined ||
+    localProfile === null ||
+    decode.value === undefined ||
+    input === null ||
+    output.value === undefined ||
+    remote.instances === undefined ||
+    local?.instances === undefined ||
+    link?.gbps === undefined
+  ) {
+    throw new MembraneError('INVALID_CONFIG', `${where} leaves out ${missing.join(', ')}.`, {
+      remedy: 'A scenario file without a preset names them all; `preset: case-study` in it starts from one.',
+      details: { where, missing },
+    })
+  }
+  const remoteProfile = await profileOf(remote.profile)
   const spec: ScenarioSpec = {
-    name: config.name ?? base.name,
-    remote: {
-      ...base.remote,
-      ...remote,
-      profile: await profileOf(remote?.profile),
-      instances: remote?.instances ?? base.remote.instances,
-    },
-    local: {
-      ...base.local,
-      ...local,
-      profile: await profileOf(local?.profile),
-      instances: local?.instances ?? base.local.instances,
-      decode,
-    },
+    name: config.name ?? base?.name ?? 'scenario',
+    remote: { ...remote, profile: remoteProfile, instances: remote.instances },
+    local: { ...local, profile: localProfile, instances: local.instances, decode: decode.value },
     homogeneousInstances: config.homogeneousInstances,
-    link: { ...base.link, ...link, gbps: link?.gbps ?? base.link.gbps },
+    link: { ...link, gbps: link.gbps },
     workload: {
-      input: resolved.input,
-      outputTokens: outputTokens ?? base.workload.outputTokens,
-      prefixHitRatio: workload.prefixHitRatio,
+      input: input.input,
+      outputTokens: output.value,
+      prefixHitRatio: workload?.prefixHitRatio,
       burstiness,
-      promptTokensMean: resolved.traced?.promptTokensMean,
+      promptTokensMean: input.traced?.promptTokensMean,
     },
     slo: config.slo,
-    assumptions: assumptionsLeft(base, replaced, resolved.hasCeiling),
+    assumptions: assumptionsLeft(base, partsGiven(given, localProfile), input.hasCeiling),
   }
   return {
     spec,
     config: {
       ...config,
-      workload: {
-        ...workload,
-        outputTokens: spec.workload.outputTokens,
-        ...(burstiness === undefined ? {} : { burstiness }),
-      },
+      preset: undefined,
+      remote: { ...remote, profile: mutable(remoteProfile) },
+      local: { ...local, profile: mutable(localProfile), decode: decode.value },
+      workload: { ...workload, outputTokens: output.value, ...(burstiness === undefined ? {} : { burstiness }) },
     },
-    notes: resolved.notes,
+    notes: [...input.notes, ...decode.notes, ...output.notes],
   }
 }
 
+interface Filled<T> {
+  readonly value: T | undefined
+  /** Said when the value comes from a preset beside parts that do not. */
+  readonly notes: readonly string[]
+}
+
+/** What the user gave, else what the given local profile brings, else the preset's. */
+function decodeOf(
+  config: Config,
+  given: Config,
+  localProfile: ProfileData | null,
+): Filled<ScenarioSpec['local']['decode']> {
+  if (given.local?.decode !== undefined) return { value: given.local.decode, notes: [] }
+  const own = localProfile?.kind === 'latency' && given.local?.profile !== undefined ? localProfile.decode : undefined
+  if (own !== undefined) return { value: own, notes: [] }
+  const value = config.local?.decode
+  const isStrange = value !== undefined && given.local?.profile !== undefined
+  return {
+    value,
+    notes: isStrange ? [`profile "${localProfile?.name}" has no decode; the preset's is used (${value.source})`] : [],
+  }
+}
+
+function outputOf(config: Config, given: Config, input: ResolvedInput | null): Filled<number> {
+  const own = given.workload?.outputTokens ?? input?.traced?.outputTokens
+  if (own !== undefined) return { value: own, notes: [] }
+  const value = config.workload?.outputTokens
+  const isStrange = value !== undefined && given.workload?.input !== undefined
+  return { value, notes: isStrange ? [`no output length was given; the preset's ${value} tokens are used`] : [] }
+}
+
+/** The parts of which a preset's assumptions no longer hold. */
+function partsGiven(given: Config, localProfile: ProfileData | null): readonly ScenarioPart[] {
+  const hasOwnDecode =
+    given.local?.profile !== undefined && localProfile?.kind === 'latency' && localProfile.decode !== undefined
+  return [
+    ...(given.remote?.profile === undefined ? [] : (['remote'] as const)),
+    ...(given.local?.profile === undefined ? [] : (['local'] as const)),
+    ...(given.local?.decode === undefined && !hasOwnDecode ? [] : (['decode'] as const)),
+    ...(given.workload?.input === undefined ? [] : (['workload'] as const)),
+  ]
+}
+
 function assumptionsLeft(
-  base: ScenarioSpec,
-  replaced: Set<ScenarioPart>,
+  base: ScenarioSpec | null,
+  gone: readonly ScenarioPart[],
   hasCeiling: boolean,
 ): ScenarioSpec['assumptions'] {
-  const entries = Object.entries(base.assumptions ?? {}).filter(
-    ([part]) => ![...replaced].some((gone) => gone === part),
-  )
+  const entries = Object.entries(base?.assumptions ?? {}).filter(([part]) => !gone.some((given) => given === part))
   const kept: Partial<Record<ScenarioPart, readonly AssumptionId[]>> = Object.fromEntries(entries)
   return hasCeiling ? { ...kept, workload: [...(kept.workload ?? []), 'prefix-hits-ceiling'] } : kept
 }
@@ -246,7 +291,7 @@ async function tracedInput(file: string, prefixHits: 'none' | 'ceiling'): Promis
         ]),
   ]
   return {
-    input: { kind: 'samples', tokens, source: file },
+    input: { kind: 'samples', tokens, source: basename(file) },
     traced: { outputTokens, burstiness, promptTokensMean: analysis.inputTokens.mean },
     hasCeiling: prefixHits === 'ceiling',
     notes: [note.join(', ')],

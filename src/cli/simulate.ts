@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import { MembraneError } from '../core/errors.ts'
 import { ARRIVAL_KINDS, type ArrivalKind } from '../planner/arrivals.ts'
 import { optimizeScenario } from '../planner/optimize.ts'
-import { buildScenario, rangeWarnings, type Scenario } from '../planner/scenario.ts'
+import { buildScenario, scenarioWarnings, type Scenario } from '../planner/scenario.ts'
 import { Simulation, type SimulationOptions } from '../planner/simulate.ts'
 import { type LatencySummary, type SimulationResult, summarize } from '../planner/simulation-result.ts'
 import type { Roles } from '../planner/split.ts'
@@ -39,7 +39,7 @@ export function defineSimulate(command: Command): void {
     if (await printConfigIfAsked(loaded.config, flags)) return
     const scenario = buildScenario(loaded.spec)
     printNotes(loaded.notes)
-    printWarnings(rangeWarnings(scenario))
+    printWarnings(scenarioWarnings(scenario))
     const options = optionsOf(scenario, flags)
     const startedMs = performance.now()
     const result = await runWithProgress(scenario, options)

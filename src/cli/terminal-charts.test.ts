@@ -41,7 +41,7 @@ describe.each(Object.entries(SPECS))('the charts of %s', (_, spec) => {
   test.each([60, 80, 139, 140, 200])('fit into %i columns', (width) => {
     const widths = draw(spec, width)
       .split('\n')
-      .map((line) => [...line].length)
+      .map((line) => Array.from(line).length)
     expect(Math.max(...widths)).toBeLessThanOrEqual(width)
   })
 

@@ -22,7 +22,7 @@ export function painter(color: boolean): Painter {
 const ESCAPES = new RegExp(`${String.fromCharCode(27)}\\[\\d*m`, 'g')
 
 function visibleWidth(text: string): number {
-  return [...text.replace(ESCAPES, '')].length
+  return Array.from(text.replace(ESCAPES, '')).length
 }
 
 export function padded(text: string, width: number): string {

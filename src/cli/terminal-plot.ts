@@ -117,7 +117,7 @@ function xAxis(axis: PlotAxis, grid: Grid): readonly [string, string] {
     const start = Math.min(Math.max(0, column - Math.floor(text.length / 2)), numbers.length - text.length)
     if (start < free) continue
     line[column] = '┬'
-    for (const [k, character] of [...text].entries()) numbers[start + k] = character
+    for (const [k, character] of Array.from(text).entries()) numbers[start + k] = character
     free = start + text.length + 1
   }
   return [line.join(''), numbers.join('').trimEnd()]

@@ -1,8 +1,10 @@
 import { createWriteStream } from 'node:fs'
+import { rename, rm } from 'node:fs/promises'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { Command } from 'commander'
 import { MembraneError } from '../core/errors.ts'
+import { LIMITS } from '../core/limits.ts'
 import { seededRandom } from '../core/random.ts'
 import { sampleLength } from '../planner/lengths.ts'
 import { buildScenario } from '../planner/scenario.ts'
@@ -104,20 +106,44 @@ function defineGenerate(command: Command): void {
     .option('--seed <n>', 'the same seed draws the same trace', whole, 1)
     .option('-o, --out <file>', 'where to write it (default: standard output)')
   onRun<GenerateFlags>(command, async (flags) => {
+    if (flags.requests > LIMITS.traceRequestsMax) {
+      throw new MembraneError(
+        'LIMIT_REACHED',
+        `A trace has at most ${LIMITS.traceRequestsMax} requests, asked for ${flags.requests}.`,
+      )
+    }
+    if (flags.burstiness !== undefined && flags.burstiness !== 1) {
+      throw new MembraneError('INVALID_REQUEST', 'Generated arrivals are Poisson; --burstiness cannot be given.')
+    }
     if (flags.requests < 1 || !(flags.rate > 0))
       throw new MembraneError('INVALID_REQUEST', '--requests and --rate must be above 0.')
     const loaded = await loadScenario(flags)
     if (await printConfigIfAsked(loaded.config, flags)) return
     printNotes(loaded.notes)
     const chunks = formatTrace(drawRequests(loaded.spec, flags))
-    await pipeline(Readable.from(chunks), flags.out === undefined ? process.stdout : createWriteStream(flags.out), {
-      end: flags.out !== undefined,
-    })
+    if (flags.out === undefined) await pipeline(Readable.from(chunks), process.stdout, { end: false })
+    else await writeWhole(flags.out, chunks)
     if (flags.out === undefined) return
     if (flags.json === true) printJson({ file: flags.out, requests: flags.requests, seed: flags.seed })
     else
       printText(`${flags.out}: ${tokens(flags.requests)} requests at ${figure(flags.rate)} req/s, seed ${flags.seed}`)
   })
+}
+
+/** Under another name until it is whole, so that an interrupted run leaves no half of a trace. */
+async function writeWhole(path: string, chunks: Iterable<string>): Promise<void> {
+  const partial = `${path}.partial`
+  try {
+    await pipeline(Readable.from(chunks), createWriteStream(partial))
+    await rename(partial, path)
+  } catch (error) {
+    await rm(partial, { force: true })
+    const reason = error instanceof Error && 'code' in error ? ` (${String(error.code)})` : ''
+    throw new MembraneError('FILE_UNREADABLE', `${path} cannot be written${reason}.`, {
+      remedy: 'Choose another place with --out.',
+      cause: error,
+    })
+  }
 }
 
 function* drawRequests(

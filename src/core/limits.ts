@@ -12,10 +12,15 @@ export const LIMITS = {
   profilePointsMax: 4096,
   /** Components of a mixture workload; more is rejected with INVALID_CONFIG. Every evaluation walks all of them. */
   mixtureComponentsMax: 64,
+  /** Arrivals of one validation run; more is rejected. Every one is kept, 24 bytes each. */
+  validationArrivalsMax: 50_000_000,
   /** Requests of one simulation; more is rejected. A counter of that size is still exact, and takes minutes. */
   simulatedRequestsMax: 1_000_000_000,
   /** Instances in one pool; more is rejected with INVALID_CONFIG. The optimizer visits every split. */
   poolInstancesMax: 4096,
+  /** Link bandwidth, 10^9 bit/s; outside is rejected. A bit a second to an exabit: beyond, quotients leave the range of numbers. */
+  linkGbpsMin: 1e-9,
+  linkGbpsMax: 1e9,
   /** Tokens of one request; more is rejected. Ten times the longest context served today. */
   requestTokensMax: 100_000_000,
   /** Bytes of a configuration or profile file; more is rejected before parsing. */

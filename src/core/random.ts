@@ -34,3 +34,13 @@ function splitMix(seed: number): [number, number, number, number] {
   }
   return [word(), word(), word(), word()]
 }
+
+/** An exponential number of mean 1. */
+export function exponential(random: Random): number {
+  return -Math.log(1 - random())
+}
+
+/** A standard normal number by Box and Muller; the second of the pair is thrown away, so that a stream's position never depends on its past. */
+export function standardNormal(random: Random): number {
+  return Math.sqrt(2 * exponential(random)) * Math.cos(2 * Math.PI * random())
+}

@@ -1,11 +1,12 @@
+import { LIMITS } from '../core/limits.ts'
 import { candidate } from './balance.ts'
 import { type Cost, costAt, type GpuCount, gpuCount, terabytesPerMonth } from './cost.ts'
 import { type Deployment, describeDeployment, type Optimization, optimizeScenario } from './optimize.ts'
-import { buildScenario, type Scenario, type ScenarioSpec } from './scenario.ts'
-import { objectiveRps, type RatedCandidate, rateAsTheyAre, searchDeployment } from './search.ts'
+import { buildScenario, type Scenario, type ScenarioSpec, withLinkGbps } from './scenario.ts'
+import { objectiveRps, type RatedCandidate, rateAsItIs, searchDeployment } from './search.ts'
 import { bindingConstraint, type Constraint, type Roles, splitTraffic, stageRates } from './split.ts'
 import { localBoundRps, roleImbalanceRps, thresholdImbalanceRps } from './throughput.ts'
-import { type Verdict, verdictOf } from './verdict.ts'
+import { type SameMoney, type Verdict, verdictOf } from './verdict.ts'
 
 /** Everything around an answer: why it is what it is, what would change it, and what it costs. */
 export interface Analysis {
@@ -82,7 +83,12 @@ export function analyzeScenario(scenario: Scenario): Analysis {
   return {
     scenario: scenario.name,
     optimization,
-    verdict: verdictOf(scenario, { membrane, homogeneous, localAlone: localAlone(scenario) }, cost),
+    verdict: verdictOf(scenario, {
+      membrane,
+      homogeneous,
+      localAlone: localAlone(scenario),
+      sameMoney: sameMoneyLocally(scenario, cost.membrane),
+    }),
     stages: stageSlacks(scenario, membrane),
     balance: balanceOf(scenario, membrane),
     shadowPrices: shadowPrices(scenario, membrane),
@@ -107,6 +113,21 @@ function atObjective(deployment: Deployment | undefined, plan: RatedCandidate): 
   return ((deployment?.egressGbps ?? 0) * objectiveRps(plan)) / plan.lambdaMaxRps
 }
 
+/**
+ * The homogeneous cluster that the cost of membrane-pd buys, in whole instances: scaling the baseline in proportion
+ * would be unfair to it, because pools grow more than in proportion with queues. Null without prices, or with too few
+ * for a cluster. ASSUMPTION: equal-cost.
+ */
+function sameMoneyLocally(scenario: Scenario, cost: Cost | null): SameMoney | null {
+  const price = scenario.local.pricePerGpuHour
+  if (cost === null || price === null) return null
+  const instances = Math.floor(cost.perHour / (price * scenario.local.profile.data.gpusPerInstance) + 1e-9)
+  if (instances < 2) return null
+  const homogeneousInstances = Math.min(instances, LIMITS.poolInstancesMax)
+  const [plan] = searchDeployment({ ...scenario, homogeneousInstances }, 'homogeneous-pd')
+  return plan === undefined ? null : { instances: homogeneousInstances, plan }
+}
+
 /** The local cluster without any link: what is there before anything is bought. */
 function localAlone(scenario: Scenario): RatedCandidate {
   return bestOf(scenarioWith(scenario, { remoteInstances: 0 }))
@@ -127,10 +148,6 @@ function scenarioWith(
     remote: { ...scenario.remote, instances: change.remoteInstances ?? scenario.remote.instances },
     local: { ...scenario.local, instances: change.localInstances ?? scenario.local.instances },
   }
-}
-
-function withGbps(scenario: Scenario, gbps: number): Scenario {
-  return buildScenario({ ...scenario.spec, link: { ...scenario.spec.link, gbps } })
 }
 
 function withPrefixHits(scenario: Scenario, prefixHitRatio: number): Scenario {
@@ -182,7 +199,7 @@ function shadowPrices(scenario: Scenario, plan: RatedCandidate): ShadowPrice[] {
   return [
     price('+1 remote instance', bestOf(scenarioWith(scenario, { remoteInstances: scenario.remote.instances + 1 }))),
     price('+1 local instance', bestOf(scenarioWith(scenario, { localInstances: scenario.local.instances + 1 }))),
-    price(`+${LINK_STEP_GBPS} Gbps`, bestOf(withGbps(scenario, scenario.link.gbps + LINK_STEP_GBPS))),
+    price(`+${LINK_STEP_GBPS} Gbps`, bestOf(withLinkGbps(scenario, scenario.link.gbps + LINK_STEP_GBPS))),
     ...(hits + HIT_STEP < 1
       ? [price(`+${HIT_STEP * 100} % prefix hits`, bestOf(withPrefixHits(scenario, hits + HIT_STEP)))]
       : []),
@@ -201,10 +218,7 @@ function movedTo(scenario: Scenario, plan: RatedCandidate, thresholdTokens: numb
 
 /** The rate of given roles at a given threshold, with the SLO if the scenario has one. */
 function asPlanned(scenario: Scenario, roles: Roles, thresholdTokens: number): RatedCandidate {
-  const plan = candidate(scenario, roles, splitTraffic(scenario, thresholdTokens))
-  const { ttftSecondsP90, tpotSeconds } = scenario.slo
-  const [rated] = ttftSecondsP90 === null && tpotSeconds === null ? [] : rateAsTheyAre(scenario, [plan])
-  return rated ?? { ...plan, sloFeasibleRps: null }
+  return rateAsItIs(scenario, candidate(scenario, roles, splitTraffic(scenario, thresholdTokens)))
 }
 
 function alternatives(scenario: Scenario, plans: readonly RatedCandidate[]): Alternative[] {
@@ -225,21 +239,17 @@ function reasonFor(scenario: Scenario, plan: RatedCandidate, best: RatedCandidat
   const constraint = describeDeployment(scenario, 'membrane-pd', plan).bindingConstraint
   switch (constraint) {
     case 'decode':
-      return `decode is full: ${instances(plan.roles.decode)}`
+      return 'decode is full'
     case 'slo':
-      return `${bindingConstraint(scenario, plan.split, plan.roles)} queues too long for the SLO`
+      return `${bindingConstraint(scenario, plan.split, plan.roles)} queues too long`
     case 'local-prefill':
     case 'remote-prefill':
-      return `prefill is full: ${plan.roles.remotePrefill} remote and ${instances(plan.roles.localPrefill, 'local ')}`
+      return 'prefill is full'
     case 'egress':
-      return `the link is full: ${scenario.link.gbps} Gbps`
+      return 'the link is full'
     default:
       return constraint satisfies never
   }
-}
-
-function instances(count: number, kind = ''): string {
-  return `${count} ${kind}instance${count === 1 ? '' : 's'}`
 }
 
 function variants(scenario: Scenario, plan: RatedCandidate): Variant[] {
@@ -257,6 +267,6 @@ function variants(scenario: Scenario, plan: RatedCandidate): Variant[] {
       ? [lost('one local prefill instance lost', fewerLocal, { ...roles, localPrefill: roles.localPrefill - 1 })]
       : []),
     ...(roles.decode > 1 ? [lost('one decode instance lost', fewerLocal, { ...roles, decode: roles.decode - 1 })] : []),
-    lost('link at half its bandwidth', withGbps(scenario, scenario.link.gbps / 2), roles),
+    lost('link at half its bandwidth', withLinkGbps(scenario, scenario.link.gbps / 2), roles),
   ]
 }

@@ -1,4 +1,4 @@
-import type { Random } from '../core/random.ts'
+import { exponential, type Random, standardNormal } from '../core/random.ts'
 
 /** How requests arrive. `burstiness` is the squared coefficient of variation of the gaps; a Poisson stream has 1. */
 export const ARRIVAL_KINDS = ['poisson', 'gamma', 'weibull'] as const
@@ -24,11 +24,6 @@ export function arrivalGaps({ kind, rateRps, burstiness }: ArrivalOptions, rando
   return () => scale * exponential(random) ** (1 / shape)
 }
 
-/** Mean 1. */
-export function exponential(random: Random): number {
-  return -Math.log(1 - random())
-}
-
 /** Marsaglia and Tsang (2000); shapes below 1 by their power rule. Mean `shape`. */
 function gamma(shape: number, random: Random): number {
   if (shape < 1) return gamma(shape + 1, random) * (1 - random()) ** (1 / shape)
@@ -41,11 +36,6 @@ function gamma(shape: number, random: Random): number {
     const u = 1 - random()
     if (Math.log(u) < (x * x) / 2 + d - d * v + d * Math.log(v)) return d * v
   }
-}
-
-/** Box and Muller; the second of the pair is thrown away, so that a stream's position never depends on its past. */
-export function standardNormal(random: Random): number {
-  return Math.sqrt(2 * exponential(random)) * Math.cos(2 * Math.PI * random())
 }
 
 /** The shape whose squared coefficient of variation is the one asked for, by bisection (it falls with the shape). */

@@ -7,7 +7,8 @@ import { optimize } from './optimize.ts'
 import { preset } from './presets.ts'
 import type { LatencyProfileData } from './profile.ts'
 import { buildScenario, type InputSpec, type Scenario, type ScenarioSpec } from './scenario.ts'
-import { splitTraffic } from './split.ts'
+import { splitTraffic, stageRates } from './split.ts'
+import { lambdaMaxRps, localBoundRps, remoteBoundRps } from './throughput.ts'
 
 const caseStudy = preset('case-study')
 
@@ -132,7 +133,7 @@ describe('the best threshold and roles', () => {
         const oracle = exhaustive(buildScenario(spec))
         expect(found).toBeGreaterThanOrEqual(oracle * (1 - 1e-4))
       }),
-      { numRuns },
+      { numRuns, seed: 5 },
     )
   })
 
@@ -148,6 +149,57 @@ describe('the best threshold and roles', () => {
     const found = optimize(preset(name)).deployments[0]?.lambdaMaxRps ?? 0
     expect(found).toBeGreaterThanOrEqual(exhaustive(buildScenario(preset(name))) * (1 - 1e-4))
   })
+
+  // Latencies that fall somewhere: the maximum lies where no bounds cross, or between two of several crossings.
+  it.each<readonly [string, number, number, readonly [number, number], readonly number[], readonly number[]]>([
+    ['a peak where no bounds cross', 7.7588, 1.8524, [7, 5], [1, 8, 7.5718, 17.2919], [0.3314, 0.1653, 1.1679, 1.3859]],
+    ['a long flat rise', 6.4017, 2, [3, 8], [0.05, 0.167, 1.3363, 7.4247], [0.2508, 0.2865, 2.2923, 5.258]],
+    ['a drop at the end', 9.7563, 2, [8, 4], [0.0536, 0.3289, 2.0514, 0.8444], [0.9543, 0.3817, 2.8805, 22.763]],
+    ['a dip in the middle', 10.7692, 1.3255, [8, 2], [1, 0.4, 0.6923, 1.0307], [0.05, 0.1408, 0.0563, 0.1042]],
+  ])('of %s are as good as an exhaustive search finds', (_, mu, sigma, [remote, local], far, near) => {
+    const profileOf = (
+      name: string,
+      seconds: readonly number[],
+      interpolation: 'linear' | 'monotone-cubic',
+    ): LatencyProfileData => ({
+      ...(caseStudy.remote.profile as LatencyProfileData),
+      name,
+      prefill: {
+        points: LATENCY_TOKENS.map((tokens, k) => ({ tokens, seconds: seconds[k] ?? Number.NaN })),
+        interpolation,
+        below: 'hold',
+        above: 'hold',
+      },
+    })
+    const scenario: ScenarioSpec = {
+      ...caseStudy,
+      remote: { profile: profileOf('remote', far, 'monotone-cubic'), instances: remote },
+      local: { ...caseStudy.local, profile: profileOf('local', near, 'linear'), instances: local },
+      link: { gbps: 1000 },
+      workload: { input: { kind: 'log-normal', mu, sigma, minTokens: 64, maxTokens: 131_072 }, outputTokens: 32 },
+    }
+    const found = optimize(scenario).deployments[0]?.lambdaMaxRps ?? 0
+    expect(found).toBeGreaterThanOrEqual(exhaustive(buildScenario(scenario)) * (1 - 1e-4))
+  })
+
+  it.each([12_000, 17_000, 19_405, 20_000, 24_000, 30_000])(
+    'of a third of all prompts at %d tokens are on the better side of the jump',
+    (tokens) => {
+      for (const instances of [5, 7, 8, 11]) {
+        const input: InputSpec = {
+          kind: 'mixture',
+          components: [
+            { weight: 2, input: caseStudy.workload.input },
+            { weight: 1, input: { kind: 'fixed', tokens } },
+          ],
+        }
+        const local = { ...caseStudy.local, instances }
+        const spec = { ...caseStudy, local, workload: { ...caseStudy.workload, input } }
+        const found = optimize(spec).deployments[0]?.lambdaMaxRps ?? 0
+        expect(found).toBeGreaterThanOrEqual(exhaustive(buildScenario(spec)) * (1 - 1e-4))
+      }
+    },
+  )
 
   it('with as many lengths as there are requests: an offloaded tail of one in a thousand is found', () => {
     // 999 short prompts and one that only the remote cluster can prefill in time.
@@ -202,6 +254,29 @@ describe('the two prefill bounds', () => {
         }
       }),
       { numRuns: 40 },
+    )
+  })
+})
+
+describe('a candidate', () => {
+  it('is Eq. (3) to (6) of the functions that carry their names', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 0, max: 140_000 }),
+        fc.integer({ min: 0, max: 8 }),
+        fc.integer({ min: 0, max: 8 }),
+        fc.double({ min: 0.1, max: 1000, noNaN: true }),
+        (threshold, remotePrefill, localPrefill, gbps) => {
+          const scenario = buildScenario({ ...caseStudy, link: { gbps } })
+          const roles = { remotePrefill, localPrefill, decode: 3 }
+          const split = splitTraffic(scenario, threshold)
+          const rates = stageRates(scenario, split, roles)
+          const plan = candidate(scenario, roles, split)
+          const bound = Math.min(remoteBoundRps(rates), localBoundRps(rates))
+          expect(plan.lambdaMaxRps).toBeCloseTo(lambdaMaxRps(rates), 9)
+          expect(plan.prefillBoundRps === bound || Math.abs(plan.prefillBoundRps / bound - 1) < 1e-12).toBe(true)
+        },
+      ),
     )
   })
 })

@@ -52,6 +52,11 @@ describe('a curve of pieces', () => {
     // x^3 - 12 x^2 + 36 x turns at 2 and at 6.
     expect(curveOfPieces([{ from: 0, origin: 0, coefficients: [0, 36, -12, 1] }]).breaks).toEqual([2, 6])
     expect(zigzag.breaks).toEqual([10, 15])
+    const beyond = curveOfPieces([
+      { from: 0, origin: 0, coefficients: [0, -16, 1] },
+      { from: 5, origin: 5, coefficients: [-55, 1] },
+    ])
+    expect(beyond.breaks).toEqual([5])
   })
 
   it('is monotone between two breaks and beyond the last, so that crossings can be bisected', () => {
@@ -114,7 +119,7 @@ describe('the sum of two curves', () => {
 
 describe('the roots of a quadratic', () => {
   it('are found with and without each coefficient', () => {
-    expect(rootsOfQuadratic(1, -3, 2).sort()).toEqual([1, 2])
+    expect(rootsOfQuadratic(1, -3, 2).sort((a, b) => a - b)).toEqual([1, 2])
     expect(rootsOfQuadratic(0, 2, -8)).toEqual([4])
     expect(rootsOfQuadratic(1, 0, 4)).toEqual([])
     expect(rootsOfQuadratic(0, 0, 3)).toEqual([])

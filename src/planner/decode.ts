@@ -33,6 +33,9 @@ export function batchWithin(decode: DecodeProfile, contextTokens: number, tpotSe
   return perBatch > 0 ? Math.max(0, Math.floor(room / perBatch + 1e-9)) : 0
 }
 
+/** Less than any hardware takes, and enough to keep rates within the range of numbers. */
+const STEP_SECONDS_MIN = 1e-12
+
 /** Throws INVALID_PROFILE. */
 export function checkDecode(decode: DecodeProfile): void {
   const { fixed, perSequence, perContextToken } = decode.stepSeconds
@@ -46,5 +49,5 @@ export function checkDecode(decode: DecodeProfile): void {
   for (const [name, value] of Object.entries({ fixed, perSequence, perContextToken })) {
     if (!Number.isFinite(value) || value < 0) fail(`stepSeconds.${name} must be at least 0, found ${value}`)
   }
-  if (fixed + perSequence + perContextToken <= 0) fail('a step must take longer than 0 seconds')
+  if (fixed + perSequence + perContextToken < STEP_SECONDS_MIN) fail(`a step must take at least ${STEP_SECONDS_MIN} s`)
 }

@@ -30,7 +30,7 @@ export class EventSchedule {
 
   /** Sets or moves the source's event; an infinite time takes it away. */
   set(source: number, atSeconds: number): void {
-    assert(!Number.isNaN(atSeconds), 'an event has a time')
+    assert(atSeconds >= 0, 'an event has a time')
     const before = this.#times[source] ?? 0
     this.#times[source] = atSeconds
     let place = this.#places[source] ?? -1
@@ -63,7 +63,8 @@ export class EventSchedule {
   }
 
   #isBefore(a: number, b: number): boolean {
-    const [timeA, timeB] = [this.#times[a] ?? 0, this.#times[b] ?? 0]
+    const timeA = this.#times[a] ?? 0
+    const timeB = this.#times[b] ?? 0
     return timeA < timeB || (timeA === timeB && a < b)
   }
 
@@ -86,10 +87,15 @@ export class EventSchedule {
     for (;;) {
       let childPlace = 2 * place + 1
       if (childPlace >= this.#count) break
-      const [left, right] = [this.#heap[childPlace] ?? 0, this.#heap[childPlace + 1] ?? 0]
-      const isRightFirst = childPlace + 1 < this.#count && this.#isBefore(right, left)
-      if (isRightFirst) childPlace += 1
-      const child = isRightFirst ? right : left
+      let child = this.#heap[childPlace] ?? 0
+      // Never read past the end: one such read makes every later one slow.
+      if (childPlace + 1 < this.#count) {
+        const right = this.#heap[childPlace + 1] ?? 0
+        if (this.#isBefore(right, child)) {
+          childPlace += 1
+          child = right
+        }
+      }
       if (!this.#isBefore(child, source)) break
       this.#put(child, place)
       place = childPlace

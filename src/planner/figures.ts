@@ -1,7 +1,7 @@
 import { candidate } from './balance.ts'
 import { lengthCells } from './cells.ts'
 import type { Scenario } from './scenario.ts'
-import { type DeploymentName, type RatedCandidate, viewOf } from './search.ts'
+import { ANSWER, type DeploymentName, type RatedCandidate, viewOf } from './search.ts'
 import { queuedTtftP90 } from './slo.ts'
 import { type Roles, splitTraffic, stageRates } from './split.ts'
 import { localBoundRps, remoteBoundRps } from './throughput.ts'
@@ -73,15 +73,13 @@ export interface LatencyPoint {
   readonly ttftSecondsP90: number
 }
 
-const LATENCY_CELLS = 512
-
 export function latencyCurve(
   scenario: Scenario,
   deployment: DeploymentName,
   plan: RatedCandidate,
   count: number,
 ): LatencyPoint[] {
-  const view = viewOf(lengthCells(scenario, LATENCY_CELLS, [plan.split.thresholdTokens]), plan.split.thresholdTokens)
+  const view = viewOf(lengthCells(scenario, ANSWER.cells, [plan.split.thresholdTokens]), plan.split.thresholdTokens)
   return Array.from({ length: count }, (_, k) => ((k + 1) / count) * plan.lambdaMaxRps).flatMap((rateRps) => {
     const ttftSecondsP90 = queuedTtftP90(scenario, view, plan.roles, rateRps)
     return ttftSecondsP90 === null ? [] : [{ deployment, rateRps, ttftSecondsP90 }]

@@ -47,6 +47,16 @@ describe('every interpolation', () => {
     if (kind !== 'least-squares-quadratic') expect(curve.at(1)).toBeCloseTo(0.4434, 12)
   })
 
+  it.each(INTERPOLATIONS)('%s holds one end and continues the other', (kind) => {
+    const whole = interpolate(H200.x, H200.y, kind, EXTRAPOLATE)
+    const below = interpolate(H200.x, H200.y, kind, { below: 'hold', above: 'extrapolate' })
+    const above = interpolate(H200.x, H200.y, kind, { below: 'extrapolate', above: 'hold' })
+    for (const tokens of [300, 1024, 5000, 130_000, 300_000]) {
+      expect(below.at(tokens)).toBeCloseTo(whole.at(Math.max(tokens, 1024)), 10)
+      expect(above.at(tokens)).toBeCloseTo(whole.at(Math.min(tokens, 130_000)), 10)
+    }
+  })
+
   it.each(INTERPOLATIONS)('%s has no step where the measured range ends', (kind) => {
     for (const ends of [HOLD, EXTRAPOLATE]) {
       const curve = interpolate(LLAMA.x, LLAMA.y, kind, ends)
@@ -164,6 +174,18 @@ describe('log-log cubic', () => {
     expect(interpolate(x, y, 'log-log-cubic', EXTRAPOLATE).at(tokens)).toBeCloseTo(seconds, 11)
   })
 
+  it('breaks where it turns outside its points, unless it is held there', () => {
+    const [x, y] = [
+      [1000, 8000, 32_000],
+      [0.44, 0.8, 1.84],
+    ]
+    const turn = interpolate(x, y, 'log-log-cubic', EXTRAPOLATE).breaks.filter((tokens) => tokens < 1000)
+    expect(turn).toHaveLength(1)
+    const curve = interpolate(x, y, 'log-log-cubic', EXTRAPOLATE)
+    for (const factor of [0.9, 1.1]) expect(curve.at((turn[0] ?? 0) * factor)).toBeGreaterThan(curve.at(turn[0] ?? 0))
+    expect(interpolate(x, y, 'log-log-cubic', HOLD).breaks).toEqual(x)
+  })
+
   it('returns a power law as a power law, outside its points too', () => {
     const x = [10, 30, 200, 1000, 7000]
     const curve = interpolate(
@@ -198,5 +220,19 @@ describe('least-squares quadratic', () => {
     for (const tokens of [1, 100, 60_000, 131_072, 400_000]) {
       expect(curve.at(tokens) / parabola(tokens)).toBeCloseTo(1, 11)
     }
+  })
+})
+
+describe('what once went wrong', () => {
+  it('a log-log cubic through as many points as a profile may have still goes through them', () => {
+    const x = Array.from({ length: 4096 }, (_, k) => 1000 + k * 32)
+    const curve = interpolate(
+      x,
+      x.map((tokens) => tokens * 1e-5 + 1),
+      'log-log-cubic',
+      { below: 'hold', above: 'hold' },
+    )
+    for (const tokens of [1000, 1016, 60_000, 1000 + 4095 * 32])
+      expect(curve.at(tokens)).toBeCloseTo(tokens * 1e-5 + 1, 6)
   })
 })

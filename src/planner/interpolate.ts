@@ -183,28 +183,49 @@ function notAKnotSlopes(x: readonly number[], y: readonly number[]): number[] {
   if (count === 2) return [at(secant, 0), at(secant, 0)]
   const width = x.slice(1).map((next, k) => next - at(x, k))
   if (count === 3) return parabolaSlopes(width, secant)
-  const matrix = x.map((_, k) => {
-    const row = Array.from({ length: count + 1 }, () => 0)
-    if (k === 0) {
-      const [h0, h1] = [at(width, 0), at(width, 1)]
-      row[0] = h1
-      row[1] = h0 + h1
-      row[count] = ((h0 + 2 * (h0 + h1)) * h1 * at(secant, 0) + h0 * h0 * at(secant, 1)) / (h0 + h1)
-    } else if (k === count - 1) {
-      const [h0, h1] = [at(width, k - 1), at(width, k - 2)]
-      row[k] = h1
-      row[k - 1] = h0 + h1
-      row[count] = ((h0 + 2 * (h0 + h1)) * h1 * at(secant, k - 1) + h0 * h0 * at(secant, k - 2)) / (h0 + h1)
-    } else {
-      const [before, after] = [at(width, k - 1), at(width, k)]
-      row[k - 1] = after
-      row[k] = 2 * (before + after)
-      row[k + 1] = before
-      row[count] = 3 * (after * at(secant, k - 1) + before * at(secant, k))
+  const last = count - 1
+  const rows = x.map((_, k): TridiagonalRow => {
+    if (k === 0) return endRow(at(width, 0), at(width, 1), at(secant, 0), at(secant, 1))
+    if (k === last) {
+      const { diagonal, above, right } = endRow(
+        at(width, k - 1),
+        at(width, k - 2),
+        at(secant, k - 1),
+        at(secant, k - 2),
+      )
+      return { below: above, diagonal, above: 0, right }
     }
-    return row
+    const [before, after] = [at(width, k - 1), at(width, k)]
+    const right = 3 * (after * at(secant, k - 1) + before * at(secant, k))
+    return { below: after, diagonal: 2 * (before + after), above: before, right }
   })
-  return solveLinear(matrix)
+  return solveTridiagonal(rows)
+}
+
+interface TridiagonalRow {
+  readonly below: number
+  readonly diagonal: number
+  readonly above: number
+  readonly right: number
+}
+
+/** The not-a-knot condition at an end, seen from it: `h0` and `h1` are the first two widths inward. */
+function endRow(h0: number, h1: number, secant0: number, secant1: number): TridiagonalRow {
+  const right = ((h0 + 2 * (h0 + h1)) * h1 * secant0 + h0 * h0 * secant1) / (h0 + h1)
+  return { below: 0, diagonal: h1, above: h0 + h1, right }
+}
+
+/** Forward elimination and back substitution, one pass each. */
+function solveTridiagonal(rows: readonly TridiagonalRow[]): number[] {
+  const above: number[] = []
+  const right: number[] = []
+  for (const [k, row] of rows.entries()) {
+    const pivot = row.diagonal - row.below * (above[k - 1] ?? 0)
+    above.push(row.above / pivot)
+    right.push((row.right - row.below * (right[k - 1] ?? 0)) / pivot)
+  }
+  for (let k = rows.length - 2; k >= 0; k--) right[k] = at(right, k) - at(above, k) * at(right, k + 1)
+  return right
 }
 
 function parabolaSlopes(width: readonly number[], secant: readonly number[]): number[] {

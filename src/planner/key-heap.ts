@@ -31,7 +31,8 @@ export class KeyHeap {
   pop(): number {
     const first = this.#values[0] ?? -1
     this.#count -= 1
-    const [key, value] = [this.#keys[this.#count] ?? 0, this.#values[this.#count] ?? 0]
+    const key = this.#keys[this.#count] ?? 0
+    const value = this.#values[this.#count] ?? 0
     let place = 0
     for (;;) {
       let child = 2 * place + 1

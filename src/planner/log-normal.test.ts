@@ -59,16 +59,18 @@ describe('the truncated log-normal of the paper (paper.md 7.1)', () => {
     [131_072, 27_486, 19_199, 62_410, 0.4957, 45_046, 10_224],
     [130_000, 27_426, 19_186, 62_259, 0.4954, 44_946, 10_224],
     [128_000, 27_313, 19_160, 61_970, 0.4949, 44_756, 10_224],
-  ])('cut at %d has mean %d, median %d, P90 %d, p %d, l_long %d and l_short %d', (maxTokens, ...expected) => {
-    const lengths = logNormalLengths({ ...CASE_STUDY, maxTokens })
-    const [mean = 0, median = 0, p90 = 0, ratio = 0, long = 0, short = 0] = expected
-    expect(Math.round(meanTokens(lengths))).toBe(mean)
-    expect(Math.round(lengths.quantile(0.5))).toBe(median)
-    expect(Math.round(lengths.quantile(0.9))).toBe(p90)
-    expect(lengths.mass(19_400, maxTokens)).toBeCloseTo(ratio, 4)
-    expect(Math.round(conditionalMean(lengths, 19_400, maxTokens) ?? 0)).toBe(long)
-    expect(Math.round(conditionalMean(lengths, 0, 19_400) ?? 0)).toBe(short)
-  })
+  ])(
+    'cut at %d has mean %d, median %d, P90 %d, p %d, l_long %d and l_short %d',
+    (maxTokens, mean, median, p90, ratio, long, short) => {
+      const lengths = logNormalLengths({ ...CASE_STUDY, maxTokens })
+      expect(Math.round(meanTokens(lengths))).toBe(mean)
+      expect(Math.round(lengths.quantile(0.5))).toBe(median)
+      expect(Math.round(lengths.quantile(0.9))).toBe(p90)
+      expect(lengths.mass(19_400, maxTokens)).toBeCloseTo(ratio, 4)
+      expect(Math.round(conditionalMean(lengths, 19_400, maxTokens) ?? 0)).toBe(long)
+      expect(Math.round(conditionalMean(lengths, 0, 19_400) ?? 0)).toBe(short)
+    },
+  )
 
   it('offloads 49.6 % for the thresholds from 19,364 to 19,410 and no other (paper.md 6.1)', () => {
     const shares = [19_363, 19_364, 19_410, 19_411].map((t) => (100 * caseStudy.mass(t, 131_072)).toFixed(1))
@@ -217,5 +219,31 @@ describe('a log-normal', () => {
     expect(attempt).toThrow(MembraneError)
     expect(attempt).toThrow(expect.objectContaining({ code: 'INVALID_CONFIG' }))
     expect(attempt).toThrow(message)
+  })
+})
+
+describe('what once went wrong', () => {
+  it('the second moment of a dense monotone cubic keeps its digits', () => {
+    const x = Array.from({ length: 4096 }, (_, k) => 1000 + k * 32)
+    const c = interpolate(
+      x,
+      x.map((v, k) => 1 + v * 5e-5 + 0.001 * Math.sin(k * k)),
+      'monotone-cubic',
+      { below: 'hold', above: 'extrapolate' },
+    )
+    expect(
+      logNormalLengths({ mu: 9.9, sigma: 1, minTokens: 128, maxTokens: 131_072 }).expect(c, 2, 0, 1e9),
+    ).toBeCloseTo(7.1795, 3) // 324.25
+  })
+
+  it('a sigma that no prompt lengths have is refused, where moments would leave the range of numbers', () => {
+    expect(() => logNormalLengths({ mu: 9.9, sigma: 20, minTokens: 128, maxTokens: 131_072 })).toThrow(
+      'sigma of at most 10',
+    )
+  })
+
+  it('the tail quantile of a log-normal undoes its mass', () => {
+    const d = logNormalLengths({ mu: 3, sigma: 1, minTokens: Math.exp(9.9), maxTokens: 131_072 })
+    expect(d.mass(0, d.quantile(0.5))).toBeCloseTo(0.5, 8)
   })
 })

@@ -1,5 +1,5 @@
 import { MembraneError } from '../core/errors.ts'
-import { standardNormal } from './arrivals.ts'
+import { standardNormal } from '../core/random.ts'
 import { type Curve, type Piece, shiftOrigin } from './curve.ts'
 import type { LengthDistribution } from './lengths.ts'
 import { normalCdf, normalMass, normalQuantile } from './normal.ts'
@@ -9,7 +9,7 @@ import { integrate } from './quadrature.ts'
 export interface LogNormalParameters {
   /** Mean of ln(tokens). */
   readonly mu: number
-  /** Standard deviation of ln(tokens), above 0. */
+  /** Standard deviation of ln(tokens), above 0 and at most 10. */
   readonly sigma: number
   /** Both ends in tokens, 0 < min < max; nothing lies outside. */
   readonly minTokens: number
@@ -64,7 +64,12 @@ export function logNormalLengths(parameters: LogNormalParameters): LengthDistrib
   const quantile = (probability: number): number => {
     if (probability <= 0) return minTokens
     if (probability >= 1) return maxTokens
-    const tokens = Math.exp(mu + sigma * normalQuantile(normalCdf(low) + probability * total))
+    // Counted from the end whose tail is the smaller, so that no digits are lost there.
+    const u =
+      low > 0
+        ? -normalQuantile(normalCdf(-low) - probability * total)
+        : normalQuantile(normalCdf(low) + probability * total)
+    const tokens = Math.exp(mu + sigma * u)
     return Math.min(maxTokens, Math.max(minTokens, tokens))
   }
 
@@ -79,7 +84,13 @@ export function logNormalLengths(parameters: LogNormalParameters): LengthDistrib
       if (end <= start) return 0
       return curve.pieces === null
         ? byQuadrature(curve, power, start, end)
-        : expectPieces(curve.pieces, power, start, end, moment)
+        : expectPieces(curve.pieces, {
+            power,
+            from: start,
+            to: end,
+            moment,
+            byQuadrature: (a, b) => byQuadrature(curve, power, a, b),
+          })
     },
     quantile,
     draw: (random) => {
@@ -103,6 +114,9 @@ export function logNormalLengths(parameters: LogNormalParameters): LengthDistrib
 /** Share of draws inside the cut above which rejection is the faster way. */
 const REJECTION_WORTH = 0.3
 
+/** Moments of wider ones leave the range of numbers, and no prompt lengths look like them. */
+const SIGMA_MAX = 10
+
 function checkParameters({ mu, sigma, minTokens, maxTokens }: LogNormalParameters): void {
   const details = { mu, sigma, minTokens, maxTokens }
   if (!Number.isFinite(mu) || !(sigma > 0) || !Number.isFinite(sigma)) {
@@ -111,6 +125,12 @@ function checkParameters({ mu, sigma, minTokens, maxTokens }: LogNormalParameter
       `A log-normal needs a finite mu and a sigma above 0, found mu ${mu} and sigma ${sigma}.`,
       { details },
     )
+  }
+  if (sigma > SIGMA_MAX) {
+    throw new MembraneError('INVALID_CONFIG', `A log-normal needs a sigma of at most ${SIGMA_MAX}, found ${sigma}.`, {
+      remedy: 'Prompt lengths have a sigma around 1; ln(tokens) was perhaps not taken.',
+      details,
+    })
   }
   if (!(minTokens > 0) || !(maxTokens > minTokens) || !Number.isFinite(maxTokens)) {
     throw new MembraneError(
@@ -123,19 +143,43 @@ function checkParameters({ mu, sigma, minTokens, maxTokens }: LogNormalParameter
 
 type Moment = (power: number, from: number, to: number) => number
 
-function expectPieces(pieces: readonly Piece[], power: 1 | 2, from: number, to: number, moment: Moment): number {
+interface PiecesQuestion {
+  readonly power: 1 | 2
+  readonly from: number
+  readonly to: number
+  readonly moment: Moment
+  readonly byQuadrature: (from: number, to: number) => number
+}
+
+/** Terms this much larger than their sum have cancelled too many digits: such a piece is integrated instead. */
+const CANCELLED = 1e5
+
+function expectPieces(pieces: readonly Piece[], question: PiecesQuestion): number {
   let sum = 0
   for (const [k, piece] of pieces.entries()) {
-    const start = Math.max(from, piece.from)
-    const end = Math.min(to, pieces[k + 1]?.from ?? Number.POSITIVE_INFINITY)
-    if (end <= start) continue
-    const coefficients = shiftOrigin(piece, 0)
-    const polynomial = power === 1 ? coefficients : squared(coefficients)
-    for (const [degree, coefficient] of polynomial.entries()) {
-      if (coefficient !== 0) sum += coefficient * moment(degree, start, end)
-    }
+    const start = Math.max(question.from, piece.from)
+    const end = Math.min(question.to, pieces[k + 1]?.from ?? Number.POSITIVE_INFINITY)
+    if (end > start) sum += expectPiece(piece, start, end, question)
   }
   return sum
+}
+
+/** In closed form, by powers of the length; a narrow piece far from zero has huge terms of both signs. */
+function expectPiece(
+  piece: Piece,
+  start: number,
+  end: number,
+  { power, moment, byQuadrature }: PiecesQuestion,
+): number {
+  const coefficients = shiftOrigin(piece, 0)
+  let [sum, largest] = [0, 0]
+  for (const [degree, coefficient] of (power === 1 ? coefficients : squared(coefficients)).entries()) {
+    if (coefficient === 0) continue
+    const term = coefficient * moment(degree, start, end)
+    sum += term
+    largest = Math.max(largest, Math.abs(term))
+  }
+  return largest <= CANCELLED * Math.abs(sum) ? sum : byQuadrature(start, end)
 }
 
 function squared(coefficients: readonly number[]): number[] {

@@ -87,3 +87,22 @@ describe('a mixture', () => {
     expect(() => mixtureLengths(components)).toThrow(message)
   })
 })
+
+describe('what once went wrong', () => {
+  it('mixture nearest rank: 0.7 + 0.1 covers 0.8', () => {
+    const m = mixtureLengths([
+      { weight: 0.7, lengths: fixedLengths(1000) },
+      { weight: 0.1, lengths: fixedLengths(2000) },
+      { weight: 0.2, lengths: fixedLengths(3000) },
+    ])
+    expect(m.quantile(0.8)).toBeCloseTo(2000, 6)
+  })
+
+  it('mixture quantile of an atom is the atom', () => {
+    const m = mixtureLengths([
+      { weight: 1, lengths: fixedLengths(30_000) },
+      { weight: 1, lengths: logNormalLengths({ mu: 9.9, sigma: 1, minTokens: 128, maxTokens: 131_072 }) },
+    ])
+    expect(m.quantile(0.5)).toBe(30_000)
+  })
+})

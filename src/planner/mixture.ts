@@ -33,15 +33,19 @@ export function mixtureLengths(components: readonly MixtureComponent[]): LengthD
     partialMean: (from, to) => sum((lengths) => lengths.partialMean(from, to)),
     expect: (curve, power, from, to) => sum((lengths) => lengths.expect(curve, power, from, to)),
     quantile: (probability) => {
-      const wanted = Math.min(1, probability)
+      // Weights do not add up to the last digit.
+      const wanted = Math.min(1, probability) - 1e-12
+      const isReached = (tokens: number): boolean => sum((lengths) => lengths.mass(0, tokens)) >= wanted
+      if (isReached(minTokens)) return minTokens
       let [low, high] = [minTokens, maxTokens]
-      if (sum((lengths) => lengths.mass(0, low)) >= wanted) return low
       for (let step = 0; step < 80 && high - low > 1e-12 * high; step++) {
         const middle = (low + high) / 2
-        if (sum((lengths) => lengths.mass(0, middle)) >= wanted) high = middle
+        if (isReached(middle)) high = middle
         else low = middle
       }
-      return high
+      // Bisection closes in on an atom from above; atoms are whole tokens.
+      const whole = Math.round(high)
+      return Math.abs(whole - high) < 1e-9 * high && isReached(whole) ? whole : high
     },
     draw: (random) => {
       let left = random()

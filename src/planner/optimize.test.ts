@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { MembraneError } from '../core/errors.ts'
 import { assumption } from './assumptions.ts'
 import { logNormalLengths } from './log-normal.ts'
-import { type Deployment, optimize } from './optimize.ts'
+import { optimize, type Deployment } from './optimize.ts'
 import { PAPER_TABLE_6 } from './paper.ts'
 import { preset } from './presets.ts'
 import type { LatencyProfileData } from './profile.ts'
@@ -203,6 +203,11 @@ describe('other hardware', () => {
     expect(membrane.lambdaMaxRps).toBeCloseTo(0.78175, 4)
   })
 
+  it('a homogeneous baseline of two is one that prefills and one that decodes', () => {
+    const [, homogeneous] = deploymentsOf({ ...caseStudy, homogeneousInstances: 2 })
+    expect(homogeneous.instances).toEqual({ remotePrefill: null, localPrefill: 1, decode: 1 })
+  })
+
   it('ten times of everything serves ten times as much, with the same threshold', () => {
     const [membrane] = deploymentsOf(caseStudy)
     const [tenfold] = deploymentsOf({
@@ -301,5 +306,55 @@ describe('a bound that cannot be met', () => {
   it('names local prefill when the remote cluster is the slower one', () => {
     const remote = { ...caseStudy.remote, profile: slowed(caseStudy.remote.profile, 100) }
     expect(failureOf({ ...caseStudy, remote, slo: { ttftSecondsP90: 5 } }).details['stage']).toBe('local-prefill')
+  })
+})
+
+describe('what once went wrong', () => {
+  it('the scan finds a peak between two scan points', () => {
+    const profile = (name: string, s: readonly number[]) =>
+      ({
+        ...preset('case-study').remote.profile,
+        name,
+        prefill: {
+          points: [1000, 8000, 32_000, 128_000].map((tokens, k) => ({ tokens, seconds: s[k] ?? 1 })),
+          interpolation: 'monotone-cubic',
+          below: 'hold',
+          above: 'hold',
+        },
+      }) as never
+    const spec = {
+      ...preset('case-study'),
+      remote: { profile: profile('r', [1, 8, 7.5718, 17.2919]), instances: 7 },
+      local: { ...preset('case-study').local, profile: profile('l', [0.3314, 0.1653, 1.1679, 1.3859]), instances: 5 },
+      link: { gbps: 1000 },
+      workload: {
+        input: { kind: 'log-normal' as const, mu: 7.7588, sigma: 1.8524, minTokens: 64, maxTokens: 131_072 },
+        outputTokens: 32,
+      },
+    }
+    expect(optimize(spec).deployments[0]?.lambdaMaxRps).toBeGreaterThan(24.32) // 24.02 found
+  })
+
+  it('equal SLO rates go by the tie rule, not by the noise of a bisection', () => {
+    const [membrane] = optimize({
+      ...preset('case-study'),
+      slo: { ttftSecondsP90: 6 },
+      workload: {
+        ...preset('case-study').workload,
+        input: { kind: 'log-normal', mu: 9.9, sigma: 1e-6, minTokens: 128, maxTokens: 131_072 },
+      },
+    }).deployments
+    expect(membrane?.lambdaMaxRps).toBeGreaterThan(3.13) // 4 idle local prefill instances, 3.127, instead of 3.138
+  })
+
+  it('a TTFT bound that only the link keeps out of reach names egress', () => {
+    // At 100 Gbps the same bound is met (3.51 s); the message says local-prefill and "faster prefill hardware".
+    let stage: unknown
+    try {
+      optimize({ ...preset('case-study'), link: { gbps: 1 }, slo: { ttftSecondsP90: 4.5 } })
+    } catch (e) {
+      stage = (e as { details: { stage: unknown } }).details.stage
+    }
+    expect(stage).toBe('egress')
   })
 })

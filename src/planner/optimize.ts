@@ -3,7 +3,7 @@ import type { Assumption } from './assumptions.ts'
 import { scanThresholds } from './balance.ts'
 import { decodeStepSeconds } from './decode.ts'
 import { massAtMost } from './lengths.ts'
-import { assumptionsOf, buildScenario, rangeWarnings, type Scenario, type ScenarioSpec } from './scenario.ts'
+import { assumptionsOf, buildScenario, scenarioWarnings, type Scenario, type ScenarioSpec } from './scenario.ts'
 import { type DeploymentName, objectiveRps, type RatedCandidate, searchDeployment } from './search.ts'
 import { bindingConstraint, type Constraint, egressGbps, stageRates } from './split.ts'
 import { type TtftSeconds, ttftQuantile, ttftWithoutQueues } from './ttft.ts'
@@ -79,7 +79,7 @@ export function optimizeScenario(scenario: Scenario): {
       ],
       ratios: { overHomogeneous: over(best('homogeneous-pd')), overNaive: over(best('naive-heterogeneous-pd')) },
       assumptions: assumptionsOf(scenario),
-      warnings: rangeWarnings(scenario),
+      warnings: scenarioWarnings(scenario),
     },
     candidates,
   }
@@ -144,25 +144,30 @@ function ttftOutOfReach(scenario: Scenario): MembraneError {
     'INFEASIBLE',
     `The P90 TTFT bound of ${bound} s cannot be met at any rate: ${stage} is too slow, the best threshold (${best.thresholdTokens} tokens) reaches ${round(best.p90)} s on an empty system, ${round(best.p90 - bound)} s over.`,
     {
-      remedy: 'Relax --slo-ttft-p90, shorten the longest prompts, or give faster prefill hardware.',
+      remedy:
+        stage === 'egress'
+          ? 'Widen the link or relax --slo-ttft-p90.'
+          : 'Relax --slo-ttft-p90, shorten the longest prompts, or give faster prefill hardware.',
       details: { stage, boundSeconds: bound, reachedSeconds: best.p90, thresholdTokens: best.thresholdTokens },
     },
   )
 }
 
-/** The stage with the most requests above the bound on its own: prefill on either side, or only the transfer on top of it. */
-function slowestStage(
-  { lengths, remote, local, remoteTtftSeconds }: Scenario,
-  thresholdTokens: number,
-  bound: number,
-): Constraint {
+/** The link, when without its share of the time the bound could be met; otherwise the side with the most late requests. */
+function slowestStage(scenario: Scenario, thresholdTokens: number, bound: number): Constraint {
+  const { lengths, remote, local } = scenario
+  const withoutTransfer = { ...scenario, remoteTtftSeconds: remote.profile.prefillSeconds }
+  const isLinkAlone = scanThresholds(scenario).some(
+    (split) => ttftQuantile(withoutTransfer, split.thresholdTokens, 0.9) <= bound,
+  )
+  if (isLinkAlone) return 'egress'
   const { maxTokens } = lengths
-  const remoteMass = lengths.mass(thresholdTokens, maxTokens)
-  const localLate = 1 - remoteMass - massAtMost(lengths, local.profile.prefillSeconds, bound, 0, thresholdTokens)
-  const remoteLate = remoteMass - massAtMost(lengths, remoteTtftSeconds, bound, thresholdTokens, maxTokens)
-  if (localLate > remoteLate) return 'local-prefill'
-  const prefillLate = remoteMass - massAtMost(lengths, remote.profile.prefillSeconds, bound, thresholdTokens, maxTokens)
-  return prefillLate > 0.5 * remoteLate ? 'remote-prefill' : 'egress'
+  const remoteLate =
+    lengths.mass(thresholdTokens, maxTokens) -
+    massAtMost(lengths, remote.profile.prefillSeconds, bound, thresholdTokens, maxTokens)
+  const localLate =
+    lengths.mass(0, thresholdTokens) - massAtMost(lengths, local.profile.prefillSeconds, bound, 0, thresholdTokens)
+  return localLate > remoteLate ? 'local-prefill' : 'remote-prefill'
 }
 
 function round(seconds: number): string {

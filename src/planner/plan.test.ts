@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { MembraneError } from '../core/errors.ts'
-import { type Layout, plan, type PlanRequest } from './plan.ts'
+import { plan, type Layout, type PlanRequest } from './plan.ts'
 import { preset } from './presets.ts'
-import { buildScenario, type ScenarioSpec } from './scenario.ts'
+import { buildScenario, type Scenario, type ScenarioSpec } from './scenario.ts'
 import { objectiveRps, searchDeployment } from './search.ts'
 
 const caseStudy = preset('case-study')
@@ -25,18 +25,21 @@ function errorOf(request: PlanRequest): MembraneError {
 /** The least weight of any numbers of instances whose optimum serves the rate: every combination is optimised. */
 function leastWeight(spec: ScenarioSpec, rateRps: number, remoteWeight: number, most: number): number {
   const scenario = buildScenario(spec)
+  const serves = (of: Scenario, remote: number, local: number): boolean => {
+    const resized = {
+      ...of,
+      remote: { ...of.remote, instances: remote },
+      local: { ...of.local, instances: local },
+    }
+    const [best] = searchDeployment(resized, 'membrane-pd')
+    return best !== undefined && objectiveRps(best) >= rateRps * (1 - 1e-9)
+  }
+  // What does not serve the rate at all does not serve it within a bound, and is quicker to tell.
+  const unbounded = { ...scenario, slo: { ttftSecondsP90: null, tpotSeconds: null } }
   let least = Number.POSITIVE_INFINITY
   for (let remote = 0; remote * remoteWeight <= most; remote++) {
     for (let local = 1; remote * remoteWeight + local <= Math.min(most, least - 1); local++) {
-      const [best] = searchDeployment(
-        {
-          ...scenario,
-          remote: { ...scenario.remote, instances: remote },
-          local: { ...scenario.local, instances: local },
-        },
-        'membrane-pd',
-      )
-      if (best !== undefined && objectiveRps(best) >= rateRps * (1 - 1e-9)) least = remote * remoteWeight + local
+      if (serves(unbounded, remote, local) && serves(scenario, remote, local)) least = remote * remoteWeight + local
     }
   }
   return least
@@ -61,7 +64,7 @@ describe('the least layout', () => {
     },
   )
 
-  it.each([0.5, 1.7, 3])(
+  it.each([0.5, 1.5])(
     'for %d requests a second within 6 s has as few GPUs as the best of all combinations',
     (rateRps) => {
       const spec = { ...caseStudy, slo: { ttftSecondsP90: 6 } }
@@ -155,7 +158,7 @@ describe('a load that no layout serves', () => {
     expect(error.code).toBe('INFEASIBLE')
     expect(error.details['stage']).toBe('egress')
     const needed = Number(error.details['neededGbps'])
-    expect(error.message).toMatch(/egress is too slow, the link needs about \S+ Gbps and has 10, \S+ too few/)
+    expect(error.message).toMatch(/egress is too slow, the link has 10 Gbps and needs about \S+, \S+ more/)
     expect(() => plan({ spec: { ...spec, link: { gbps: needed * 1.01 } }, rateRps: 50 })).not.toThrow()
     expect(errorOf({ spec: { ...spec, link: { gbps: needed * 0.97 } }, rateRps: 50 }).code).toBe('INFEASIBLE')
   })
@@ -188,5 +191,20 @@ describe('extreme loads', () => {
     expect(layouts.length).toBeGreaterThan(10)
     // No fractions of an instance are left over: a hundred times 3 req/s, each within 9 instances.
     expect(instancesOf(best)).toBeLessThanOrEqual(900)
+  })
+})
+
+describe('what once went wrong', () => {
+  it('plan with an egress price finds the cheaper threshold', () => {
+    const { best } = plan({
+      rateRps: 1,
+      spec: {
+        ...preset('case-study'),
+        remote: { ...preset('case-study').remote, pricePerGpuHour: 2 },
+        local: { ...preset('case-study').local, pricePerGpuHour: 1 },
+        link: { gbps: 100, pricePerGigabyte: 0.002 },
+      },
+    })
+    expect(best.cost?.perHour).toBeLessThan(50.3) // 50.70 found, 50.24 possible at t = 37,372
   })
 })

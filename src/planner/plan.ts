@@ -3,10 +3,18 @@ import { LIMITS } from '../core/limits.ts'
 import { type Assumption, assumption } from './assumptions.ts'
 import { candidate } from './balance.ts'
 import { lengthCells } from './cells.ts'
+import { searchCounts } from './count-search.ts'
 import { type Cost, costAt, gpuCount, type GpuCount } from './cost.ts'
 import { type Deployment, describeDeployment, optimizeScenario } from './optimize.ts'
-import { assumptionsOf, buildScenario, rangeWarnings, type Scenario, type ScenarioSpec } from './scenario.ts'
-import { ANSWER, rateAsTheyAre } from './search.ts'
+import {
+  assumptionsOf,
+  buildScenario,
+  type Scenario,
+  type ScenarioSpec,
+  scenarioWarnings,
+  withLinkGbps,
+} from './scenario.ts'
+import { ANSWER, bestForRoles, hasSlo, objectiveRps, rateAsItIs } from './search.ts'
 import { meetsTtft, queueView, type QueueView } from './slo.ts'
 import { egressGbps, type Roles, splitTraffic, type TrafficSplit } from './split.ts'
 
@@ -48,7 +56,7 @@ export interface PlanAnswer {
 /**
  * The least hardware that serves a load within the SLO. Decode does not depend on the threshold, so its instances
  * follow from Eq. (5); for each number of remote instances the fewest local prefill instances are looked for over
- * all thresholds (the largest offloaded share that works is taken). Throws INVALID_CONFIG, and INFEASIBLE when no number of instances is enough.
+ * all thresholds. Throws INVALID_CONFIG, and INFEASIBLE when no number of instances is enough.
  */
 export function plan(request: PlanRequest): PlanAnswer {
   const headroomRatio = request.headroomRatio ?? 0
@@ -72,7 +80,7 @@ export function plan(request: PlanRequest): PlanAnswer {
     layouts,
     // ASSUMPTION: no-queue-headroom.
     assumptions: [...assumptionsOf(scenario), ...(hasTtftBound(scenario) ? [] : [assumption('no-queue-headroom')])],
-    warnings: rangeWarnings(scenario),
+    warnings: scenarioWarnings(scenario),
   }
 }
 
@@ -114,37 +122,26 @@ interface Search {
   readonly decode: number
 }
 
-/** Up to this many numbers of remote instances are all looked at; of more, evenly spaced ones and those around the best. */
-const REMOTE_COUNTS_MAX = 48
-
 /** The least layout for the numbers of remote instances worth looking at, ascending. Empty when nothing is enough. */
 function searchLayouts(scenario: Scenario, search: Search): Layout[] {
-  const [from, to] = remoteRange(scenario, search)
-  const layouts = new Map<number, Layout>()
-  const look = (remotePrefill: number): void => {
-    if (layouts.has(remotePrefill) || remotePrefill < from || remotePrefill > to) return
+  const look = (remotePrefill: number): Layout | null => {
     const found = fewestLocal(scenario, search, remotePrefill)
-    if (found !== null) layouts.set(remotePrefill, layoutOf(scenario, found, search.rateRps))
+    return found === null ? null : layoutOf(scenario, found, search)
   }
-  let stride = Math.max(1, Math.ceil((to - from) / REMOTE_COUNTS_MAX))
-  for (let count = from; count <= to; count += stride) look(count)
-  look(to)
-  while (stride > 1) {
-    stride = Math.ceil(stride / 2)
-    const best = leastOf(scenario, [...layouts.values()])?.deployment.instances.remotePrefill ?? 0
-    for (const step of [-2, -1, 1, 2]) look(best + step * stride)
-  }
-  return [...layouts].sort(([a], [b]) => a - b).map(([, layout]) => layout)
+  return searchCounts(remoteRange(scenario, search), look, (a, b) => weightOf(scenario, a) < weightOf(scenario, b))
 }
 
 /** From the fewest remote instances that any number of local ones can complete, to those beyond which more spare no local one. */
-function remoteRange(scenario: Scenario, search: Search): readonly [number, number] {
+function remoteRange(scenario: Scenario, search: Search): { readonly from: number; readonly to: number } {
   const most = LIMITS.poolInstancesMax
   const works = (remotePrefill: number, localPrefill: number): boolean =>
     attempt(scenario, search, { remotePrefill, localPrefill, decode: search.decode }) !== null
-  if (!works(most, most)) return [0, -1]
+  if (!works(most, most)) return { from: 0, to: -1 }
   const fewestLocal = firstWhere(most, (count) => works(most, count))
-  return [firstWhere(most, (count) => works(count, most)), firstWhere(most, (count) => works(count, fewestLocal))]
+  return {
+    from: firstWhere(most, (count) => works(count, most)),
+    to: firstWhere(most, (count) => works(count, fewestLocal)),
+  }
 }
 
 /** The smallest count from 0 to `most` that passes, when every larger one does too. */
@@ -168,7 +165,7 @@ function leastOf(scenario: Scenario, layouts: readonly Layout[]): Layout | undef
 
 interface Found {
   readonly roles: Roles
-  readonly thresholdTokens: number
+  readonly split: TrafficSplit
 }
 
 /** The fewest local prefill instances beside a number of remote ones; null when no number is enough. */
@@ -180,24 +177,24 @@ function fewestLocal(scenario: Scenario, search: Search, remotePrefill: number):
   return attempt(scenario, search, rolesWith(fewest))
 }
 
-/** The first threshold at which these roles carry the load, or null. */
+/** The highest threshold at which these roles carry the load, which sends the least over the link; null without one. */
 function attempt(scenario: Scenario, { thresholds, plannedRps }: Search, roles: Roles): Found | null {
-  for (const { view, split } of thresholds) {
-    if (candidate(scenario, roles, split).lambdaMaxRps < plannedRps * (1 - 1e-9)) continue
-    if (hasTtftBound(scenario) && !meetsTtft(scenario, view, roles, plannedRps)) continue
-    return { roles, thresholdTokens: view.thresholdTokens }
-  }
-  return null
+  const found = thresholds.findLast(({ view, split }) => {
+    if (candidate(scenario, roles, split).lambdaMaxRps < plannedRps * (1 - 1e-9)) return false
+    return !hasTtftBound(scenario) || meetsTtft(scenario, view, roles, plannedRps)
+  })
+  return found === undefined ? null : { roles, split: found.split }
 }
 
-function layoutOf(scenario: Scenario, { roles, thresholdTokens }: Found, rateRps: number): Layout {
-  const split = splitTraffic(scenario, thresholdTokens)
-  const plain = candidate(scenario, roles, split)
-  const hasSlo = hasTtftBound(scenario) || scenario.slo.tpotSeconds !== null
-  const rated = (hasSlo ? rateAsTheyAre(scenario, [plain])[0] : undefined) ?? { ...plain, sloFeasibleRps: null }
-  const gbps = egressGbps(split, rateRps)
+/** Where bytes over the link cost, the threshold that sends the fewest; otherwise the one with the most headroom. */
+function layoutOf(scenario: Scenario, { roles, split }: Found, { rateRps, plannedRps }: Search): Layout {
+  const cheapest = rateAsItIs(scenario, candidate(scenario, roles, split))
+  const roomiest = bestForRoles(scenario, roles)
+  const isEgressPriced = isPriced(scenario) && (scenario.link.pricePerGigabyte ?? 0) > 0
+  const chosen = isEgressPriced || objectiveRps(roomiest) < plannedRps ? cheapest : roomiest
+  const gbps = egressGbps(chosen.split, rateRps)
   return {
-    deployment: describeDeployment(scenario, 'membrane-pd', rated),
+    deployment: describeDeployment(scenario, 'membrane-pd', chosen),
     gpus: gpuCount(scenario, roles),
     cost: costAt(scenario, roles, { rateRps, egressGbps: gbps }),
     egressGbps: gbps,
@@ -235,7 +232,7 @@ function outOfReach(scenario: Scenario, search: Search): MembraneError {
   }
   return new MembraneError(
     'INFEASIBLE',
-    `${limit} within the SLO: egress is too slow, the link needs about ${gbps.toPrecision(2)} Gbps and has ${given}, ${(gbps - given).toPrecision(2)} too few.`,
+    `${limit}${hasSlo(scenario) ? ' within the SLO' : ''}: egress is too slow, the link has ${given} Gbps and needs about ${roughly(gbps)}, ${roughly(gbps - given)} more.`,
     {
       remedy: 'Widen the link, relax the SLO or plan for a smaller rate.',
       details: { stage: 'egress', neededGbps: gbps, linkGbps: given },
@@ -247,7 +244,7 @@ function outOfReach(scenario: Scenario, search: Search): MembraneError {
 function linkNeeded(scenario: Scenario, search: Search): number | null {
   const most = LIMITS.poolInstancesMax
   const works = (gbps: number): boolean => {
-    const wider = buildScenario({ ...scenario.spec, link: { ...scenario.spec.link, gbps } })
+    const wider = withLinkGbps(scenario, gbps)
     const roles = { remotePrefill: most, localPrefill: most, decode: search.decode }
     return attempt(wider, { ...search, thresholds: thresholdsOf(wider) }, roles) !== null
   }
@@ -259,6 +256,10 @@ function linkNeeded(scenario: Scenario, search: Search): number | null {
     else low = middle
   }
   return high
+}
+
+function roughly(value: number): string {
+  return value >= 100 ? Math.round(value).toLocaleString('en-US') : value.toPrecision(2)
 }
 
 function invalid(what: string, expected: string, found: number): MembraneError {

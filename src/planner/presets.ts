@@ -234,7 +234,7 @@ const LLAMA2_70B: ScenarioSpec = {
   assumptions: { decode: ['llama2-70b-decode'], deployment: ['llama2-70b-deployment', 'homogeneous-size'] },
 }
 
-const PRESETS: Readonly<Record<string, { readonly summary: string; readonly spec: ScenarioSpec }>> = {
+const PRESETS: Readonly<Record<string, { readonly summary: string; readonly spec: ScenarioSpec }>> = frozen({
   'case-study': {
     summary: "The paper's case study with profiles calibrated on Table 6: 32 H200 remote, 64 H20 local, 100 Gbps",
     spec: caseStudy('case-study', H200_CALIBRATED, ['h200-knots', 'table5-lengths', 'table5-latencies']),
@@ -253,7 +253,7 @@ const PRESETS: Readonly<Record<string, { readonly summary: string; readonly spec
     ]),
   ),
   'llama2-70b': { summary: 'Dense llama2-70b on 8 x H100, measured prefill and decode', spec: LLAMA2_70B },
-}
+})
 
 /** Names and one-line summaries, in the order in which they are worth reading. */
 export function listPresets(): { readonly name: string; readonly summary: string }[] {
@@ -274,4 +274,11 @@ export function preset(name: string): ScenarioSpec {
 export function presetProfiles(): readonly ProfileData[] {
   const profiles = Object.values(PRESETS).flatMap(({ spec }) => [spec.remote.profile, spec.local.profile])
   return [...new Map(profiles.map((profile) => [profile.name, profile])).values()]
+}
+
+/** Presets are handed out to everyone; nobody may change one for the others. */
+function frozen<T>(value: T): T {
+  if (typeof value !== 'object' || value === null) return value
+  for (const part of Object.values(value)) frozen(part)
+  return Object.freeze(value)
 }

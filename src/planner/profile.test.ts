@@ -113,7 +113,7 @@ describe('a profile that cannot be used', () => {
     [
       'a negative KV rule',
       { ...MEASURED, kv: { fixedBytes: -1, bytesPerToken: 10 } },
-      'kv needs fixedBytes and bytesPerToken of at least 0 and not both 0, found -1 and 10',
+      'kv needs finite fixedBytes and bytesPerToken of at least 0 and not both 0, found -1 and 10',
     ],
     ['an empty KV rule', { ...MEASURED, kv: { fixedBytes: 0, bytesPerToken: 0 } }, 'not both 0, found 0 and 0'],
     ['a NaN KV rule', { ...MEASURED, kv: { fixedBytes: 1, bytesPerToken: Number.NaN } }, 'found 1 and NaN'],
@@ -279,5 +279,16 @@ describe('KV throughput, Eq. (1)', () => {
     if (ring.kind !== 'rate-only') throw new Error('rates expected')
     const bad = { ...ring, points: ring.points.toReversed() }
     expect(errorOf(() => kvRateBytesPerSecond(bad, 2000)).message).toContain('points must ascend in tokens')
+  })
+})
+
+describe('what once went wrong', () => {
+  it('infinite KV bytes are refused', () => {
+    expect(() =>
+      compileProfile({
+        ...preset('case-study').remote.profile,
+        kv: { fixedBytes: Infinity, bytesPerToken: 1 },
+      } as never),
+    ).toThrow('kv needs')
   })
 })

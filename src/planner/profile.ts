@@ -97,10 +97,17 @@ export function compileProfile(data: ProfileData): Profile {
 function kvCurve(data: LatencyProfileData): Curve {
   if (data.kv !== undefined) {
     const { fixedBytes, bytesPerToken } = data.kv
-    if (!(fixedBytes >= 0) || !(bytesPerToken >= 0) || !(fixedBytes + bytesPerToken > 0)) {
+    if (
+      !(
+        fixedBytes >= 0 &&
+        bytesPerToken >= 0 &&
+        fixedBytes + bytesPerToken > 0 &&
+        Number.isFinite(fixedBytes + bytesPerToken)
+      )
+    ) {
       throw invalid(
         data.name,
-        `kv needs fixedBytes and bytesPerToken of at least 0 and not both 0, found ${fixedBytes} and ${bytesPerToken}`,
+        `kv needs finite fixedBytes and bytesPerToken of at least 0 and not both 0, found ${fixedBytes} and ${bytesPerToken}`,
       )
     }
     return affineCurve(fixedBytes, bytesPerToken)
@@ -143,7 +150,10 @@ function checkPoints(profile: string, points: readonly Point[], what: string): v
 
 /** A straight or bent continuation can cross zero; a latency of zero would make every answer infinite. */
 function checkStaysPositive({ data, prefillSeconds, kvBytes, measuredTokens }: Profile): void {
-  const probes = [1, ...prefillSeconds.breaks, ...kvBytes.breaks, measuredTokens.max, 4 * measuredTokens.max]
+  const turns = [...prefillSeconds.breaks, ...kvBytes.breaks].filter(
+    (tokens) => tokens >= 1 && tokens <= 4 * measuredTokens.max,
+  )
+  const probes = [1, ...turns, measuredTokens.max, 4 * measuredTokens.max]
   for (const tokens of probes) {
     if (prefillSeconds.at(tokens) > 0 && kvBytes.at(tokens) > 0) continue
     const side = tokens < measuredTokens.min ? 'below' : tokens > measuredTokens.max ? 'above' : 'inside'

@@ -33,7 +33,7 @@ export interface QueueInput {
   readonly meanSeconds: number
   /** E[S^2]. */
   readonly secondMoment: number
-  /** Squared coefficient of variation of the inter-arrival times; 1 is Poisson. */
+  /** Squared coefficient of variation of the inter-arrival times, above 0; 1 is Poisson. */
   readonly burstiness: number
 }
 
@@ -44,19 +44,32 @@ export interface Wait {
 }
 
 /**
- * G/G/c by Allen and Cunneen: the M/M/c wait times (ca2 + scv) / 2, spread over the same exponential form, so that
- * its mean is exactly theirs. Null at or above saturation. ASSUMPTION: queue-waits.
+ * G/G/c: M/M/c by Erlang C, with two corrections that leave it and GI/M/1 exact. Bursty arrivals wait more often and
+ * for longer: the load that an arrival meets is the root sigma of gamma arrivals (the load itself for Poisson ones).
+ * Services scale the wait by (ca2 + scv) / (ca2 + 1), as Allen and Cunneen do. Null at or above saturation.
+ * ASSUMPTION: queue-waits.
  */
 export function allenCunneen({ servers, rateRps, meanSeconds, secondMoment, burstiness }: QueueInput): Wait | null {
   const load = rateRps * meanSeconds
   if (load >= servers) return null
   const squaredVariation = Math.max(0, secondMoment / (meanSeconds * meanSeconds) - 1)
-  const spread = (burstiness + squaredVariation) / 2
+  const sigma = metLoad(load / servers, burstiness)
   return {
-    probability: erlangC(servers, load),
-    // With neither arrivals nor services varying nobody waits: an infinite decay says so without a special case.
-    decayPerSecond: spread > 0 ? (servers - load) / (meanSeconds * spread) : Number.POSITIVE_INFINITY,
+    probability: erlangC(servers, servers * sigma),
+    decayPerSecond: ((servers * (1 - sigma)) / meanSeconds) * ((burstiness + 1) / (burstiness + squaredVariation)),
   }
+}
+
+/** The root in (0, 1) of sigma = (1 + ca2 (1 - sigma) / rho)^(-1 / ca2), by bisection: what GI/M/1 is with gamma gaps. */
+function metLoad(rho: number, burstiness: number): number {
+  if (burstiness === 1 || rho <= 0) return rho
+  let [low, high] = [0, 1 - 1e-12]
+  while (high - low > 1e-12) {
+    const middle = (low + high) / 2
+    if ((1 + (burstiness * (1 - middle)) / rho) ** (-1 / burstiness) > middle) low = middle
+    else high = middle
+  }
+  return (low + high) / 2
 }
 
 /** E[W] of a wait, seconds. */

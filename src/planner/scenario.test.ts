@@ -3,7 +3,7 @@ import { MembraneError } from '../core/errors.ts'
 import { decodeStepSeconds } from './decode.ts'
 import { meanTokens } from './lengths.ts'
 import { preset } from './presets.ts'
-import { buildScenario, type InputSpec, rangeWarnings, type ScenarioSpec } from './scenario.ts'
+import { buildScenario, scenarioWarnings, type InputSpec, type ScenarioSpec } from './scenario.ts'
 
 const caseStudy = preset('case-study')
 
@@ -45,7 +45,7 @@ describe('a scenario that cannot be', () => {
     [
       'a negative egress price',
       { ...caseStudy, link: { gbps: 1, pricePerGigabyte: -0.1 } },
-      'link.pricePerGigabyte must be a number of at least 0, found -0.1.',
+      'link.pricePerGigabyte must be a finite number of at least 0, found -0.1.',
     ],
     ['a NaN egress price', { ...caseStudy, link: { gbps: 1, pricePerGigabyte: Number.NaN } }, 'found NaN'],
     [
@@ -123,7 +123,7 @@ describe('a scenario that cannot be', () => {
       { stepSeconds: { fixed: Number.NaN, perSequence: 0, perContextToken: 0 } },
       'stepSeconds.fixed must be at least 0, found NaN',
     ],
-    [{ stepSeconds: { fixed: 0, perSequence: 0, perContextToken: 0 } }, 'a step must take longer than 0 seconds'],
+    [{ stepSeconds: { fixed: 0, perSequence: 0, perContextToken: 0 } }, 'a step must take at least 1e-12 s'],
   ])('with a decode profile of %o is INVALID_PROFILE', (change, message) => {
     const error = errorOf(withLocal({ decode: { ...caseStudy.local.decode, ...change } }))
     expect(error.code).toBe('INVALID_PROFILE')
@@ -213,7 +213,7 @@ describe('the decode batch', () => {
 
 describe('warnings about lengths that were not measured', () => {
   it('name the profile, the rule, the share and the source', () => {
-    const warnings = rangeWarnings(buildScenario(caseStudy))
+    const warnings = scenarioWarnings(buildScenario(caseStudy))
     expect(warnings).toHaveLength(2)
     expect(warnings[0]).toContain('profile "hybrid-1t-h200" was measured from 1024 to 130000 tokens')
     expect(warnings[0]).toContain('of requests are shorter than 1024 tokens (rule below: extrapolate)')
@@ -224,7 +224,7 @@ describe('warnings about lengths that were not measured', () => {
 
   it('are none when all lengths lie inside, the ends included', () => {
     const inside = (tokens: readonly number[]): string[] =>
-      rangeWarnings(buildScenario(withInput({ kind: 'samples', tokens, source: 'x' })))
+      scenarioWarnings(buildScenario(withInput({ kind: 'samples', tokens, source: 'x' })))
     expect(inside([1024, 20_000, 130_000])).toEqual([])
     expect(inside([1024])).toEqual([])
     expect(inside([130_000])).toEqual([])
@@ -234,8 +234,39 @@ describe('warnings about lengths that were not measured', () => {
   it('are one for a profile that both clusters use', () => {
     const spec = preset('llama2-70b')
     const long: InputSpec = { kind: 'fixed', tokens: 9000 }
-    const warnings = rangeWarnings(buildScenario({ ...spec, workload: { ...spec.workload, input: long } }))
+    const warnings = scenarioWarnings(buildScenario({ ...spec, workload: { ...spec.workload, input: long } }))
     expect(warnings).toHaveLength(1)
     expect(warnings[0]).toContain('are longer than 8192')
+  })
+})
+
+describe('what once went wrong', () => {
+  it('warnings do not count lengths at the first point as shorter', () => {
+    const [warning] = scenarioWarnings(
+      buildScenario({
+        ...preset('case-study'),
+        workload: {
+          ...preset('case-study').workload,
+          input: { kind: 'samples', tokens: [1000, ...Array.from({ length: 999 }, () => 1024)], source: 'x' },
+        },
+      }),
+    )
+    expect(warning).toContain('0.10 % of requests are shorter')
+  })
+
+  it('all requests outside are "100 %", not "1.0e+2 %"', () => {
+    const [warning] = scenarioWarnings(
+      buildScenario({
+        ...preset('case-study'),
+        workload: { ...preset('case-study').workload, input: { kind: 'fixed', tokens: 10 } },
+      }),
+    )
+    expect(warning).not.toContain('e+')
+  })
+
+  it('an infinite egress price is refused', () => {
+    expect(() => buildScenario({ ...preset('case-study'), link: { gbps: 1, pricePerGigabyte: Infinity } })).toThrow(
+      'pricePerGigabyte',
+    )
   })
 })

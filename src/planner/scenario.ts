@@ -105,6 +105,7 @@ export interface Slo {
 
 /** Checks a spec and makes it ready to be asked. Throws INVALID_CONFIG, INVALID_PROFILE or OUT_OF_DOMAIN. */
 export function buildScenario(spec: ScenarioSpec): Scenario {
+  checkShape(spec)
   const whole = lengthsOf(spec.workload.input)
   const prefixHitRatio = spec.workload.prefixHitRatio ?? 0
   if (!(prefixHitRatio >= 0 && prefixHitRatio < 1))
@@ -136,6 +137,23 @@ export function buildScenario(spec: ScenarioSpec): Scenario {
   }
 }
 
+/** Library users hand over values that no schema saw; a missing part should not surface as a property of undefined. */
+function checkShape(spec: ScenarioSpec): void {
+  const parts: Readonly<Record<string, unknown>> = typeof spec === 'object' && spec !== null ? { ...spec } : {}
+  const missing = ['remote', 'local', 'link', 'workload'].filter(
+    (name) => typeof parts[name] !== 'object' || parts[name] === null,
+  )
+  if (missing.length === 0) return
+  throw new MembraneError(
+    'INVALID_CONFIG',
+    `A scenario needs remote, local, link and workload; ${missing.join(', ')} missing.`,
+    {
+      remedy: "Start from preset('case-study').",
+      details: { missing },
+    },
+  )
+}
+
 function lengthsOf(input: InputSpec): LengthDistribution {
   switch (input.kind) {
     case 'log-normal':
@@ -150,6 +168,18 @@ function lengthsOf(input: InputSpec): LengthDistribution {
       return mixtureLengths(input.components.map(({ weight, input: part }) => ({ weight, lengths: lengthsOf(part) })))
     default:
       return unreachable(input)
+  }
+}
+
+/** The same scenario over another link; for variants, so its bounds are not those of what users may ask. */
+export function withLinkGbps(scenario: Scenario, gbps: number): Scenario {
+  const bytesPerSecond = bytesPerSecondFromGbps(gbps)
+  const { prefillSeconds, kvBytes } = scenario.remote.profile
+  return {
+    ...scenario,
+    link: { ...scenario.link, gbps, bytesPerSecond },
+    remoteTtftSeconds: addCurves(prefillSeconds, kvBytes, 1 / bytesPerSecond),
+    spec: { ...scenario.spec, link: { ...scenario.spec.link, gbps } },
   }
 }
 
@@ -176,11 +206,14 @@ function checkNumbers(spec: ScenarioSpec): void {
     ['slo.tpotSeconds', spec.slo?.tpotSeconds],
   ]
   for (const [name, value] of positive) {
-    if (value !== undefined && !(value > 0 && Number.isFinite(value))) throw invalid(name, 'a number above 0', value)
+    if (value !== undefined && !(typeof value === 'number' && value > 0 && Number.isFinite(value)))
+      throw invalid(name, 'a number above 0', value)
   }
-  const { pricePerGigabyte } = spec.link
-  if (pricePerGigabyte !== undefined && !(pricePerGigabyte >= 0))
-    throw invalid('link.pricePerGigabyte', 'a number of at least 0', pricePerGigabyte)
+  const { gbps, pricePerGigabyte } = spec.link
+  if (gbps < LIMITS.linkGbpsMin || gbps > LIMITS.linkGbpsMax)
+    throw invalid('link.gbps', `from ${LIMITS.linkGbpsMin} to ${LIMITS.linkGbpsMax}`, gbps)
+  if (pricePerGigabyte !== undefined && !(pricePerGigabyte >= 0 && Number.isFinite(pricePerGigabyte)))
+    throw invalid('link.pricePerGigabyte', 'a finite number of at least 0', pricePerGigabyte)
 }
 
 function checkInstances(name: string, value: number, least: number): void {
@@ -215,6 +248,7 @@ export function assumptionsOf(scenario: Scenario): Assumption[] {
   else if (!ids.includes('prefix-hits-ceiling')) ids.push('prefix-hits-none')
   if (scenario.slo.ttftSecondsP90 !== null) ids.push('queue-waits', 'burst-splitting')
   if (scenario.slo.tpotSeconds !== null) ids.push('tpot-bound')
+  if (scenario.remote.pricePerGpuHour !== null && scenario.local.pricePerGpuHour !== null) ids.push('equal-cost')
   const profiles = new Map([spec.remote.profile, spec.local.profile].map((profile) => [profile.name, profile]))
   return [
     ...[...new Set(ids)].map(assumption),
@@ -248,12 +282,31 @@ function describeDecode({ batchMax, stepSeconds: { fixed, perSequence, perContex
   return `up to ${batchMax} sequences, a step of ${parts.join(' + ')}`
 }
 
+/** What a reader should know before using an answer: lengths outside a measured range, parts that do not fit together. */
+export function scenarioWarnings(scenario: Scenario): string[] {
+  const { remote, local } = scenario
+  const [remoteModel, localModel] = [remote.profile.data.model, local.profile.data.model]
+  const isPriceAlone = (remote.pricePerGpuHour === null) !== (local.pricePerGpuHour === null)
+  return [
+    ...(remoteModel === localModel
+      ? []
+      : [
+          `the remote profile is of ${remoteModel}, the local one of ${localModel}: KV of one model is of no use to another.`,
+        ]),
+    ...(isPriceAlone
+      ? [`only the ${remote.pricePerGpuHour === null ? 'local' : 'remote'} GPUs have a price; costs need both.`]
+      : []),
+    ...rangeWarnings(scenario),
+  ]
+}
+
 /** One line for each profile that is asked about lengths it was not measured at. */
-export function rangeWarnings(scenario: Scenario): string[] {
+function rangeWarnings(scenario: Scenario): string[] {
   const { lengths } = scenario
   const profiles = new Map([scenario.remote, scenario.local].map(({ profile }) => [profile.data.name, profile]))
   return [...profiles.values()].flatMap(({ data, measuredTokens: { min, max } }) => {
-    const below = lengths.mass(0, min) - (lengths.minTokens === min ? lengths.mass(0, min) : 0)
+    // Lengths exactly at the first point were measured.
+    const below = lengths.mass(0, min * (1 - 1e-12))
     const above = lengths.mass(max, lengths.maxTokens)
     const parts = [
       ...(below > 0
@@ -269,5 +322,6 @@ export function rangeWarnings(scenario: Scenario): string[] {
 }
 
 function percent(share: number): string {
-  return share < 0.0001 ? 'under 0.01 %' : `${(share * 100).toPrecision(2)} %`
+  if (share < 0.0001) return 'under 0.01 %'
+  return share >= 0.1 ? `${Math.round(share * 100)} %` : `${(share * 100).toPrecision(2)} %`
 }

@@ -47,9 +47,11 @@ export class Simulation {
   readonly #random: Random
   readonly #gap: () => number
   readonly #jobs = new JobTable()
+  readonly #outputTokens: number
   readonly #firstLocal: number
   readonly #firstDecode: number
   readonly #waitingForSlot = new JobQueue()
+  readonly #contextTokensOf = (job: number): number => (this.#jobs.promptTokens[job] ?? 0) + this.#outputTokens
   #arrived = 0
   #nowSeconds = 0
 
@@ -58,6 +60,7 @@ export class Simulation {
     const { roles } = options
     this.#scenario = scenario
     this.#options = options
+    this.#outputTokens = Math.max(1, Math.round(scenario.outputTokens))
     this.#firstLocal = FIRST_SERVER + roles.remotePrefill
     this.#firstDecode = this.#firstLocal + roles.localPrefill
     const schedule = new EventSchedule(this.#firstDecode + roles.decode)
@@ -191,15 +194,11 @@ export class Simulation {
     this.#jobs.joinSeconds[job] = this.#nowSeconds
   }
 
-  get #outputTokens(): number {
-    return Math.max(1, Math.round(this.#scenario.outputTokens))
-  }
-
   #finishDecode(source: number): void {
     const instance = this.instances[source - this.#firstDecode]
     if (instance === undefined) throw new Error(`Bug: no instance has the event source ${source}`)
     const now = this.#nowSeconds
-    const job = instance.finish(now, (done) => (this.#jobs.promptTokens[done] ?? 0) + this.#outputTokens)
+    const job = instance.finish(now, this.#contextTokensOf)
     this.record.finished(this.#jobs, job, now, this.#outputTokens)
     this.record.inSystem.add(-1, now)
     this.#jobs.release(job)

@@ -5,6 +5,7 @@ import { lengthCells } from './cells.ts'
 import { type Deployment, optimize } from './optimize.ts'
 import { preset } from './presets.ts'
 import type { LatencyProfileData } from './profile.ts'
+import { allenCunneen, waitTail } from './queueing.ts'
 import { buildScenario, type InputSpec, type Scenario, type ScenarioSpec } from './scenario.ts'
 import { viewOf } from './search.ts'
 import { queuedTtftP90 } from './slo.ts'
@@ -84,11 +85,13 @@ describe('the SLO-feasible rate of one length', () => {
   ])(
     'on %d servers with 2 s of service and a bound of %d s is that of M/D/c with squared variation %d',
     (servers, bound, burstiness) => {
-      // All requests take 2 s: P(W > bound - 2) = C exp(-(c - a) x / (2 s x ca2 / 2)).
+      // All requests take 2 s and their wait decays by (c - a) / (2 s / 2) with Poisson arrivals.
       const spec = withSlo(simple({ kind: 'fixed', tokens: 2000 }, servers), bound, burstiness)
       const expected = rateAt(0.1, servers / 2, (rateRps) => {
         const load = rateRps * 2
-        return waitProbability(servers, load) * Math.exp((-(servers - load) * (bound - 2)) / burstiness)
+        if (burstiness === 1) return waitProbability(servers, load) * Math.exp(-(servers - load) * (bound - 2))
+        const wait = allenCunneen({ servers, rateRps, meanSeconds: 2, secondMoment: 4, burstiness })
+        return wait === null ? 1 : waitTail(wait, bound - 2)
       })
       const { sloFeasibleRps, lambdaMaxRps } = deployment(spec, 'naive-heterogeneous-pd')
       expect((sloFeasibleRps ?? 0) / expected).toBeCloseTo(1, 5)
@@ -103,6 +106,26 @@ describe('the SLO-feasible rate of one length', () => {
     const found = deployment(spec, 'homogeneous-pd')
     expect(found.instances).toEqual({ remotePrefill: null, localPrefill: 5, decode: 1 })
     expect((found.sloFeasibleRps ?? 0) / expected).toBeCloseTo(1, 5)
+  })
+
+  it('sees a share of a bursty stream as less bursty: 1 + p (c - 1)', () => {
+    // Half of the prompts take 2 s remotely and 100 s locally; the others, 10 ms locally, never wait.
+    const input: InputSpec = { kind: 'samples', tokens: [10, 2000], source: 'test' }
+    const base = simple(input, 4)
+    const slow = proportional(0.05)
+    const points = [
+      { tokens: 10, seconds: 0.01 },
+      { tokens: 2000, seconds: 100 },
+    ]
+    const local = { ...slow, name: 'local', prefill: { ...slow.prefill, points, below: 'hold' as const } }
+    const spec = withSlo({ ...base, local: { ...base.local, profile: local, instances: 40 } }, 3, 9)
+    const expected = rateAt(0.2, 4, (rateRps) => {
+      const wait = allenCunneen({ servers: 4, rateRps: rateRps / 2, meanSeconds: 2, secondMoment: 4, burstiness: 5 })
+      return wait === null ? 1 : waitTail(wait, 1)
+    })
+    const found = deployment(spec, 'membrane-pd')
+    expect(found.offloadedRatio).toBe(0.5)
+    expect((found.sloFeasibleRps ?? 0) / expected).toBeCloseTo(1, 4)
   })
 
   it('counts the transfer on a link that others use: processor sharing stretches it by 1 / (1 - load)', () => {

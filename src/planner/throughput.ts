@@ -72,14 +72,9 @@ export function localBoundRps(rates: StageRates): number {
   return (rates.localPrefillRps ?? 0) / (1 - rates.offloadedRatio)
 }
 
-/** min(Theta_prfaas / p, Theta_pd-p / (1 - p)): the system rate at which the tighter prefill side is full. */
-export function prefillBoundRps(rates: StageRates): number {
-  return Math.min(remoteBoundRps(rates), localBoundRps(rates))
-}
-
 /** Lambda_max = min(Theta_prfaas / p, Theta_pd-p / (1 - p), Theta_pd-d), requests per second. Eq. (6). */
 export function lambdaMaxRps(rates: StageRates): number {
-  return Math.min(prefillBoundRps(rates), rates.decodeRps)
+  return Math.min(remoteBoundRps(rates), localBoundRps(rates), rates.decodeRps)
 }
 
 /** Theta_prfaas / p - Theta_pd-p / (1 - p), zero at the best threshold: below zero the remote side is the tighter one. Eq. (7). */

@@ -1,5 +1,5 @@
-import { type Random, seededRandom } from '../core/random.ts'
-import { arrivalGaps, exponential } from './arrivals.ts'
+import { exponential, type Random, seededRandom } from '../core/random.ts'
+import { arrivalGaps } from './arrivals.ts'
 import { erlangB, erlangC, mg1WaitSeconds } from './queueing.ts'
 import { EventSchedule } from './event-schedule.ts'
 import { SharedLink } from './sim-link.ts'
@@ -302,8 +302,8 @@ function streams(
 }
 
 interface Handlers {
-  arrive(job: number, nowSeconds: number): void
-  fire(source: number, nowSeconds: number): void
+  readonly arrive: (job: number, nowSeconds: number) => void
+  readonly fire: (source: number, nowSeconds: number) => void
 }
 
 function drive(schedule: EventSchedule, arrivals: number, gap: () => number, { arrive, fire }: Handlers): void {

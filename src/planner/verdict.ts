@@ -1,4 +1,3 @@
-import type { Cost } from './cost.ts'
 import type { Scenario } from './scenario.ts'
 import { objectiveRps, type RatedCandidate } from './search.ts'
 import { egressGbps } from './split.ts'
@@ -16,8 +15,9 @@ export interface Verdict {
   readonly sentence: string
   /** Rate over the homogeneous baseline; null over a rate of 0. */
   readonly overHomogeneous: number | null
-  /** The same for each unit of cost; null without prices. */
+  /** Rate over the local instances that the same money buys, and how many those are; null without prices. */
   readonly overHomogeneousAtEqualCost: number | null
+  readonly equalCostInstances: number | null
   /** Rate over the local cluster alone, without the remote one; null over a rate of 0. */
   readonly overLocalAlone: number | null
 }
@@ -26,33 +26,32 @@ interface Contenders {
   readonly membrane: RatedCandidate
   readonly homogeneous: RatedCandidate
   readonly localAlone: RatedCandidate
+  readonly sameMoney: SameMoney | null
+}
+
+/** A homogeneous cluster that costs as much as membrane-pd. */
+export interface SameMoney {
+  readonly instances: number
+  readonly plan: RatedCandidate
 }
 
 /** Within this of each other two rates are called equal: far below what a profile's error does. */
 const WORTH_MENTIONING = 0.005
 
-export function verdictOf(
-  scenario: Scenario,
-  { membrane, homogeneous, localAlone }: Contenders,
-  cost: { readonly membrane: Cost | null; readonly homogeneous: Cost | null },
-): Verdict {
+export function verdictOf(scenario: Scenario, { membrane, homogeneous, localAlone, sameMoney }: Contenders): Verdict {
   const rate = objectiveRps(membrane)
   const ratio = (other: RatedCandidate): number | null => (objectiveRps(other) > 0 ? rate / objectiveRps(other) : null)
-  const overHomogeneous = ratio(homogeneous)
-  const overLocalAlone = ratio(localAlone)
-  const overHomogeneousAtEqualCost =
-    cost.membrane === null || cost.homogeneous === null || overHomogeneous === null
-      ? null
-      : (overHomogeneous * cost.homogeneous.perHour) / cost.membrane.perHour
-  const decisive = overHomogeneousAtEqualCost ?? overHomogeneous ?? Number.POSITIVE_INFINITY
-  const outcome = outcomeOf(membrane, decisive)
+  const outcome = outcomeOf(membrane, ratio(sameMoney?.plan ?? homogeneous) ?? Number.POSITIVE_INFINITY)
+  const parts = [numbers(scenario, membrane), against(scenario.homogeneousInstances, homogeneous, ratio(homogeneous))]
+  if (sameMoney !== null) parts.push(`and ${forTheSameMoney(sameMoney, ratio(sameMoney.plan))}`)
   return {
     outcome,
     headline: HEADLINES[outcome],
-    sentence: `${HEADLINES[outcome]}: ${numbers(scenario, membrane)}, ${against(scenario, homogeneous, overHomogeneous, overHomogeneousAtEqualCost)}.`,
-    overHomogeneous,
-    overHomogeneousAtEqualCost,
-    overLocalAlone,
+    sentence: `${HEADLINES[outcome]}: ${parts.join(', ')}.`,
+    overHomogeneous: ratio(homogeneous),
+    overHomogeneousAtEqualCost: sameMoney === null ? null : ratio(sameMoney.plan),
+    equalCostInstances: sameMoney?.instances ?? null,
+    overLocalAlone: ratio(localAlone),
   }
 }
 
@@ -78,14 +77,12 @@ function numbers(scenario: Scenario, plan: RatedCandidate): string {
   return `${rate} with ${layout}, ${share} over ${link}`
 }
 
-function against(
-  scenario: Scenario,
-  homogeneous: RatedCandidate,
-  over: number | null,
-  atEqualCost: number | null,
-): string {
-  const baseline = `${scenario.homogeneousInstances} local instances`
-  if (over === null) return `where ${baseline} meet the SLO at no rate`
-  const cost = atEqualCost === null ? '' : ` and ${atEqualCost.toFixed(2)}x at equal cost`
-  return `${over.toFixed(2)}x the ${objectiveRps(homogeneous).toPrecision(3)} req/s of ${baseline}${cost}`
+function against(instances: number, homogeneous: RatedCandidate, over: number | null): string {
+  if (over === null) return `where ${instances} local instances meet the SLO at no rate`
+  return `${over.toFixed(2)}x the ${objectiveRps(homogeneous).toPrecision(3)} req/s of ${instances} local instances`
+}
+
+function forTheSameMoney({ instances, plan }: SameMoney, over: number | null): string {
+  if (over === null) return `the ${instances} that the same money buys meet it at none`
+  return `${over.toFixed(2)}x the ${objectiveRps(plan).toPrecision(3)} req/s of the ${instances} that the same money buys`
 }
