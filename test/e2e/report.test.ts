@@ -33,14 +33,7 @@ const CASES: readonly { readonly spec: ScenarioSpec; readonly says: readonly str
   },
   {
     spec: priced('minimax-m2.5'),
-    says: [
-      'Remote prefill does not pay',
-      '3.91',
-      '0.75x',
-      '0.45x at equal cost',
-      '83.5 Gbps',
-      'the link is full',
-    ],
+    says: ['Remote prefill does not pay', '3.91', '0.75x', '0.45x at equal cost', '83.5 Gbps', 'the link is full'],
   },
 ]
 
