@@ -94,12 +94,13 @@ export function logNormalLengths(parameters: LogNormalParameters): LengthDistrib
     },
     quantile,
     draw: (random) => {
-      // Inversion is exact for any cut; rejection is several times faster where most draws fall inside.
-      if (total < REJECTION_WORTH) return quantile(1 - random())
-      for (;;) {
+      // Rejection is several times faster than inversion where most draws fall inside; both draw from the same law.
+      const tries = total < REJECTION_WORTH ? 0 : REJECTION_TRIES
+      for (let k = 0; k < tries; k++) {
         const tokens = Math.exp(mu + sigma * standardNormal(random))
         if (tokens >= minTokens && tokens <= maxTokens) return tokens
       }
+      return quantile(1 - random())
     },
     scaled: (factor) =>
       logNormalLengths({
@@ -113,6 +114,9 @@ export function logNormalLengths(parameters: LogNormalParameters): LengthDistrib
 
 /** Share of draws inside the cut above which rejection is the faster way. */
 const REJECTION_WORTH = 0.3
+
+/** All of them fail less than once in 10^9 draws; a stream that repeats itself must not hold us for ever. */
+const REJECTION_TRIES = 64
 
 /** Moments of wider ones leave the range of numbers, and no prompt lengths look like them. */
 const SIGMA_MAX = 10
