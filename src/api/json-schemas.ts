@@ -1,15 +1,16 @@
 import { z } from 'zod'
 import { configSchema } from './config-schema.ts'
 import { profileSchema } from './profile-schema.ts'
+import { simulationSchema } from './simulation-schema.ts'
 import { traceLineSchema } from './trace-schema.ts'
 
 /** What users write, as JSON Schema (2020-12): published in schemas/ and printed by `membrane config --schema`. */
-const PUBLISHED = { config: configSchema, profile: profileSchema, 'trace-line': traceLineSchema } as const
+const PUBLISHED = { config: configSchema, profile: profileSchema, simulation: simulationSchema, 'trace-line': traceLineSchema } as const
 
 /** Name of a published schema. */
 export type SchemaName = keyof typeof PUBLISHED
 /** The published schemas, by name. */
-export const SCHEMA_NAMES: readonly SchemaName[] = ['config', 'profile', 'trace-line']
+export const SCHEMA_NAMES: readonly SchemaName[] = ['config', 'profile', 'simulation', 'trace-line']
 
 /** One of the published schemas (JSON Schema 2020-12). */
 export function jsonSchema(name: SchemaName): object {

@@ -29,6 +29,9 @@ export const decodeSchema = z
           .describe('Seconds more for each token of context in the batch.'),
       })
       .describe('One step takes fixed + batch x (perSequence + perContextToken x context) seconds.'),
+    kvTokensMax: positive
+      .optional()
+      .describe('Tokens of context that the KV memory of one instance holds; unbounded when left out.'),
     source: label.describe('Where the numbers come from.'),
     origin: z.enum(ORIGINS).default('measured'),
   })

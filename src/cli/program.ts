@@ -19,9 +19,21 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: 'discrete-event simulation of a plan under load',
     load: async () => (await import('./simulate.ts')).defineSimulate,
   },
+  replay: {
+    summary: 'a trace through the simulated deployment, with prefix caches',
+    load: async () => (await import('./replay.ts')).defineReplay,
+  },
+  sweep: {
+    summary: 'simulations over a range of rates, thresholds, links or splits',
+    load: async () => (await import('./sweep.ts')).defineSweep,
+  },
   validate: {
     summary: 'the simulator against queueing theory',
     load: async () => (await import('./validate.ts')).defineValidate,
+  },
+  calibrate: {
+    summary: 'fit an engine to observed requests, and prove it by prediction',
+    load: async () => (await import('./calibrate.ts')).defineCalibrate,
   },
   report: {
     summary: 'one self-contained HTML page with figures',

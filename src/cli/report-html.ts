@@ -1,22 +1,19 @@
-import { createHash } from 'node:crypto'
 import type { Analysis } from '../planner/analysis.ts'
 import type { Scenario } from '../planner/scenario.ts'
+import { commandText, documentMarkup, pair, type Section } from './report-document.ts'
 import { figures } from './report-figures.ts'
-import { type Html, html, trusted } from './report-markup.ts'
+import { type Html, html } from './report-markup.ts'
+import { assumptionsTable, warningsList } from './report-notes.ts'
 import { questionList } from './report-question.ts'
-import { REPORT_STYLE } from './report-style.ts'
 import { loadRenderer } from './report-svg.ts'
 import {
   alternativesTable,
-  assumptionsTable,
   costTable,
   deploymentsTable,
   egressTable,
   stagesTable,
   variantsTable,
-  warningsList,
 } from './report-tables.ts'
-import { REPORT_SCRIPT } from './report-theme.ts'
 import { verdictSection } from './report-verdict.ts'
 
 export interface ReportInput {
@@ -32,59 +29,18 @@ export interface ReportInput {
  */
 export async function renderReport({ scenario, analysis, command }: ReportInput): Promise<string> {
   const pictures = await figures(scenario, analysis, await loadRenderer())
-  const sections = sectionsOf({ scenario, analysis, command }, pictures)
-  const { headline } = analysis.verdict
-  const page = html`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="${policy()}">
-<title>${headline}: ${scenario.name} · Membrane report</title>
-<link rel="icon" href="data:,">
-<style>${trusted(REPORT_STYLE)}</style>
-</head>
-<body>
-<a class="skip" href="#main">Skip to the answer</a>
-<header>
-<p class="brand">Membrane <span>planner report</span></p>
-<button type="button" id="theme" hidden>Dark theme</button>
-</header>
-<main id="main">
-${verdictSection(scenario, analysis)}
-<nav aria-label="Contents"><ul>${sections.map(({ id, title }) => html`<li><a href="#${id}">${title}</a></li>`)}</ul></nav>
-${sections.map(sectionMarkup)}
-</main>
-<footer><p>Made by Membrane from the command above. GPUs, links and traffic are modelled, not measured, unless an assumption says so.</p></footer>
-<script>${trusted(REPORT_SCRIPT)}</script>
-</body>
-</html>
-`
-  return page.markup
-}
-
-/** Whatever slips into the page, only this program's own script runs, and nothing is fetched. */
-function policy(): string {
-  const scriptHash = createHash('sha256').update(REPORT_SCRIPT).digest('base64')
-  return `default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-${scriptHash}'; base-uri 'none'; form-action 'none'`
-}
-
-interface Section {
-  readonly id: string
-  readonly title: string
-  readonly content: readonly Html[]
-}
-
-function sectionMarkup({ id, title, content }: Section): Html {
-  return html`<section id="${id}" aria-labelledby="${id}-title">
-<h2 id="${id}-title">${title}</h2>
-${content}
-</section>
-`
+  return documentMarkup({
+    title: `${analysis.verdict.headline}: ${scenario.name} · Membrane report`,
+    kind: 'planner report',
+    top: verdictSection(scenario, analysis),
+    sections: sectionsOf({ scenario, analysis, command }, pictures),
+    footer:
+      'Made by Membrane from the command above. GPUs, links and traffic are modelled, not measured, unless an assumption says so.',
+  })
 }
 
 function sectionsOf({ scenario, analysis, command }: ReportInput, pictures: readonly Html[]): Section[] {
-  const { warnings } = analysis.optimization
+  const { warnings, assumptions } = analysis.optimization
   const cost = costTable(analysis)
   const alternatives =
     analysis.alternatives.length === 0
@@ -104,17 +60,9 @@ function sectionsOf({ scenario, analysis, command }: ReportInput, pictures: read
     {
       id: 'warnings',
       title: warnings.length === 0 ? 'Warnings' : `Warnings (${warnings.length})`,
-      content: [warningsList(analysis)],
+      content: [warningsList(warnings)],
     },
-    { id: 'assumptions', title: 'Assumptions', content: [assumptionsTable(analysis)] },
-    { id: 'reproduce', title: 'Reproduce', content: [commandText(command)] },
+    { id: 'assumptions', title: 'Assumptions', content: [assumptionsTable(assumptions)] },
+    { id: 'reproduce', title: 'Reproduce', content: [commandText(command, 'report')] },
   ]
-}
-
-function pair(contents: readonly Html[]): Html {
-  return html`<div class="pair">${contents.map((content) => html`<div>${content}</div>`)}</div>`
-}
-
-function commandText(command: string): Html {
-  return html`<p>This command gives the same report again:</p><pre tabindex="0" aria-label="Command"><code>${command}</code></pre>`
 }

@@ -33,6 +33,8 @@ export interface AxisOptions {
   readonly ticks?: readonly number[] | undefined
   /** A Vega expression over `datum.value`. Never from outside text. */
   readonly label?: string
+  /** `symlog` is logarithmic with room for 0. */
+  readonly scale?: 'linear' | 'log' | 'symlog'
 }
 
 /** A chart of points (x, y) on given axes. What leaves them is cut off. */
@@ -44,13 +46,15 @@ export function chartOf(x: AxisOptions, y: AxisOptions, layer: readonly Layer[])
   }
 }
 
-function axisOf({ title, max, min = 0, ticks, label }: AxisOptions): object {
+function axisOf({ title, max, min = 0, ticks, label, scale = 'linear' }: AxisOptions): object {
   const axis = {
     title,
     ...(ticks === undefined ? { tickCount: 5 } : { values: ticks }),
     ...(label === undefined ? {} : { labelExpr: label }),
   }
-  return { type: 'quantitative', scale: { domain: [min, max], nice: false, zero: false }, axis }
+  // The library warns of `zero` on logarithmic scales.
+  const kind = scale === 'log' ? { type: scale } : { ...(scale === 'linear' ? {} : { type: scale }), zero: false }
+  return { type: 'quantitative', scale: { ...kind, domain: [min, max], nice: false }, axis }
 }
 
 export function line(points: readonly Point[], { color, dash, width }: SeriesStyle): Layer {

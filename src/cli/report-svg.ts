@@ -10,15 +10,25 @@ import { escapeText } from './report-markup.ts'
 export const CHART_SIZES = { wide: { width: 560, height: 330 }, narrow: { width: 350, height: 300 } } as const
 export type ChartSize = keyof typeof CHART_SIZES
 
+/** The picture's own size, pixels, with what its x axis takes of the height. */
+export interface Frame {
+  readonly width: number
+  readonly height: number
+  readonly bottom: number
+}
+
 export interface Picture {
   readonly spec: TopLevelSpec
   /** Names the picture within the page. */
   readonly id: string
   /** What a reader who does not see it should know. */
   readonly text: string
-  readonly size: ChartSize
+  /** The screens it is for. */
+  readonly size: ChartSize | 'every'
   /** Pixels left of the plot, for the labels of its y axis. */
   readonly left: number
+  /** By default what `size` says. */
+  readonly frame?: Frame
 }
 
 export type Renderer = (picture: Picture) => Promise<string>
@@ -57,17 +67,17 @@ const CONFIG = {
 /** Loads the chart library, which takes a fifth of a second: only a report pays for it. */
 export async function loadRenderer(): Promise<Renderer> {
   const [vega, { compile }] = await Promise.all([import('vega'), import('vega-lite')])
-  return async ({ spec, id, text, size, left }) => {
+  return async ({ spec, id, text, size, left, frame = frameOf(size) }) => {
     const sized = {
       ...spec,
-      width: plotWidth(size, left),
-      height: CHART_SIZES[size].height - MARGINS.top - MARGINS.bottom,
-      padding: { ...MARGINS, left },
+      width: frame.width - left - MARGINS.right,
+      height: frame.height - MARGINS.top - frame.bottom,
+      padding: { ...MARGINS, left, bottom: frame.bottom },
       autosize: 'none',
     } as TopLevelSpec
     const view = new vega.View(vega.parse(compile(sized, { config: CONFIG }).spec), { renderer: 'none' })
     try {
-      return forPage(await view.toSVG(), { id: `${id}-${size}`, text, size })
+      return forPage(await view.toSVG(), { id: `${id}-${size}`, text, size, frame })
     } finally {
       view.finalize()
     }
@@ -77,7 +87,12 @@ export async function loadRenderer(): Promise<Renderer> {
 interface Identity {
   readonly id: string
   readonly text: string
-  readonly size: ChartSize
+  readonly size: Picture['size']
+  readonly frame: Frame
+}
+
+function frameOf(size: Picture['size']): Frame {
+  return { ...CHART_SIZES[size === 'every' ? 'narrow' : size], bottom: MARGINS.bottom }
 }
 
 /** What the picture's own role replaces, and what says nothing. */
@@ -85,8 +100,7 @@ const NEEDLESS =
   / (?:font-family|class|role|aria-roledescription|aria-hidden|pointer-events)="[^"]*"| opacity="1"| stroke-dasharray=""/g
 
 /** Names, sizes and describes the picture, keeps its inner ids apart from other pictures', and drops digits that no screen shows. */
-function forPage(svg: string, { id, text, size }: Identity): string {
-  const { width, height } = CHART_SIZES[size]
+function forPage(svg: string, { id, text, size, frame: { width, height } }: Identity): string {
   const inside = svg
     .replace(/^<svg[^>]*>/, '')
     .replace(NEEDLESS, '')

@@ -211,23 +211,3 @@ export function costTable({ cost }: Analysis): Html | null {
     ],
   })
 }
-
-export function assumptionsTable({ optimization: { assumptions } }: Analysis): Html {
-  return table({
-    caption: html`What the numbers rest on, and where each piece comes from: read in the paper, measured on hardware, inferred from either, or assumed.`,
-    columns: [{ name: 'Assumption' }, { name: 'Origin' }, { name: 'Statement' }, { name: 'Reason' }],
-    rows: assumptions.map(({ id, origin, statement, reason }) => [
-      html`<code>${id}</code>`,
-      html`<span class="badge ${origin}">${origin}</span>`,
-      statement,
-      reason,
-    ]),
-    isStacked: true,
-  })
-}
-
-export function warningsList({ optimization: { warnings } }: Analysis): Html {
-  if (warnings.length === 0)
-    return html`<p>None: every prompt length lies within the measured range of its profile.</p>`
-  return html`<ul class="warnings">${warnings.map((warning) => html`<li>${warning}</li>\n`)}</ul>`
-}

@@ -6,6 +6,7 @@ import { type Html, html } from './report-markup.ts'
 import { constraintName, percent, requestsPerSecond, short, significant, times, whole } from './report-numbers.ts'
 import { membraneOf } from './report-series.ts'
 import { LAMBDA_MAX, N_DECODE, N_PREFILL, N_REMOTE } from './report-symbols.ts'
+import { tile, tileList } from './report-tiles.ts'
 
 /** The top of the report: what the answer is, before why. */
 export function verdictSection(scenario: Scenario, analysis: Analysis): Html {
@@ -25,19 +26,6 @@ function afterHeadline(sentence: string, headline: string): string {
   if (!sentence.startsWith(headline)) return sentence
   const rest = sentence.slice(headline.length).replace(/^:\s*/, '')
   return rest.charAt(0).toUpperCase() + rest.slice(1)
-}
-
-/** More than this many in one row leave no room for their notes. */
-const TILES_IN_A_ROW = 5
-
-function tileList(all: readonly Html[]): Html {
-  const columns = all.length <= TILES_IN_A_ROW ? all.length : Math.ceil(all.length / 2)
-  return html`<dl class="tiles" style="--columns:${columns}">
-${all}</dl>`
-}
-
-function tile(name: Html | string, value: Html | string, unit: string, note: Html | string): Html {
-  return html`<div><dt>${name}</dt><dd><strong>${value}</strong> ${unit}</dd><dd class="note">${note}</dd></div>\n`
 }
 
 function tiles(scenario: Scenario, analysis: Analysis): Html[] {

@@ -8,12 +8,27 @@ export const LIMITS = {
   traceRequestsMax: 20_000_000,
   /** Block ids in one trace; more is rejected with LIMIT_REACHED. Four bytes each: 1 GB. */
   traceBlockIdsMax: 250_000_000,
+  /** Blocks, or block units, of one simulated prefix cache; more is rejected with INVALID_CONFIG. Up to 52 bytes each when full. */
+  cacheBlocksMax: 2 ** 26,
+  /** Requests of one observed run; more is rejected with LIMIT_REACHED. Calibration simulates a third of them hundreds of times. */
+  observedRequestsMax: 20_000,
+  /** Bytes of observed requests, unpacked; more is rejected before parsing. About 3 kB for each of them. */
+  observedFileBytesMax: 64 * 1024 * 1024,
   /** Points in a profile; more is rejected with INVALID_PROFILE. Interpolation builds one piece per pair. */
   profilePointsMax: 4096,
   /** Components of a mixture workload; more is rejected with INVALID_CONFIG. Every evaluation walks all of them. */
   mixtureComponentsMax: 64,
-  /** Arrivals of one validation run; more is rejected. Every one is kept, 24 bytes each. */
-  validationArrivalsMax: 50_000_000,
+  /** Independent runs of one simulation; more is rejected. Each costs its requests anew. */
+  replicationsMax: 256,
+  /** Steps of a rate curve, and events of a simulation file; more is rejected. A week of minutes is 10,080. */
+  rateCurveStepsMax: 100_000,
+  simulationEventsMax: 10_000,
+  /** Points of a sweep; more is rejected. Each is a simulation. */
+  sweepPointsMax: 10_000,
+  /** Threads of one command; more is rejected. */
+  workersMax: 256,
+  /** Single requests whose timeline is kept; more is rejected. About 300 bytes each in the file. */
+  timelinesMax: 100_000,
   /** Requests of one simulation; more is rejected. A counter of that size is still exact, and takes minutes. */
   simulatedRequestsMax: 1_000_000_000,
   /** Instances in one pool; more is rejected with INVALID_CONFIG. The optimizer visits every split. */

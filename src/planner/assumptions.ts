@@ -185,6 +185,32 @@ const REGISTRY = {
       'Both clusters have the same 8 x H100 instances (4 remote, 8 local), the link has 100 Gbps, lengths are log-normal around 1,500 tokens and end at 8,192.',
     reason: 'The measurements say nothing of a deployment; the lengths stay inside the measured range.',
   },
+  'engine-defaults': {
+    origin: 'assumed',
+    statement:
+      'An observed engine has 128 slots, 2,048 tokens an iteration, one replica, decides an iteration ahead and never lacks KV memory, unless told otherwise.',
+    reason:
+      "vLLM 0.19's defaults, and those of the measured runs; flags change each, and slots are told from the data where it shows them.",
+  },
+  'replica-choice': {
+    origin: 'inferred',
+    statement: 'A request goes to the replica with the smallest 4 x waiting + running.',
+    reason:
+      "vLLM's own balancer scores its engines so; ours knows the numbers at once, where its are up to 100 ms old.",
+  },
+  'calibration-start': {
+    origin: 'assumed',
+    statement:
+      'A fit starts from a typical TPOT split over the terms of an iteration, a quarter fixed and a quarter for prefill beside it.',
+    reason: 'Measured times decide; only terms that they cannot tell apart keep about these proportions.',
+  },
+  'calibration-weights': {
+    origin: 'assumed',
+    statement:
+      'In a fit the squared error of a TTFT, against the mean TTFT, counts a quarter of those of TPOT and E2E.',
+    reason:
+      'Just making or just missing an iteration moves one TTFT by the whole iteration, which no coefficient explains.',
+  },
 } as const satisfies Readonly<Record<string, Omit<Assumption, 'id'>>>
 
 /** Id of a registered assumption. */

@@ -14,6 +14,8 @@ export interface DecodeProfile {
     readonly perSequence: number
     readonly perContextToken: number
   }
+  /** Tokens of context that the KV memory of one instance holds, over all its sequences; unbounded when not given. */
+  readonly kvTokensMax?: number | undefined
   readonly source: string
   readonly origin: Origin
 }
@@ -22,6 +24,11 @@ export interface DecodeProfile {
 export function decodeStepSeconds(decode: DecodeProfile, batch: number, contextTokens: number): number {
   const { fixed, perSequence, perContextToken } = decode.stepSeconds
   return fixed + batch * (perSequence + perContextToken * contextTokens)
+}
+
+/** The largest batch whose sequences, complete with `contextTokensEnd` each on average, fit the KV memory of one instance. */
+export function batchInMemory(decode: DecodeProfile, contextTokensEnd: number): number {
+  return Math.min(decode.batchMax, Math.floor((decode.kvTokensMax ?? Number.POSITIVE_INFINITY) / contextTokensEnd))
 }
 
 /** ASSUMPTION: tpot-bound. The largest batch up to `batchMax` whose step stays within the TPOT bound (seconds), or 0 when even one sequence is too slow. */
@@ -46,6 +53,9 @@ export function checkDecode(decode: DecodeProfile): void {
   }
   if (!Number.isInteger(decode.batchMax) || decode.batchMax < 1)
     fail(`batchMax must be a whole number of at least 1, found ${decode.batchMax}`)
+  const { kvTokensMax } = decode
+  if (kvTokensMax !== undefined && !(Number.isFinite(kvTokensMax) && kvTokensMax >= 1))
+    fail(`kvTokensMax must be at least 1 token, found ${kvTokensMax}`)
   for (const [name, value] of Object.entries({ fixed, perSequence, perContextToken })) {
     if (!Number.isFinite(value) || value < 0) fail(`stepSeconds.${name} must be at least 0, found ${value}`)
   }

@@ -2,104 +2,59 @@ import { assert } from '../core/errors.ts'
 
 /**
  * HOT: what happens next. Every source of events (a server, the link, an instance, a clock) has at most one pending
- * event, so a binary heap of source numbers with their times is the whole event list: no event objects, nothing
- * allocated. Equal times fire in the order of the source numbers, which makes runs reproducible.
- * Budget: about 60 ns for a change among 32 sources.
+ * event, so a tournament over the sources is the whole event list: no event objects, nothing allocated, and a change
+ * replays the matches on one path to the root whatever the times are. Equal times fire in the order of the source
+ * numbers, which makes runs reproducible. Budget: 15 ns for a change among 32 sources.
  */
 export class EventSchedule {
+  readonly #leaves: number
+  /** Of every source; padded with sources that never fire. */
   readonly #times: Float64Array
-  readonly #heap: Int32Array
-  readonly #places: Int32Array
-  #count = 0
+  /** The source that wins below each node: the root is 1, the children of k are 2k and 2k + 1. */
+  readonly #winners: Int32Array
 
   constructor(sourceCount: number) {
-    this.#times = new Float64Array(sourceCount).fill(Number.POSITIVE_INFINITY)
-    this.#heap = new Int32Array(sourceCount)
-    this.#places = new Int32Array(sourceCount).fill(-1)
+    this.#leaves = 2 ** Math.ceil(Math.log2(Math.max(2, sourceCount)))
+    this.#times = new Float64Array(this.#leaves).fill(Number.POSITIVE_INFINITY)
+    this.#winners = new Int32Array(2 * this.#leaves)
+    for (let source = 0; source < this.#leaves; source++) this.#winners[this.#leaves + source] = source
+    for (let node = this.#leaves - 1; node > 0; node--) this.#winners[node] = this.#winners[2 * node] ?? 0
   }
 
   /** The source whose event is due first, or -1 when nothing is pending. */
   nextSource(): number {
-    return this.#count === 0 ? -1 : (this.#heap[0] ?? -1)
+    const source = this.#winners[1] ?? 0
+    return (this.#times[source] ?? 0) === Number.POSITIVE_INFINITY ? -1 : source
   }
 
   /** When it is due, seconds; infinite when nothing is pending. */
   nextSeconds(): number {
-    return this.#count === 0 ? Number.POSITIVE_INFINITY : (this.#times[this.#heap[0] ?? 0] ?? Number.POSITIVE_INFINITY)
+    return this.#times[this.#winners[1] ?? 0] ?? 0
+  }
+
+  /** When a source's event is due; infinite when it has none. */
+  secondsOf(source: number): number {
+    return this.#times[source] ?? Number.POSITIVE_INFINITY
+  }
+
+  /** Whether any source but this one has a pending event. */
+  pendingBesides(source: number): boolean {
+    return this.#times.some((seconds, other) => other !== source && seconds !== Number.POSITIVE_INFINITY)
   }
 
   /** Sets or moves the source's event; an infinite time takes it away. */
   set(source: number, atSeconds: number): void {
     assert(atSeconds >= 0, 'an event has a time')
-    const before = this.#times[source] ?? 0
-    this.#times[source] = atSeconds
-    let place = this.#places[source] ?? -1
-    if (atSeconds === Number.POSITIVE_INFINITY) {
-      if (place >= 0) this.#remove(source, place)
-      return
+    const times = this.#times
+    const winners = this.#winners
+    times[source] = atSeconds
+    for (let node = (this.#leaves + source) >> 1; node > 0; node >>= 1) {
+      const left = winners[2 * node] ?? 0
+      const right = winners[2 * node + 1] ?? 0
+      const winner = (times[right] ?? 0) < (times[left] ?? 0) ? right : left
+      // Another source won here before and wins again: nothing changes further up.
+      if (winner !== source && winners[node] === winner) return
+      winners[node] = winner
     }
-    if (place < 0) {
-      place = this.#count
-      this.#count += 1
-      this.#put(source, place)
-      this.#up(place)
-    } else if (atSeconds < before) this.#up(place)
-    else this.#down(place)
-  }
-
-  #remove(source: number, place: number): void {
-    this.#count -= 1
-    this.#places[source] = -1
-    const last = this.#heap[this.#count] ?? 0
-    if (place === this.#count) return
-    this.#put(last, place)
-    this.#up(place)
-    this.#down(this.#places[last] ?? place)
-  }
-
-  #put(source: number, place: number): void {
-    this.#heap[place] = source
-    this.#places[source] = place
-  }
-
-  #isBefore(a: number, b: number): boolean {
-    const timeA = this.#times[a] ?? 0
-    const timeB = this.#times[b] ?? 0
-    return timeA < timeB || (timeA === timeB && a < b)
-  }
-
-  #up(from: number): void {
-    const source = this.#heap[from] ?? 0
-    let place = from
-    while (place > 0) {
-      const parentPlace = (place - 1) >> 1
-      const parent = this.#heap[parentPlace] ?? 0
-      if (!this.#isBefore(source, parent)) break
-      this.#put(parent, place)
-      place = parentPlace
-    }
-    this.#put(source, place)
-  }
-
-  #down(from: number): void {
-    const source = this.#heap[from] ?? 0
-    let place = from
-    for (;;) {
-      let childPlace = 2 * place + 1
-      if (childPlace >= this.#count) break
-      let child = this.#heap[childPlace] ?? 0
-      // Never read past the end: one such read makes every later one slow.
-      if (childPlace + 1 < this.#count) {
-        const right = this.#heap[childPlace + 1] ?? 0
-        if (this.#isBefore(right, child)) {
-          childPlace += 1
-          child = right
-        }
-      }
-      if (!this.#isBefore(child, source)) break
-      this.#put(child, place)
-      place = childPlace
-    }
-    this.#put(source, place)
   }
 }

@@ -14,6 +14,11 @@ export class JobQueue {
     this.#count += 1
   }
 
+  /** The job that waits longest; -1 when none does. */
+  peek(): number {
+    return this.#count === 0 ? -1 : (this.#jobs[this.#head] ?? -1)
+  }
+
   /** Takes the job that waits longest; there must be one. */
   shift(): number {
     const job = this.#jobs[this.#head] ?? -1

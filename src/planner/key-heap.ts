@@ -13,6 +13,11 @@ export class KeyHeap {
     return this.#count === 0 ? Number.POSITIVE_INFINITY : (this.#keys[0] ?? 0)
   }
 
+  /** The value with the smallest key; -1 when empty. */
+  minValue(): number {
+    return this.#count === 0 ? -1 : (this.#values[0] ?? -1)
+  }
+
   push(key: number, value: number): void {
     if (this.#count === this.#keys.length) this.#grow()
     let place = this.#count
@@ -47,6 +52,23 @@ export class KeyHeap {
     this.#keys[place] = key
     this.#values[place] = value
     return first
+  }
+
+  /** The values, in no order. */
+  values(): number[] {
+    return [...this.#values.subarray(0, this.#count)]
+  }
+
+  /** Takes a value out, wherever it is, and gives its key; null when it is not there. Looks at every one: for rare events. */
+  remove(value: number): number | null {
+    const place = this.#values.subarray(0, this.#count).indexOf(value)
+    if (place < 0) return null
+    const key = this.#keys[place] ?? 0
+    const rest = Array.from({ length: this.#count }, (_, k) => k).filter((k) => k !== place)
+    const [keys, values] = [rest.map((k) => this.#keys[k] ?? 0), rest.map((k) => this.#values[k] ?? 0)]
+    this.#count = 0
+    for (const [k, other] of values.entries()) this.push(keys[k] ?? 0, other)
+    return key
   }
 
   #comesBefore(key: number, value: number, place: number): boolean {

@@ -1,5 +1,5 @@
 import { MembraneError } from '../core/errors.ts'
-import { standardNormal } from '../core/random.ts'
+import type { Random } from '../core/random.ts'
 import { type Curve, type Piece, shiftOrigin } from './curve.ts'
 import type { LengthDistribution } from './lengths.ts'
 import { normalCdf, normalMass, normalQuantile } from './normal.ts'
@@ -93,15 +93,7 @@ export function logNormalLengths(parameters: LogNormalParameters): LengthDistrib
           })
     },
     quantile,
-    draw: (random) => {
-      // Rejection is several times faster than inversion where most draws fall inside; both draw from the same law.
-      const tries = total < REJECTION_WORTH ? 0 : REJECTION_TRIES
-      for (let k = 0; k < tries; k++) {
-        const tokens = Math.exp(mu + sigma * standardNormal(random))
-        if (tokens >= minTokens && tokens <= maxTokens) return tokens
-      }
-      return quantile(1 - random())
-    },
+    draw: drawByTable(quantile),
     scaled: (factor) =>
       logNormalLengths({
         mu: mu + Math.log(factor),
@@ -112,11 +104,27 @@ export function logNormalLengths(parameters: LogNormalParameters): LengthDistrib
   }
 }
 
-/** Share of draws inside the cut above which rejection is the faster way. */
-const REJECTION_WORTH = 0.3
+/** Cells of equal probability, and how many of them at either end are drawn without the table. */
+const DRAW_CELLS = 4096
+const EXACT_CELLS = 32
 
-/** All of them fail less than once in 10^9 draws; a stream that repeats itself must not hold us for ever. */
-const REJECTION_TRIES = 64
+/**
+ * HOT: inversion with a table of quantiles, straight lines between them: one uniform number a draw, and the draws rise
+ * with it, so that runs with the same seed can be compared. The bend of the tails is left to the quantile itself; in
+ * between the line is within 0.003 % of it. Budget: 25 ns a draw.
+ */
+function drawByTable(quantile: (probability: number) => number): (random: Random) => number {
+  // Made at the first draw: most distributions are only asked for moments.
+  let table: Float64Array | null = null
+  return (random) => {
+    table ??= Float64Array.from({ length: DRAW_CELLS + 1 }, (_, k) => quantile(k / DRAW_CELLS))
+    const at = (1 - random()) * DRAW_CELLS
+    const cell = Math.floor(at)
+    if (cell < EXACT_CELLS || cell >= DRAW_CELLS - EXACT_CELLS) return quantile(at / DRAW_CELLS)
+    const from = table[cell] ?? 0
+    return from + (at - cell) * ((table[cell + 1] ?? 0) - from)
+  }
+}
 
 /** Moments of wider ones leave the range of numbers, and no prompt lengths look like them. */
 const SIGMA_MAX = 10

@@ -15,6 +15,11 @@ export function erlangC(servers: number, load: number): number {
   return blocking / (1 - rho + rho * blocking)
 }
 
+/** Probability that M/M/1 with room for `insideMax` jobs, the one in service included, turns an arrival away. */
+export function mm1Blocking(rho: number, insideMax: number): number {
+  return rho === 1 ? 1 / (insideMax + 1) : ((1 - rho) * rho ** insideMax) / (1 - rho ** (insideMax + 1))
+}
+
 /** Mean wait in M/G/1, Pollaczek-Khinchine. Infinite at or above saturation. */
 export function mg1WaitSeconds(options: {
   readonly rateRps: number
@@ -60,8 +65,11 @@ export function allenCunneen({ servers, rateRps, meanSeconds, secondMoment, burs
   }
 }
 
-/** The root in (0, 1) of sigma = (1 + ca2 (1 - sigma) / rho)^(-1 / ca2), by bisection: what GI/M/1 is with gamma gaps. */
-function metLoad(rho: number, burstiness: number): number {
+/**
+ * The load that arrivals meet: the chance that one waits in GI/M/1 with gamma gaps. The root in (0, 1) of
+ * sigma = (1 + ca2 (1 - sigma) / rho)^(-1 / ca2), by bisection.
+ */
+export function metLoad(rho: number, burstiness: number): number {
   if (burstiness === 1 || rho <= 0) return rho
   let [low, high] = [0, 1 - 1e-12]
   while (high - low > 1e-12) {

@@ -3,7 +3,7 @@ import { LIMITS } from '../core/limits.ts'
 import { bytesPerSecondFromGbps } from '../core/units.ts'
 import { type Assumption, type AssumptionId, assumption } from './assumptions.ts'
 import { addCurves, type Curve } from './curve.ts'
-import { batchWithin, checkDecode, type DecodeProfile, decodeStepSeconds } from './decode.ts'
+import { batchInMemory, batchWithin, checkDecode, type DecodeProfile, decodeStepSeconds } from './decode.ts'
 import { empiricalLengths, fixedLengths } from './empirical.ts'
 import { type LengthDistribution, meanTokens } from './lengths.ts'
 import { logNormalLengths } from './log-normal.ts'
@@ -116,7 +116,10 @@ export function buildScenario(spec: ScenarioSpec): Scenario {
   const bytesPerSecond = bytesPerSecondFromGbps(spec.link.gbps)
   const promptTokensMean = spec.workload.promptTokensMean ?? meanTokens(whole)
   const contextTokens = promptTokensMean + spec.workload.outputTokens / 2
-  const batch = batchWithin(spec.local.decode, contextTokens, spec.slo?.tpotSeconds ?? null)
+  const batch = Math.min(
+    batchWithin(spec.local.decode, contextTokens, spec.slo?.tpotSeconds ?? null),
+    batchThatFits(spec.local.decode, promptTokensMean + spec.workload.outputTokens),
+  )
   return {
     name: spec.name,
     remote,
@@ -135,6 +138,17 @@ export function buildScenario(spec: ScenarioSpec): Scenario {
     remoteTtftSeconds: addCurves(remote.profile.prefillSeconds, remote.profile.kvBytes, 1 / bytesPerSecond),
     spec,
   }
+}
+
+/** Throws INVALID_PROFILE when the KV memory of an instance cannot hold even one mean request. */
+function batchThatFits(decode: DecodeProfile, contextTokensEnd: number): number {
+  const batch = batchInMemory(decode, contextTokensEnd)
+  if (batch >= 1) return batch
+  throw new MembraneError(
+    'INVALID_PROFILE',
+    `Decode profile: kvTokensMax is ${decode.kvTokensMax} tokens, but a mean request ends with ${Math.ceil(contextTokensEnd)} tokens of context.`,
+    { remedy: 'kvTokensMax is the KV memory of a whole instance, over all its sequences.' },
+  )
 }
 
 /** Library users hand over values that no schema saw; a missing part should not surface as a property of undefined. */

@@ -8,7 +8,7 @@ export interface LinkOptions {
   readonly source: number
   readonly bytesPerSecond: number
   /** One flow never gets more than this: a TCP connection, a NIC. Infinite by default. */
-  readonly flowBytesPerSecondMax?: number
+  readonly flowBytesPerSecondMax?: number | undefined
 }
 
 /**
@@ -20,24 +20,37 @@ export class SharedLink {
   readonly flows = new TimeAverage()
   /** Bytes per second that the link carries, over time. */
   readonly carried = new TimeAverage()
+  /** Bytes per second that it could carry, over time. */
+  readonly capacity = new TimeAverage()
   /** 1 while any flow is there. */
   readonly busy = new TimeAverage()
   readonly #schedule: EventSchedule
   readonly #source: number
   readonly #flowMax: number
-  #bytesPerSecond: number
   #servedBytes = 0
   #servedAtSeconds = 0
+  /** Of all flows so far, less what was broken off. */
+  #startedBytes = 0
   readonly #finish = new KeyHeap()
 
   constructor({ schedule, source, bytesPerSecond, flowBytesPerSecondMax }: LinkOptions) {
     this.#schedule = schedule
     this.#source = source
-    this.#bytesPerSecond = bytesPerSecond
+    this.capacity.set(bytesPerSecond, 0)
     this.#flowMax = flowBytesPerSecondMax ?? Number.POSITIVE_INFINITY
   }
 
+  get bytesPerSecond(): number {
+    return this.capacity.value
+  }
+
+  /** Bytes in flight that are still to be carried. */
+  backlogBytes(nowSeconds: number): number {
+    return Math.max(0, this.#startedBytes - this.carried.area(nowSeconds))
+  }
+
   start(job: number, bytes: number, nowSeconds: number): void {
+    this.#startedBytes += bytes
     this.#serve(nowSeconds)
     if (this.#finish.count === 0) this.busy.add(1, nowSeconds)
     this.#finish.push(this.#servedBytes + bytes, job)
@@ -51,6 +64,27 @@ export class SharedLink {
     // Rounding must not leave a flow a billionth of a byte short for ever.
     this.#servedBytes = Math.max(this.#servedBytes, this.#finish.minKey())
     const job = this.#finish.pop()
+    this.#left(nowSeconds)
+    return job
+  }
+
+  /** The jobs in flight, in no order. */
+  jobsInFlight(): number[] {
+    return this.#finish.values()
+  }
+
+  /** Breaks off a job's flow and gives the bytes that it still lacked; 0 when it has none. */
+  breakOff(job: number, nowSeconds: number): number {
+    this.#serve(nowSeconds)
+    const key = this.#finish.remove(job)
+    if (key === null) return 0
+    const bytesLeft = Math.max(0, key - this.#servedBytes)
+    this.#startedBytes -= bytesLeft
+    this.#left(nowSeconds)
+    return bytesLeft
+  }
+
+  #left(nowSeconds: number): void {
     this.flows.add(-1, nowSeconds)
     if (this.#finish.count === 0) {
       this.busy.add(-1, nowSeconds)
@@ -58,17 +92,16 @@ export class SharedLink {
       this.#servedBytes = 0
     }
     this.#plan(nowSeconds)
-    return job
   }
 
   setBytesPerSecond(bytesPerSecond: number, nowSeconds: number): void {
     this.#serve(nowSeconds)
-    this.#bytesPerSecond = bytesPerSecond
+    this.capacity.set(bytesPerSecond, nowSeconds)
     this.#plan(nowSeconds)
   }
 
   #flowRate(): number {
-    return this.#finish.count === 0 ? 0 : Math.min(this.#flowMax, this.#bytesPerSecond / this.#finish.count)
+    return this.#finish.count === 0 ? 0 : Math.min(this.#flowMax, this.capacity.value / this.#finish.count)
   }
 
   #serve(nowSeconds: number): void {
@@ -78,8 +111,10 @@ export class SharedLink {
   }
 
   #plan(nowSeconds: number): void {
+    const flows = this.#finish.count
     const rate = this.#flowRate()
-    this.carried.add(rate * this.#finish.count - this.carried.value, nowSeconds)
+    const carried = rate * flows
+    if (carried !== this.carried.value) this.carried.set(carried, nowSeconds)
     const leftBytes = Math.max(0, this.#finish.minKey() - this.#servedBytes)
     this.#schedule.set(this.#source, rate > 0 ? nowSeconds + leftBytes / rate : Number.POSITIVE_INFINITY)
   }

@@ -1,9 +1,12 @@
-import type { LogHistogram } from './log-histogram.ts'
+import { LogHistogram } from './log-histogram.ts'
+import { type RequestCapacity, requestCapacity } from './request-capacity.ts'
 import type { Scenario } from './scenario.ts'
-import { requestCapacity } from './request-capacity.ts'
-import type { SimulationRecord, StageRecord } from './sim-record.ts'
-import { checkLaws } from './simulation-laws.ts'
-import type { Simulation, SimulationOptions } from './simulate.ts'
+import { isBacklogged, meanHalfWidth95, quantileHalfWidth95 } from './sim-confidence.ts'
+import type { SimulationOptions } from './sim-options.ts'
+import type { Latency } from './sim-record.ts'
+import type { ReplicationData, StageData } from './sim-run.ts'
+import type { SimulationSeries } from './sim-series.ts'
+import type { RequestTimeline } from './sim-timeline.ts'
 
 /** A latency as it was observed, seconds. */
 export interface LatencySummary {
@@ -13,12 +16,14 @@ export interface LatencySummary {
   readonly p99: number
   /** Half the width of the 95 % interval of the mean, by batch means; null for runs too short to tell. */
   readonly meanHalfWidth95: number | null
+  /** The same of the P90, from independent replications; null with fewer than four. */
+  readonly p90HalfWidth95: number | null
 }
 
 /** One stage of the pipeline as it was observed. */
 export interface StageSummary {
   readonly name: 'remotePrefill' | 'link' | 'localPrefill' | 'decode'
-  /** Instances; for decode, slots of all instances; 1 for the link. */
+  /** Instances; for decode, slots of all instances; 1 for the link. Means over the run where roles change. */
   readonly servers: number
   readonly utilisation: number
   readonly waitSeconds: { readonly mean: number; readonly p90: number }
@@ -35,72 +40,154 @@ export interface SimulationResult {
   readonly firstTokenSeconds: LatencySummary
   readonly tpotSeconds: LatencySummary
   readonly e2eSeconds: LatencySummary
-  /** Requests over the time from the first arrival to the last completion. */
+  /** Completions over time while requests still arrived. */
   readonly completedRps: number
   readonly offloadedRatio: number
   readonly egressGbps: number
+  /** Mean over time. */
   readonly thresholdTokens: { readonly min: number; readonly mean: number; readonly max: number }
   readonly stages: readonly StageSummary[]
   readonly verdict: LoadVerdict
-  /** The rate above which a queue must grow: by request, beside Eq. (6), which replaces lengths by their means. */
-  readonly capacityRps: { readonly perRequest: number; readonly equation6: number }
+  /** Eq. (6) replaces lengths by their means; by request, a queue grows earlier. */
+  readonly capacityRps: RequestCapacity
+  /** Requests in the system: the most at once, the bound, and when a run first passed it (null: never). */
+  readonly inSystem: { readonly max: number; readonly bound: number; readonly boundPassedSeconds: number | null }
+  /** Null without prefix caches. */
+  readonly cache: {
+    readonly hitRatioTokens: number
+    readonly hitRatioBlocks: number
+    readonly evictions: number
+    readonly transfersOutside: number
+  } | null
+  /** Prefills that were done again because an instance was lost. */
+  readonly repeatedPrefills: number
+  /** Prefixes copied to the cluster that lacked them. */
+  readonly copiedGigabytes: number
+  readonly requests: number
+  readonly replications: number
   readonly seed: number
 }
 
-/** Checks the laws of the finished run and sums it up. */
-export function summarize(scenario: Scenario, options: SimulationOptions, simulation: Simulation): SimulationResult {
-  checkLaws(simulation, options)
-  const { record, nowSeconds } = simulation
+/** What charts show beside the numbers. */
+export interface SimulationCurves {
+  /** Share of requests at or below a latency, seconds. */
+  readonly cdf: Readonly<Record<Latency, readonly { readonly value: number; readonly share: number }[]>>
+  /** Of the first replication; null when none was recorded. */
+  readonly series: SimulationSeries | null
+  readonly timelines: readonly RequestTimeline[]
+}
+
+/** Puts replications of one question together, in the order of their seeds. */
+export function summarize(
+  scenario: Scenario,
+  options: SimulationOptions,
+  runs: readonly ReplicationData[],
+): SimulationResult {
+  const sum = (of: (run: ReplicationData) => number): number => runs.reduce((total, run) => total + of(run), 0)
+  const requests = sum((run) => run.requests)
+  const seconds = sum((run) => run.seconds)
   const capacityRps = requestCapacity(scenario, options)
   return {
-    ttftSeconds: latency(record, record.ttftSeconds, 'ttft'),
-    firstTokenSeconds: latency(record, record.firstTokenSeconds, 'firstToken'),
-    tpotSeconds: latency(record, record.tpotSeconds, 'tpot'),
-    e2eSeconds: latency(record, record.e2eSeconds, 'e2e'),
-    completedRps: record.completed / nowSeconds,
-    offloadedRatio: record.offloaded / record.completed,
-    egressGbps: (record.bytesSent * 8) / 1e9 / nowSeconds,
-    thresholdTokens: { min: options.thresholdTokens, mean: options.thresholdTokens, max: options.thresholdTokens },
-    stages: stageSummaries(scenario, options, simulation),
-    verdict: options.rateRps >= capacityRps.perRequest ? 'overloaded' : record.isBacklogged() ? 'backlogged' : 'stable',
+    ttftSeconds: latency(runs, 'ttft'),
+    firstTokenSeconds: latency(runs, 'firstToken'),
+    tpotSeconds: latency(runs, 'tpot'),
+    e2eSeconds: latency(runs, 'e2e'),
+    completedRps: sum((run) => run.completedRps) / runs.length,
+    offloadedRatio: sum((run) => run.offloaded) / requests,
+    egressGbps: (sum((run) => run.bytesSent) * 8) / 1e9 / seconds,
+    thresholdTokens: {
+      min: Math.min(...runs.map((run) => run.threshold.min)),
+      mean: sum((run) => run.threshold.area) / seconds,
+      max: Math.max(...runs.map((run) => run.threshold.max)),
+    },
+    stages: (['remotePrefill', 'link', 'localPrefill', 'decode'] as const).map((name) =>
+      stageSummary(
+        name,
+        runs.map((run) => run.stages[name]),
+        seconds,
+      ),
+    ),
+    verdict: verdictOf(options, capacityRps, runs),
     capacityRps,
+    inSystem: {
+      max: Math.max(...runs.map((run) => run.inSystemMax)),
+      bound: options.queueBoundRequests,
+      boundPassedSeconds: runs.find((run) => run.boundPassedSeconds !== null)?.boundPassedSeconds ?? null,
+    },
+    cache: cacheSummary(runs),
+    repeatedPrefills: sum((run) => run.repeated),
+    copiedGigabytes: sum((run) => run.bytesCopied) / 1e9,
+    requests,
+    replications: runs.length,
     seed: options.seed,
   }
 }
 
-function latency(
-  record: SimulationRecord,
-  histogram: LogHistogram,
-  series: Parameters<SimulationRecord['meanHalfWidth95']>[0],
-): LatencySummary {
+/** The distributions and the series of the same runs. */
+export function curvesOf(runs: readonly ReplicationData[]): SimulationCurves {
+  return {
+    cdf: {
+      ttft: merged(runs, 'ttft').cumulative(),
+      firstToken: merged(runs, 'firstToken').cumulative(),
+      tpot: merged(runs, 'tpot').cumulative(),
+      e2e: merged(runs, 'e2e').cumulative(),
+    },
+    series: runs[0]?.series ?? null,
+    timelines: runs[0]?.timelines ?? [],
+  }
+}
+
+function merged(runs: readonly ReplicationData[], name: Latency): LogHistogram {
+  const histogram = new LogHistogram()
+  for (const run of runs) histogram.merge(new LogHistogram(run.latencies[name]))
+  return histogram
+}
+
+function latency(runs: readonly ReplicationData[], name: Latency): LatencySummary {
+  const histogram = merged(runs, name)
   return {
     mean: histogram.mean(),
     p50: histogram.quantile(0.5),
     p90: histogram.quantile(0.9),
     p99: histogram.quantile(0.99),
-    meanHalfWidth95: record.meanHalfWidth95(series),
+    meanHalfWidth95: meanHalfWidth95(runs, name),
+    p90HalfWidth95: quantileHalfWidth95(runs, name, 0.9),
   }
 }
 
-function stageSummaries(scenario: Scenario, { roles }: SimulationOptions, simulation: Simulation): StageSummary[] {
-  const { record, remote, local, link, instances, nowSeconds } = simulation
-  const slots = roles.decode * scenario.decodeBatch.batch
-  const stage = (
-    name: StageSummary['name'],
-    servers: number,
-    busyArea: number,
-    { waitSeconds }: StageRecord,
-  ): StageSummary => ({
+function stageSummary(name: StageSummary['name'], parts: readonly StageData[], seconds: number): StageSummary {
+  const waits = new LogHistogram()
+  for (const { wait } of parts) waits.merge(new LogHistogram(wait))
+  const busySeconds = parts.reduce((total, part) => total + part.busySeconds, 0)
+  const openSeconds = parts.reduce((total, part) => total + part.openSeconds, 0)
+  return {
     name,
-    servers,
-    utilisation: servers > 0 ? busyArea / nowSeconds / servers : 0,
-    waitSeconds: { mean: waitSeconds.mean(), p90: waitSeconds.quantile(0.9) },
-  })
-  const decodeArea = instances.reduce((area, instance) => area + instance.active.area(nowSeconds), 0)
-  return [
-    stage('remotePrefill', roles.remotePrefill, remote.busy.area(nowSeconds), record.remotePrefill),
-    stage('link', 1, link.busy.area(nowSeconds), record.transfer),
-    stage('localPrefill', roles.localPrefill, local.busy.area(nowSeconds), record.localPrefill),
-    stage('decode', slots, decodeArea, record.decode),
-  ]
+    servers: openSeconds / seconds,
+    utilisation: openSeconds > 0 ? busySeconds / openSeconds : 0,
+    waitSeconds: { mean: waits.mean(), p90: waits.quantile(0.9) },
+  }
+}
+
+/** Where the load or the deployment changes over time, no closed form says what it can serve: then the queues tell. */
+function verdictOf(
+  { rateRps, workload, curve, events, scheduler }: SimulationOptions,
+  { sustainableRps }: RequestCapacity,
+  runs: readonly ReplicationData[],
+): LoadVerdict {
+  const isSteady = workload === undefined && (curve ?? null) === null && (events ?? []).length === 0
+  if (isSteady && (scheduler ?? 'fixed') === 'fixed' && rateRps >= sustainableRps) return 'overloaded'
+  return runs.some(isBacklogged) ? 'backlogged' : 'stable'
+}
+
+function cacheSummary(runs: readonly ReplicationData[]): SimulationResult['cache'] {
+  const caches = runs.flatMap(({ cache }) => (cache === null ? [] : [cache]))
+  if (caches.length === 0) return null
+  const sum = (of: (cache: (typeof caches)[number]) => number): number =>
+    caches.reduce((total, cache) => total + of(cache), 0)
+  return {
+    hitRatioTokens: sum((cache) => cache.hitTokens) / Math.max(1, sum((cache) => cache.promptTokens)),
+    hitRatioBlocks: sum((cache) => cache.hitBlocks) / Math.max(1, sum((cache) => cache.references)),
+    evictions: sum((cache) => cache.evictions),
+    transfersOutside: sum((cache) => cache.transfersOutside),
+  }
 }

@@ -106,14 +106,20 @@ export function meetsTtft(scenario: Scenario, view: QueueView, roles: Roles, rat
   return bound === null || ttftTail(view, waits, bound, LATE_MAX) <= LATE_MAX
 }
 
-/** P90 TTFT with queueing at a rate, seconds; null when a stage cannot keep up. */
-export function queuedTtftP90(scenario: Scenario, view: QueueView, roles: Roles, rateRps: number): number | null {
+/** P90 TTFT with queueing at a rate, seconds, to a relative `precision`; null when a stage cannot keep up. */
+export function queuedTtftP90(
+  scenario: Scenario,
+  view: QueueView,
+  roles: Roles,
+  rateRps: number,
+  precision = 1e-9,
+): number | null {
   const waits = waitsAt(scenario, view, roles, rateRps)
   if (waits === null) return null
   let [low, high] = [0, 1]
   const isLate = (seconds: number): boolean => ttftTail(view, waits, seconds, LATE_MAX) > LATE_MAX
   while (isLate(high)) high *= 2
-  for (let step = 0; step < 60 && high - low > 1e-9 * high; step++) {
+  for (let step = 0; step < 60 && high - low > precision * high; step++) {
     const middle = (low + high) / 2
     if (isLate(middle)) low = middle
     else high = middle

@@ -9,8 +9,12 @@ export class TimeAverage {
   }
 
   add(change: number, nowSeconds: number): void {
+    this.set(this.#value + change, nowSeconds)
+  }
+
+  set(value: number, nowSeconds: number): void {
     this.#area += this.#value * (nowSeconds - this.#changedSeconds)
-    this.#value += change
+    this.#value = value
     this.#changedSeconds = nowSeconds
   }
 

@@ -1,13 +1,12 @@
-import { exponential, type Random, seededRandom } from '../core/random.ts'
-import { arrivalGaps } from './arrivals.ts'
-import { erlangB, erlangC, mg1WaitSeconds } from './queueing.ts'
-import { EventSchedule } from './event-schedule.ts'
-import { SharedLink } from './sim-link.ts'
-import { ServerPool } from './sim-pool.ts'
+import { assert } from '../core/errors.ts'
+import { arrivalsOf, type Batches, estimate, runLength, type RunLength } from './validate-statistics.ts'
+import type { System } from './validate-system.ts'
+import { SYSTEMS } from './validate-systems.ts'
 
-/** A quantity that theory gives exactly, beside the simulator's own stations. */
+/** A quantity that theory gives exactly, beside what the simulator's own stations do. Times are in mean services. */
 export interface ValidationRow {
   readonly system: string
+  /** Offered work per server, 0 to 1. */
   readonly load: number
   readonly quantity: string
   readonly theory: number
@@ -15,318 +14,133 @@ export interface ValidationRow {
   readonly standardError: number
   /** (simulated - theory) / standardError. */
   readonly z: number
+  /** What the standard error must not exceed in a full run: 1 % of theory, 3 % from load 0.95 on. */
+  readonly standardErrorMax: number
+  /** How many batches, over all seeds, the standard error is read from. */
+  readonly batches: number
+  /** Arrivals that were counted, over all seeds. */
+  readonly arrivals: number
+  readonly seeds: readonly number[]
 }
 
 export interface ValidationOptions {
+  readonly seeds: readonly number[]
+  /** 1 brings every standard error below its bound; less is quicker and coarser, with fewer batches for each seed. */
+  readonly effort: number
+  /** Heavier loads are left out; 1 unless said. */
+  readonly loadMax?: number
+}
+
+/** One system at one load with one seed: what a worker does at once. Plain data. */
+export interface ValidationTask {
+  readonly system: string
+  readonly load: number
   readonly seed: number
-  /** Arrivals of each run. The error falls with their square root, and grows with 1 / (1 - load). */
-  readonly arrivals: number
+  readonly length: RunLength
 }
 
-/** Every unit of load is per server and every mean service is one second, so that waits read as multiples of it. */
-interface System {
-  readonly name: string
-  readonly loads: readonly number[]
-  run(load: number, options: ValidationOptions): readonly Measured[]
-}
+/** Three seeds are fixed, so that two runs can be compared; the fourth is the caller's. */
+export const FIXED_SEEDS: readonly number[] = [1, 2, 3]
 
-interface Measured {
-  readonly quantity: string
-  readonly theory: number
-  /** Means of consecutive batches. */
-  readonly batches: Float64Array
-}
+export const FULL: Pick<ValidationOptions, 'effort' | 'loadMax'> = { effort: 1 }
+/** For a look in seconds: errors about three times as wide, and without the load that costs most. */
+export const QUICK: Pick<ValidationOptions, 'effort' | 'loadMax'> = { effort: 0.1, loadMax: 0.95 }
 
-const LOADS = [0.5, 0.7, 0.8, 0.9, 0.95]
-const BATCHES = 40
+/** A row this many standard errors off is a failure: by chance alone fewer than one in ten thousand. */
+export const Z_MAX = 4
 
-/** One row for every system, load and quantity. */
-export function validationRows(options: ValidationOptions): ValidationRow[] {
+/** All tasks, in the order of the rows; the seeds of one system and load stand together. */
+export function validationTasks({ seeds, effort, loadMax = 1 }: ValidationOptions): ValidationTask[] {
   return SYSTEMS.flatMap((system) =>
-    system.loads.flatMap((load) => system.run(load, options).map((measured) => rowOf(system.name, load, measured))),
+    system.loads
+      .filter((load) => load <= loadMax)
+      .flatMap((load) => {
+        const length = runLength({
+          effort,
+          seeds: seeds.length,
+          relativeError: AIM[isHeavy(load) ? 'heavy' : 'usual'] * relativeErrorMax(load),
+          relativeVariance: system.relativeVariance(load),
+          memoryArrivals: system.memoryArrivals(load),
+        })
+        return seeds.map((seed) => ({ system: system.name, load, seed, length }))
+      }),
   )
 }
 
-function rowOf(system: string, load: number, { quantity, theory, batches }: Measured): ValidationRow {
-  const simulated = batches.reduce((sum, value) => sum + value, 0) / batches.length
-  const variance = batches.reduce((sum, value) => sum + (value - simulated) ** 2, 0) / (batches.length - 1)
-  const standardError = Math.sqrt(variance / batches.length)
-  return { system, load, quantity, theory, simulated, standardError, z: (simulated - theory) / standardError }
+/** Arrivals of a task, with the warm-up: what it costs. */
+export function taskArrivals(task: ValidationTask): number {
+  return arrivalsOf(task.length)
 }
 
-type Service = (random: Random) => number
-
-const SERVICES = {
-  M: exponential,
-  D: () => 1,
-  E4: (random) => (exponential(random) + exponential(random) + exponential(random) + exponential(random)) / 4,
-  /** Nine in ten short, one in ten long: squared variation 4.92. */
-  H2: (random) => (random() < 0.9 ? 0.5 : 5.5) * exponential(random),
-} as const satisfies Record<string, Service>
-
-/** E[S^2] with E[S] = 1. */
-const SECOND_MOMENTS = { M: 2, D: 1, E4: 1.25, H2: 0.9 * 2 * 0.25 + 0.1 * 2 * 30.25 } as const
-
-const SYSTEMS: readonly System[] = [
-  {
-    name: 'M/M/1',
-    loads: LOADS,
-    run: (load, options) =>
-      fcfs({ servers: 1, load, service: SERVICES.M }, options, (waits) => [
-        { quantity: 'mean wait (s)', theory: load / (1 - load), batches: waits.wait },
-        { quantity: 'P(sojourn > its theoretical P90)', theory: 0.1, batches: waits.late(Math.LN10 / (1 - load)) },
-      ]),
-  },
-  ...([2, 4, 8] as const).map(
-    (servers): System => ({
-      name: `M/M/${servers}`,
-      loads: LOADS,
-      run: (load, options) =>
-        fcfs({ servers, load, service: SERVICES.M }, options, (waits) => [
-          {
-            quantity: 'mean wait (s)',
-            theory: erlangC(servers, load * servers) / (servers * (1 - load)),
-            batches: waits.wait,
-          },
-          { quantity: 'P(wait)', theory: erlangC(servers, load * servers), batches: waits.waited },
-        ]),
-    }),
-  ),
-  ...(['D', 'E4', 'H2'] as const).map(
-    (kind): System => ({
-      name: `M/${kind}/1`,
-      loads: LOADS,
-      run: (load, options) =>
-        fcfs({ servers: 1, load, service: SERVICES[kind] }, options, (waits) => [
-          {
-            quantity: 'mean wait (s), Pollaczek-Khinchine',
-            theory: mg1WaitSeconds({ rateRps: load, meanSeconds: 1, secondMoment: SECOND_MOMENTS[kind] }),
-            batches: waits.wait,
-          },
-        ]),
-    }),
-  ),
-  ...([0.5, 4] as const).map(
-    (burstiness): System => ({
-      name: `GI/M/1, gamma arrivals, ca2 = ${burstiness}`,
-      loads: LOADS,
-      run: (load, options) =>
-        fcfs({ servers: 1, load, service: SERVICES.M, burstiness }, options, (waits) => [
-          { quantity: 'mean wait (s)', theory: giM1Wait(load, burstiness), batches: waits.wait },
-        ]),
-    }),
-  ),
-  { name: 'M/M/1 -> M/M/1 (Burke)', loads: LOADS, run: tandem },
-  ...(['M', 'H2'] as const).map(
-    (kind): System => ({
-      name: `M/${kind}/1, processor sharing`,
-      loads: LOADS,
-      run: (load, options) => sharing(load, SERVICES[kind], options),
-    }),
-  ),
-  { name: 'M/H2/4/4, loss', loads: LOADS, run: loss },
-  { name: 'M/H2/infinity', loads: [0.5, 0.9], run: unlimited },
-]
-
-interface Queue {
-  readonly servers: number
-  readonly load: number
-  readonly service: Service
-  readonly burstiness?: number
+/** What the stations did, one entry for each row of the system. */
+export function runTask({ system, load, seed, length }: ValidationTask): readonly Batches[] {
+  return systemOf(system).measure({ load, seed, length })
 }
 
-interface Waits {
-  readonly wait: Float64Array
-  readonly waited: Float64Array
-  late(sojournSeconds: number): Float64Array
+/** The rows, from what each task measured, in the order of the tasks. */
+export function validationRows(
+  tasks: readonly ValidationTask[],
+  measured: readonly (readonly Batches[])[],
+): ValidationRow[] {
+  assert(tasks.length === measured.length, 'every task has its measurements')
+  const groups = Map.groupBy(tasks.keys(), (k) => `${tasks[k]?.system} at ${tasks[k]?.load}`)
+  return [...groups.values()].flatMap((members) =>
+    rowsOf(
+      members.map((k) => tasks[k]).filter((task) => task !== undefined),
+      members.map((k) => measured[k] ?? []),
+    ),
+  )
 }
 
-/** A first-come-first-served pool; what a job saw falls into the batch of its arrival number. */
-function fcfs(
-  queue: Queue,
-  options: ValidationOptions,
-  read: (waits: Waits) => readonly Measured[],
-): readonly Measured[] {
-  const { servers, load, service, burstiness = 1 } = queue
-  const { random, gap } = streams({ rate: load * servers, burstiness }, options.seed)
-  const schedule = new EventSchedule(1 + servers)
-  const pool = new ServerPool({ schedule, firstSource: 1, servers })
-  const waits = new Float64Array(options.arrivals)
-  const sojourns = new Float64Array(options.arrivals)
-  const arrivedAt = new Float64Array(options.arrivals)
-  const start = (job: number, now: number): void => {
-    const seconds = service(random)
-    waits[job] = now - (arrivedAt[job] ?? 0)
-    sojourns[job] = (waits[job] ?? 0) + seconds
-    pool.start(job, seconds, now)
-  }
-  drive(schedule, options.arrivals, gap, {
-    arrive: (job, now) => {
-      arrivedAt[job] = now
-      if (pool.arrive(job, now)) start(job, now)
-    },
-    fire: (source, now) => {
-      pool.finish(source, now)
-      const next = pool.nextWaiting()
-      if (next >= 0) start(next, now)
-    },
-  })
-  return read({
-    wait: batchMeans(waits, (value) => value),
-    waited: batchMeans(waits, (value) => (value > 0 ? 1 : 0)),
-    late: (bound) => batchMeans(sojourns, (value) => (value > bound ? 1 : 0)),
-  })
+/** The rows that are too far from theory, or are no number at all. */
+export function rowsOff(rows: readonly ValidationRow[]): readonly ValidationRow[] {
+  return rows.filter(({ z }) => !(Math.abs(z) < Z_MAX))
 }
 
-/** Two single servers in a row: by Burke's theorem the second sees Poisson arrivals too. */
-function tandem(load: number, options: ValidationOptions): readonly Measured[] {
-  const { random, gap } = streams({ rate: load, burstiness: 1 }, options.seed)
-  const schedule = new EventSchedule(3)
-  const pools = [1, 2].map((firstSource) => new ServerPool({ schedule, firstSource, servers: 1 }))
-  const [first, second] = pools
-  if (first === undefined || second === undefined) throw new Error('Bug: a tandem has two pools')
-  const enteredAt = new Float64Array(options.arrivals)
-  const waits = new Float64Array(options.arrivals)
-  const enter = (pool: ServerPool, job: number, now: number): void => {
-    enteredAt[job] = now
-    if (pool.arrive(job, now)) start(pool, job, now)
-  }
-  const start = (pool: ServerPool, job: number, now: number): void => {
-    if (pool === second) waits[job] = now - (enteredAt[job] ?? 0)
-    pool.start(job, exponential(random), now)
-  }
-  drive(schedule, options.arrivals, gap, {
-    arrive: (job, now) => {
-      enter(first, job, now)
-    },
-    fire: (source, now) => {
-      const pool = source === 1 ? first : second
-      const job = pool.finish(source, now)
-      const next = pool.nextWaiting()
-      if (next >= 0) start(pool, next, now)
-      if (pool === first) enter(second, job, now)
-    },
-  })
-  return [
-    {
-      quantity: 'mean wait at the second server (s)',
-      theory: load / (1 - load),
-      batches: batchMeans(waits, (value) => value),
-    },
-  ]
+/** The rows whose standard error a full run would not leave. */
+export function rowsCoarse(rows: readonly ValidationRow[]): readonly ValidationRow[] {
+  return rows.filter(({ standardError, standardErrorMax }) => !(standardError <= standardErrorMax))
 }
 
-/** The shared link: the mean sojourn does not depend on the shape of the sizes. */
-function sharing(load: number, service: Service, options: ValidationOptions): readonly Measured[] {
-  const { random, gap } = streams({ rate: load, burstiness: 1 }, options.seed)
-  const schedule = new EventSchedule(2)
-  const link = new SharedLink({ schedule, source: 1, bytesPerSecond: 1 })
-  const arrivedAt = new Float64Array(options.arrivals)
-  const sojourns = new Float64Array(options.arrivals)
-  drive(schedule, options.arrivals, gap, {
-    arrive: (job, now) => {
-      arrivedAt[job] = now
-      link.start(job, service(random), now)
-    },
-    fire: (_, now) => {
-      const job = link.finish(now)
-      sojourns[job] = now - (arrivedAt[job] ?? 0)
-    },
-  })
-  return [{ quantity: 'mean transfer (s)', theory: 1 / (1 - load), batches: batchMeans(sojourns, (value) => value) }]
+function rowsOf(tasks: readonly ValidationTask[], measured: readonly (readonly Batches[])[]): ValidationRow[] {
+  const [task] = tasks
+  assert(task !== undefined, 'a group of tasks is not empty')
+  const { system, load, length } = task
+  return systemOf(system)
+    .theory(load)
+    .map(({ quantity, theory }, k) => {
+      const runs = measured.map((rows) => rows[k]).filter((run) => run !== undefined)
+      const { mean, standardError, batches } = estimate(runs)
+      return {
+        system,
+        load,
+        quantity,
+        theory,
+        simulated: mean,
+        standardError,
+        z: (mean - theory) / standardError,
+        standardErrorMax: relativeErrorMax(load) * theory,
+        batches,
+        arrivals: tasks.length * length.batches * length.batchArrivals,
+        seeds: tasks.map(({ seed }) => seed),
+      }
+    })
 }
 
-/** No queue: who finds all servers busy is turned away. Insensitive to the service distribution. */
-function loss(load: number, options: ValidationOptions): readonly Measured[] {
-  const servers = 4
-  const { random, gap } = streams({ rate: load * servers, burstiness: 1 }, options.seed)
-  const schedule = new EventSchedule(1 + servers)
-  const pool = new ServerPool({ schedule, firstSource: 1, servers })
-  const lost = new Float64Array(options.arrivals)
-  drive(schedule, options.arrivals, gap, {
-    arrive: (job, now) => {
-      if (pool.busy.value === servers) lost[job] = 1
-      else if (pool.arrive(job, now)) pool.start(job, SERVICES.H2(random), now)
-    },
-    fire: (source, now) => {
-      pool.finish(source, now)
-    },
-  })
-  return [
-    {
-      quantity: 'share lost, Erlang B',
-      theory: erlangB(servers, load * servers),
-      batches: batchMeans(lost, (value) => value),
-    },
-  ]
+/** Close to saturation a percent would cost an hour. */
+function relativeErrorMax(load: number): number {
+  return isHeavy(load) ? 0.03 : 0.01
 }
 
-/** More servers than are ever asked for: the number in service is Poisson with the offered load as its mean. */
-function unlimited(load: number, options: ValidationOptions): readonly Measured[] {
-  const servers = 256
-  const offered = load * 100
-  const { random, gap } = streams({ rate: offered, burstiness: 1 }, options.seed)
-  const schedule = new EventSchedule(1 + servers)
-  const pool = new ServerPool({ schedule, firstSource: 1, servers })
-  const seen = new Float64Array(options.arrivals)
-  drive(schedule, options.arrivals, gap, {
-    // Poisson arrivals see time averages (PASTA).
-    arrive: (job, now) => {
-      seen[job] = pool.busy.value
-      if (pool.arrive(job, now)) pool.start(job, SERVICES.H2(random), now)
-    },
-    fire: (source, now) => {
-      pool.finish(source, now)
-    },
-  })
-  return [{ quantity: 'mean number in service', theory: offered, batches: batchMeans(seen, (value) => value) }]
+function isHeavy(load: number): boolean {
+  return load >= 0.95
 }
 
-/** E[W] = sigma / (1 - sigma) with sigma = A*(1 - sigma) the root in (0, 1), A* the transform of gamma gaps of mean 1 / load. */
-function giM1Wait(load: number, burstiness: number): number {
-  const shape = 1 / burstiness
-  let sigma = 0.5
-  for (let step = 0; step < 10_000; step++) sigma = (1 + (burstiness * (1 - sigma)) / load) ** -shape
-  return sigma / (1 - sigma)
-}
+/** Which part of its bound an error aims at: errors are estimates too, and from fewer batches where the load is heavy. */
+const AIM = { usual: 0.8, heavy: 0.7 } as const
 
-function streams(
-  { rate, burstiness }: { readonly rate: number; readonly burstiness: number },
-  seed: number,
-): { readonly random: Random; readonly gap: () => number } {
-  const kind = burstiness === 1 ? 'poisson' : 'gamma'
-  return {
-    random: seededRandom(seed),
-    gap: arrivalGaps({ kind, rateRps: rate, burstiness }, seededRandom(seed + 0x5eed)),
-  }
-}
-
-interface Handlers {
-  readonly arrive: (job: number, nowSeconds: number) => void
-  readonly fire: (source: number, nowSeconds: number) => void
-}
-
-function drive(schedule: EventSchedule, arrivals: number, gap: () => number, { arrive, fire }: Handlers): void {
-  let arrived = 0
-  schedule.set(0, gap())
-  for (let source = schedule.nextSource(); source >= 0; source = schedule.nextSource()) {
-    const now = schedule.nextSeconds()
-    if (source !== 0) {
-      fire(source, now)
-      continue
-    }
-    arrive(arrived, now)
-    arrived += 1
-    schedule.set(0, arrived < arrivals ? now + gap() : Number.POSITIVE_INFINITY)
-  }
-}
-
-/** The first batch fills the empty system and is left out. */
-function batchMeans(values: Float64Array, of: (value: number) => number): Float64Array {
-  const size = Math.floor(values.length / (BATCHES + 1))
-  return Float64Array.from({ length: BATCHES }, (_, batch) => {
-    let sum = 0
-    for (let k = (batch + 1) * size; k < (batch + 2) * size; k++) sum += of(values[k] ?? 0)
-    return sum / size
-  })
+function systemOf(name: string): System {
+  const system = SYSTEMS.find((candidate) => candidate.name === name)
+  assert(system !== undefined, `there is no system ${name}`)
+  return system
 }

@@ -366,9 +366,18 @@ describe('simulate and validate', () => {
   })
 
   test('validate exits 0 with every row near theory', () => {
-    const rows = json('validate', '--arrivals', '50000', '--seed', '5')
-    expect(rows.length).toBeGreaterThan(60)
-    for (const { system, z } of rows) expect(Math.abs(z), system).toBeLessThan(4)
-    expect(membrane('validate', '--arrivals', '10').err).toMatch(/--arrivals must be from 1,000/)
+    const rows = json('validate', '--quick', '--seed', '11')
+    expect(rows.length).toBeGreaterThan(150)
+    for (const row of rows) {
+      const { system, load, quantity, theory, simulated, standardError, z } = row
+      const name = `${system} at ${load}: ${quantity}`
+      expect(Math.abs(z), name).toBeLessThan(4)
+      expect((simulated - theory) / standardError, name).toBeCloseTo(z, 3)
+      expect(standardError / theory, name).toBeLessThan(0.15)
+      expect(row.batches, name).toBeGreaterThanOrEqual(30)
+      expect(row.seeds).toEqual([1, 2, 3, 11])
+    }
+    expect(membrane('validate', '--workers', '0').err).toMatch(/--workers must be from 1 to 256, found 0/)
+    expect(membrane('validate', '--seed', '2').err).toMatch(/--seed must not be 2, which is one of the fixed seeds/)
   })
 })

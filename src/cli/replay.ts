@@ -1,0 +1,163 @@
+import type { Command } from 'commander'
+import { MembraneError } from '../core/errors.ts'
+import { LIMITS } from '../core/limits.ts'
+import { curveOfClients } from '../planner/rate-curve.ts'
+import { buildScenario, type Scenario, scenarioWarnings } from '../planner/scenario.ts'
+import { type CacheOptions, DEFAULT_SIMULATION, ROUTINGS, SCHEDULERS, type SimulationOptions } from '../planner/sim-options.ts'
+import type { ClientRates, Trace } from '../planner/trace.ts'
+import { parseEvictionPolicy } from '../policy/evict-policies.ts'
+import { readTraceFile } from './read-trace.ts'
+import { printNotes, printWarnings } from './print.ts'
+import { printConfigIfAsked } from './print-config.ts'
+import { type GlobalFlags, onRun } from './run-command.ts'
+import { addScenarioFlags, number, type ScenarioFlags, whole } from './scenario-flags.ts'
+import { type LoadedScenario, loadScenario } from './scenario-load.ts'
+import { runStudy } from './simulate.ts'
+import { addSimulationFlags, bounded, choice, parseSeed, type SimulationFlags } from './simulate-flags.ts'
+import { outputOf, type Plan, planOf, type Study, transferOf } from './simulate-load.ts'
+
+interface ReplayFlags extends ScenarioFlags, SimulationFlags, GlobalFlags {
+  readonly rate?: number
+  readonly cacheBlocks?: number
+  readonly cacheScope: string
+  readonly stateBlocks: number
+  readonly checkpointBlocks: number
+  readonly copyPrefixes?: boolean
+  readonly policy: string
+}
+
+export function defineReplay(command: Command): void {
+  addSimulationFlags(
+    addScenarioFlags(
+      command
+        .description('a trace through the simulated deployment: its arrivals, lengths and prefix blocks')
+        .argument('<trace>', 'a trace of requests, or ServeGen client rates (their day curve); .gz too, - for stdin'),
+    )
+      .optionsGroup('Load and cache:')
+      .option('--rate <n>', 'replay at this mean rate (default: at the pace of the trace)', number)
+      .option('--cache-blocks <n>', 'blocks of the prefix cache (default: no cache)', whole)
+      .option('--policy <name>', 'eviction policy: lru', 'lru')
+      .option('--cache-scope <scope>', 'shared: one cache, filled on arrival; cluster: one in each', 'shared')
+      .option('--state-blocks <n>', 'room of a recurrent state, in blocks (hybrid models)', whole, 0)
+      .option('--checkpoint-blocks <n>', 'a recurrent state every so many blocks', whole, 0)
+      .option('--copy-prefixes', 'copy prefixes to the other cluster while bandwidth is abundant'),
+  )
+  onRun<ReplayFlags>(command, async (flags, [path]) => {
+    if (path === undefined) throw new MembraneError('INVALID_REQUEST', 'A replay needs a trace.')
+    const file = await readTraceFile(path)
+    const study =
+      file.kind === 'requests' ? await studyOfTrace(file.trace, flags) : await studyOfRates(file.rates, flags)
+    if (await printConfigIfAsked(study.loaded.config, flags)) return
+    printNotes(study.loaded.notes)
+    printWarnings(scenarioWarnings(study.scenario))
+    await runStudy(study, flags)
+  })
+}
+
+/** Lengths, answers and times of the trace; the planner plans with its lengths and the cache's hits are simulated. */
+async function studyOfTrace(trace: Trace, flags: ReplayFlags): Promise<Study> {
+  const loaded = await loadScenario(flags)
+  const { inputTokens, outputTokens } = trace
+  const outputTokensMean =
+    outputTokens === null
+      ? loaded.spec.workload.outputTokens
+      : outputTokens.reduce((sum, tokens) => sum + Math.max(1, tokens), 0) / outputTokens.length
+  const workload = {
+    ...loaded.spec.workload,
+    input: { kind: 'samples' as const, tokens: Float64Array.from(inputTokens), source: trace.name },
+    outputTokens: outputTokensMean,
+  }
+  const scenario = buildScenario({ ...loaded.spec, workload })
+  const plan = planOf(scenario, flags)
+  const requests = Math.min(flags.requests ?? trace.requestCount, trace.requestCount)
+  const traceSeconds = trace.atSeconds?.at(requests - 1) ?? 0
+  const rateRps = flags.rate ?? (traceSeconds > 0 ? requests / traceSeconds : null)
+  if (rateRps === null) {
+    throw new MembraneError('INVALID_REQUEST', `${trace.name} holds lengths but no times, expected a rate to replay it at.`, {
+      remedy: 'Give --rate, requests per second.',
+    })
+  }
+  const options: SimulationOptions = {
+    ...baseOptions(flags, plan),
+    rateRps,
+    requests,
+    workload: { kind: 'trace', trace, rateRps: flags.rate ?? null },
+    caches: cachesOf(flags),
+    ...outputOf(flags, requests / rateRps),
+  }
+  // Only the spread inside the trace's time steps is drawn: one run says it all.
+  return studyOf(`Replay of ${trace.name}`, { scenario, plan, loaded, options, replications: 1 })
+}
+
+/** The day curve of all clients together, over the scenario's lengths. */
+async function studyOfRates(rates: ClientRates, flags: ReplayFlags): Promise<Study> {
+  if (flags.cacheBlocks !== undefined)
+    throw new MembraneError('INVALID_REQUEST', `${rates.name} holds client rates without prefix blocks, so --cache-blocks has nothing to cache.`)
+  const loaded = await loadScenario(flags)
+  const scenario = buildScenario(loaded.spec)
+  const plan = planOf(scenario, flags)
+  const { curve, rateRps: ownRps, burstiness } = curveOfClients(rates)
+  const rateRps = flags.rate ?? ownRps
+  const daySeconds = curve.stepSeconds * curve.factors.length
+  const requests = flags.requests ?? Math.round(rateRps * daySeconds)
+  if (requests > LIMITS.simulatedRequestsMax)
+    throw new MembraneError('LIMIT_REACHED', `${rates.name} brings ${requests} requests, expected at most ${LIMITS.simulatedRequestsMax}; give --requests.`)
+  const options: SimulationOptions = {
+    ...baseOptions(flags, plan),
+    rateRps,
+    requests,
+    arrivals: 'gamma',
+    burstiness: flags.burstiness ?? burstiness,
+    curve,
+    ...outputOf(flags, requests / rateRps),
+  }
+  return studyOf(`Day curve of ${rates.name}`, { scenario, plan, loaded, options, replications: flags.replications ?? 1 })
+}
+
+function studyOf(
+  title: string,
+  parts: {
+    readonly scenario: Scenario
+    readonly plan: Plan
+    readonly loaded: LoadedScenario
+    readonly options: SimulationOptions
+    readonly replications: number
+  },
+): Study {
+  const { scenario, plan, loaded, options, replications } = parts
+  return {
+    title,
+    scenario,
+    plan,
+    loaded,
+    runs: [{ name: options.scheduler ?? 'fixed', options }],
+    replications: bounded('--replications', replications, Math.min(options.requests, LIMITS.replicationsMax)),
+  }
+}
+
+function baseOptions(flags: ReplayFlags, plan: Plan) {
+  return {
+    ...DEFAULT_SIMULATION,
+    ...plan,
+    seed: parseSeed(flags.seed),
+    scheduler: choice('--scheduler', flags.scheduler, SCHEDULERS) ?? ('fixed' as const),
+    routing: choice('--routing', flags.routing, ROUTINGS) ?? ('threshold' as const),
+    transfer: transferOf(flags),
+    stagingBytesMax: flags.stagingGigabytes === undefined ? undefined : flags.stagingGigabytes * 1e9,
+  }
+}
+
+function cachesOf(flags: ReplayFlags): CacheOptions | null {
+  const policy = parseEvictionPolicy(flags.policy)
+  const { cacheBlocks, stateBlocks, checkpointBlocks } = flags
+  if (cacheBlocks === undefined) return null
+  return {
+    scope: choice('--cache-scope', flags.cacheScope, ['shared', 'cluster']) ?? 'shared',
+    remoteBlocks: cacheBlocks,
+    localBlocks: cacheBlocks,
+    stateBlocks,
+    checkpointBlocks,
+    policy,
+    isCopiedAcross: flags.copyPrefixes === true,
+  }
+}

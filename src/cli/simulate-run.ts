@@ -1,0 +1,100 @@
+import { type ErrorCode, MembraneError } from '../core/errors.ts'
+import type { Scenario, ScenarioSpec } from '../planner/scenario.ts'
+import type { SimulationOptions } from '../planner/sim-options.ts'
+import { type ReplicationData, simulateBatch } from '../planner/sim-run.ts'
+import { replicationsOf } from '../planner/study.ts'
+import { showProgress } from './progress.ts'
+import { runOnThreads } from './worker-pool.ts'
+
+/** What a thread is asked. */
+export interface SimulationTask {
+  readonly spec: ScenarioSpec
+  readonly options: SimulationOptions
+}
+
+/** What it answers: a run, or an error that the user made. */
+export type SimulationAnswer =
+  | { readonly kind: 'done'; readonly run: ReplicationData }
+  | {
+      readonly kind: 'failed'
+      readonly code: ErrorCode
+      readonly message: string
+      readonly remedy: string | null
+      readonly details: Readonly<Record<string, unknown>>
+    }
+
+/** A question to simulate: one deployment under one load. */
+export interface Question {
+  readonly scenario: Scenario
+  readonly options: SimulationOptions
+  readonly replications: number
+}
+
+/** All replications of all questions, on threads where there are several of both. The answers do not depend on the threads. */
+export async function runSimulations(
+  questions: readonly Question[],
+  { workers, what }: { readonly workers: number; readonly what: string },
+): Promise<readonly (readonly ReplicationData[])[]> {
+  const parts = questions.map(({ scenario, options, replications }) => ({
+    scenario,
+    options: replicationsOf(options, replications),
+  }))
+  const tasks = parts.flatMap(({ scenario, options }) => options.map((one) => ({ scenario, options: one })))
+  const progress = showProgress(what)
+  try {
+    const runs =
+      workers === 1 || tasks.length === 1
+        ? await runHere(tasks, progress.update)
+        : await runThere(tasks, workers, progress.update)
+    let next = 0
+    return parts.map(({ options }) => runs.slice(next, (next += options.length)))
+  } finally {
+    progress.end()
+  }
+}
+
+interface Task {
+  readonly scenario: Scenario
+  readonly options: SimulationOptions
+}
+
+async function runHere(tasks: readonly Task[], onProgress: (share: number) => void): Promise<ReplicationData[]> {
+  const requests = tasks.reduce((sum, { options }) => sum + options.requests, 0)
+  const runs: ReplicationData[] = []
+  let done = 0
+  for (const { scenario, options } of tasks) {
+    const before = done
+    runs.push(
+      simulateBatch(scenario, options, (completed) => {
+        onProgress((before + completed) / requests)
+      }),
+    )
+    done += options.requests
+    // Lets Ctrl-C through.
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  return runs
+}
+
+async function runThere(
+  tasks: readonly Task[],
+  workers: number,
+  onProgress: (share: number) => void,
+): Promise<ReplicationData[]> {
+  const answers = await runOnThreads<SimulationTask, SimulationAnswer>(
+    tasks.map(({ scenario: { spec }, options }) => ({ task: { spec, options }, cost: options.requests })),
+    { url: workerUrl(), workers, onProgress },
+  )
+  return answers.map((answer) => {
+    if (answer.kind === 'done') return answer.run
+    const { code, message, remedy, details } = answer
+    throw new MembraneError(code, message, { details, ...(remedy === null ? {} : { remedy }) })
+  })
+}
+
+/** Beside this file: as source when this is source, else as the build left it. */
+function workerUrl(): URL {
+  return import.meta.url.endsWith('.ts')
+    ? new URL('./simulate-worker.ts', import.meta.url)
+    : new URL('./simulate-worker.js', import.meta.url)
+}

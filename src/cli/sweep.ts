@@ -1,0 +1,174 @@
+import { writeFile } from 'node:fs/promises'
+import type { Command } from 'commander'
+import { MembraneError } from '../core/errors.ts'
+import { LIMITS } from '../core/limits.ts'
+import { requestCapacity } from '../planner/request-capacity.ts'
+import { type Scenario, scenarioWarnings, withLinkGbps } from '../planner/scenario.ts'
+import type { SimulationOptions } from '../planner/sim-options.ts'
+import { type SimulationResult, summarize } from '../planner/simulation-result.ts'
+import { heading, printJson, printNotes, printText, printWarnings, table, tokens } from './print.ts'
+import { type GlobalFlags, onRun } from './run-command.ts'
+import { addScenarioFlags, number, type ScenarioFlags } from './scenario-flags.ts'
+import { addSimulationFlags, type SimulationFlags, workersOf } from './simulate-flags.ts'
+import { planOf, studyOfFlags } from './simulate-load.ts'
+import { runSimulations } from './simulate-run.ts'
+
+interface SweepFlags extends ScenarioFlags, SimulationFlags, GlobalFlags {
+  readonly over: readonly string[]
+  readonly rate?: number
+  readonly csv?: string
+}
+
+/** What can be swept, and what its values are. */
+const DIMENSIONS = {
+  rate: 'mean arrivals, requests per second',
+  load: 'mean arrivals as a share of the rate that the deployment sustains',
+  threshold: 'uncached tokens above which prompts are offloaded',
+  'local-prefill': 'local instances that prefill',
+  'link-gbps': 'bandwidth of the link, 10^9 bit/s',
+  'rtt-ms': 'round trip between the clusters',
+  burstiness: 'squared variation of gamma arrivals',
+} as const satisfies Readonly<Record<string, string>>
+type Dimension = keyof typeof DIMENSIONS
+
+export function defineSweep(command: Command): void {
+  addSimulationFlags(
+    addScenarioFlags(
+      command.description('simulations over a range of rates, thresholds, links or splits; all see the same seeds'),
+    )
+      .optionsGroup('Sweep:')
+      .requiredOption(
+        '--over <name=values>',
+        `a list (rate=1,2,3) or a range (rate=1:3:0.5); several make a grid. Names: ${Object.keys(DIMENSIONS).join(', ')}`,
+        (value: string, before: readonly string[] | undefined) => [...(before ?? []), value],
+      )
+      .option('--rate <n>', 'mean arrivals, requests per second, where they are not swept', number)
+      .option('--csv <file>', 'write the table as CSV'),
+  )
+  onRun<SweepFlags>(command, async (flags) => {
+    const axes = flags.over.map(parseAxis)
+    const points = gridOf(axes)
+    const isRateSwept = axes.some(({ name }) => name === 'rate' || name === 'load')
+    const study = await studyOfFlags({ ...flags, rate: flags.rate ?? (isRateSwept ? 1 : undefined) } as SweepFlags)
+    const [run] = study.runs
+    if (run === undefined) throw new Error('Bug: a study has a run')
+    printNotes(study.loaded.notes)
+    printWarnings(scenarioWarnings(study.scenario))
+    const questions = points.map((point) => ({
+      ...questionAt(point, { scenario: study.scenario, options: run.options, flags }),
+      replications: study.replications,
+    }))
+    const answers = await runSimulations(questions, { workers: workersOf(flags), what: `${points.length} simulations` })
+    const rows = points.map((point, k) => {
+      const question = questions[k]
+      if (question === undefined) throw new Error('Bug: every point has a question')
+      return { point, result: summarize(question.scenario, question.options, answers[k] ?? []) }
+    })
+    if (flags.csv !== undefined) await writeFile(flags.csv, csvOf(axes, rows))
+    if (flags.json === true) printJson(rows.map(({ point, result }) => ({ ...Object.fromEntries(point), ...result })))
+    else printText(sweepText(study.title, axes, rows))
+  })
+}
+
+interface Axis {
+  readonly name: Dimension
+  readonly values: readonly number[]
+}
+
+type Point = ReadonlyMap<Dimension, number>
+
+function parseAxis(text: string): Axis {
+  const [rawName = '', rawValues = ''] = text.split('=', 2)
+  const name = (Object.keys(DIMENSIONS) as Dimension[]).find((known) => known === rawName)
+  const [from, to, step] = rawValues.split(':').map(Number)
+  const isRange = rawValues.includes(':')
+  const values =
+    isRange && from !== undefined && to !== undefined && step !== undefined && step > 0 && to >= from
+      ? Array.from({ length: Math.min(LIMITS.sweepPointsMax + 1, Math.floor((to - from) / step + 1e-9) + 1) }, (_, k) => Number((from + k * step).toPrecision(12)))
+      : rawValues.split(',').map(Number)
+  if (name === undefined || rawValues === '' || values.some((value) => !Number.isFinite(value))) {
+    throw new MembraneError('INVALID_REQUEST', `--over ${text}: expected a name and values, as rate=1,2,3 or rate=1:3:0.5.`, {
+      remedy: `Names: ${Object.keys(DIMENSIONS).join(', ')}.`,
+    })
+  }
+  return { name, values }
+}
+
+/** Every combination, the last axis fastest. */
+function gridOf(axes: readonly Axis[]): Point[] {
+  const size = axes.reduce((product, { values }) => product * values.length, 1)
+  if (size > LIMITS.sweepPointsMax)
+    throw new MembraneError('LIMIT_REACHED', `The sweep has ${size} points, expected at most ${LIMITS.sweepPointsMax}.`)
+  return axes.reduce<Point[]>(
+    (points, { name, values }) => points.flatMap((point) => values.map((value) => new Map(point).set(name, value))),
+    [new Map<Dimension, number>()],
+  )
+}
+
+function questionAt(
+  point: Point,
+  base: { readonly scenario: Scenario; readonly options: SimulationOptions; readonly flags: SweepFlags },
+): { readonly scenario: Scenario; readonly options: SimulationOptions } {
+  const { flags } = base
+  const gbps = point.get('link-gbps')
+  const linked = gbps === undefined ? base.scenario : withLinkGbps(base.scenario, checked('link-gbps', gbps))
+  const threshold = point.get('threshold') ?? flags.threshold
+  const localPrefill = point.get('local-prefill') ?? flags.localPrefill
+  // Where nothing that the plan rests on is swept, the plan stays.
+  const plan =
+    gbps === undefined && localPrefill === base.options.roles.localPrefill && threshold !== undefined
+      ? { roles: base.options.roles, thresholdTokens: threshold }
+      : planOf(linked, { threshold, localPrefill })
+  const burstiness = point.get('burstiness')
+  const rttMs = point.get('rtt-ms')
+  const options: SimulationOptions = {
+    ...base.options,
+    ...plan,
+    ...(burstiness === undefined ? {} : { arrivals: 'gamma' as const, burstiness: checked('burstiness', burstiness) }),
+    ...(rttMs === undefined || base.options.transfer === undefined
+      ? {}
+      : { transfer: { ...base.options.transfer, rttSeconds: rttMs / 1000 } }),
+  }
+  const load = point.get('load')
+  const rate = point.get('rate')
+  if (load === undefined) return { scenario: linked, options: { ...options, ...(rate === undefined ? {} : { rateRps: rate }) } }
+  return { scenario: linked, options: { ...options, rateRps: load * sustainable(linked, options) } }
+}
+
+function sustainable(scenario: Scenario, options: SimulationOptions): number {
+  return requestCapacity(scenario, options).sustainableRps
+}
+
+function checked(name: string, value: number): number {
+  if (value > 0) return value
+  throw new MembraneError('INVALID_REQUEST', `--over ${name}: values must be above 0, found ${value}.`)
+}
+
+const COLUMNS = ['TTFT mean s', 'P50 s', 'P90 s', 'P99 s', 'offloaded', 'egress Gbps', 'completed req/s', 'verdict'] as const
+
+interface Row {
+  readonly point: Point
+  readonly result: SimulationResult
+}
+
+function cells({ ttftSeconds, offloadedRatio, egressGbps, completedRps, verdict }: SimulationResult): string[] {
+  const { mean, p50, p90, p99 } = ttftSeconds
+  return [...[mean, p50, p90, p99, offloadedRatio, egressGbps, completedRps].map((value) => value.toPrecision(4)), verdict]
+}
+
+function sweepText(title: string, axes: readonly Axis[], rows: readonly Row[]): string {
+  const head = [...axes.map(({ name }) => name), ...COLUMNS]
+  const body = rows.map(({ point, result }) => [
+    ...axes.map(({ name }) => (name === 'threshold' ? tokens(point.get(name) ?? null) : String(point.get(name)))),
+    ...cells(result),
+  ])
+  return `${heading(`Sweep of ${title}`)}: ${rows.length} simulations of ${rows[0]?.result.requests.toLocaleString('en-US') ?? 0} requests.\n\n${table(head, body)}`
+}
+
+function csvOf(axes: readonly Axis[], rows: readonly Row[]): string {
+  const lines = [
+    [...axes.map(({ name }) => name), ...COLUMNS].join(','),
+    ...rows.map(({ point, result }) => [...axes.map(({ name }) => point.get(name)), ...cells(result)].join(',')),
+  ]
+  return `${lines.join('\n')}\n`
+}

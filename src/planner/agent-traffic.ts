@@ -1,0 +1,132 @@
+import { exponential, seededRandom } from '../core/random.ts'
+import { KeyHeap } from './key-heap.ts'
+import { ARRIVAL_SEED, type Traffic, TrafficHead } from './sim-traffic.ts'
+
+/** Sessions of agents: each turn sends the whole conversation so far, and what a tool or a user added. */
+export interface AgentWorkload {
+  readonly kind: 'agents'
+  /** Tokens that all sessions begin with. */
+  readonly systemTokens: number
+  /** Mean tokens that a session's first turn, and each later one, adds: exponential. */
+  readonly firstTokens: number
+  readonly turnTokens: number
+  /** Mean tokens of an answer, which becomes part of the next prompt: exponential. */
+  readonly outputTokens: number
+  /** Mean turns of a session, geometric, at least 1. */
+  readonly turnsMean: number
+  /** Mean time between the turns of a session: exponential. */
+  readonly turnGapSeconds: number
+  readonly blockTokens: number
+  /** A session ends before its prompt is longer than this. */
+  readonly promptTokensMax: number
+}
+
+export interface AgentTrafficOptions {
+  /** Mean requests per second of all sessions together. */
+  readonly rateRps: number
+  readonly requests: number
+  readonly seed: number
+}
+
+/** What is left of the workload's prompts when every block seen before is cached: what the planner plans with. */
+export function agentLengths(
+  workload: AgentWorkload,
+  options: AgentTrafficOptions,
+): { readonly uncachedTokens: Float64Array; readonly promptTokensMean: number; readonly outputTokensMean: number } {
+  const traffic = agentTraffic(workload, options)
+  const seen = new Set<number>()
+  const uncachedTokens = new Float64Array(options.requests)
+  let [promptTokens, outputTokens] = [0, 0]
+  for (let k = 0; traffic.next(); k++) {
+    const { head, blockIds } = traffic
+    let end = head.blockStart
+    while (end < head.blockEnd && seen.has(blockIds?.[end] ?? -1)) end += 1
+    const hitTokens = (end - head.blockStart) * workload.blockTokens
+    uncachedTokens[k] = Math.max(1, head.promptTokens - hitTokens)
+    for (; end < head.blockEnd; end++) seen.add(blockIds?.[end] ?? -1)
+    promptTokens += head.promptTokens
+    outputTokens += head.outputTokens
+  }
+  return {
+    uncachedTokens,
+    promptTokensMean: promptTokens / options.requests,
+    outputTokensMean: outputTokens / options.requests,
+  }
+}
+
+/** Block ids of all sessions grow by this many at first; then the array doubles. */
+const FIRST_IDS = 65_536
+
+/** Requests of agents' sessions, in order of time; sessions begin as a Poisson stream. */
+export function agentTraffic(workload: AgentWorkload, { rateRps, requests, seed }: AgentTrafficOptions): Traffic {
+  const random = seededRandom(seed)
+  const arrivalRandom = seededRandom(seed + ARRIVAL_SEED)
+  const { blockTokens, turnsMean } = workload
+  const systemBlocks = Math.floor(workload.systemTokens / blockTokens)
+  const blocksMax = Math.ceil(workload.promptTokensMax / blockTokens)
+  const sessions = { promptTokens: new Map<number, number>(), start: new Map<number, number>() }
+  const due = new KeyHeap()
+  const head = new TrafficHead()
+  let ids = new Int32Array(FIRST_IDS)
+  let idsUsed = 0
+  let nextId = systemBlocks
+  let nextSession = 0
+  let sent = 0
+  let nextSessionSeconds = (exponential(arrivalRandom) * turnsMean) / rateRps
+  const drawn = (mean: number): number => Math.max(1, Math.round(exponential(random) * mean))
+
+  /** A session has a span of ids of its own: the system's blocks, then ids that nobody else has. */
+  const openSession = (): number => {
+    const session = nextSession
+    nextSession += 1
+    while (idsUsed + blocksMax > ids.length) {
+      const larger = new Int32Array(2 * ids.length)
+      larger.set(ids)
+      ids = larger
+    }
+    for (let k = 0; k < blocksMax; k++) ids[idsUsed + k] = k < systemBlocks ? k : nextId + k - systemBlocks
+    nextId += blocksMax - systemBlocks
+    sessions.start.set(session, idsUsed)
+    sessions.promptTokens.set(session, workload.systemTokens + drawn(workload.firstTokens))
+    idsUsed += blocksMax
+    return session
+  }
+
+  const traffic = {
+    requests,
+    head,
+    blockTokens,
+    get blockIds(): Int32Array {
+      return ids
+    },
+    next: (): boolean => {
+      if (sent === requests) return false
+      sent += 1
+      let session = due.minValue()
+      if (due.minKey() < nextSessionSeconds) {
+        head.atSeconds = due.minKey()
+        due.pop()
+      } else {
+        head.atSeconds = nextSessionSeconds
+        nextSessionSeconds += (exponential(arrivalRandom) * turnsMean) / rateRps
+        session = openSession()
+      }
+      const promptTokens = Math.min(sessions.promptTokens.get(session) ?? 1, workload.promptTokensMax)
+      const start = sessions.start.get(session) ?? 0
+      head.promptTokens = promptTokens
+      head.outputTokens = drawn(workload.outputTokens)
+      head.blockStart = start
+      head.blockEnd = start + Math.floor(promptTokens / blockTokens)
+      const grown = promptTokens + head.outputTokens + drawn(workload.turnTokens)
+      if (random() < 1 / turnsMean || grown > workload.promptTokensMax) {
+        sessions.promptTokens.delete(session)
+        sessions.start.delete(session)
+      } else {
+        sessions.promptTokens.set(session, grown)
+        due.push(head.atSeconds + exponential(arrivalRandom) * workload.turnGapSeconds, session)
+      }
+      return true
+    },
+  }
+  return traffic
+}
