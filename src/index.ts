@@ -82,3 +82,50 @@ export { formatTrace } from './planner/trace-writer.ts'
 /** What every figure rests on, and what can go wrong. */
 export { type Assumption, type AssumptionId, ASSUMPTION_IDS, assumption, type Origin } from './planner/assumptions.ts'
 export { ERROR_CODES, type ErrorCode, MembraneError } from './core/errors.ts'
+
+/** Simulation: true discrete events with the scheduler in the loop; a batch is one seed, results put batches together. */
+export { type ReplicationData, simulateBatch, type StageData } from './planner/sim-run.ts'
+export {
+  curvesOf,
+  type LatencySummary,
+  type LoadVerdict,
+  type SimulationCurves,
+  type SimulationResult,
+  type StageSummary,
+  summarize,
+} from './planner/simulation-result.ts'
+export {
+  type CacheOptions,
+  DEFAULT_SIMULATION,
+  type PoolName,
+  type RoutingKind,
+  type SchedulerKind,
+  type SimulationOptions,
+  type TimedEvent,
+  type TraceWorkload,
+  type TransferOptions,
+} from './planner/sim-options.ts'
+export type { CacheData } from './planner/sim-caches.ts'
+export type { SimulationSeries } from './planner/sim-series.ts'
+export type { RequestTimeline } from './planner/sim-timeline.ts'
+export type { HistogramData } from './planner/log-histogram.ts'
+export type { RequestCapacity } from './planner/request-capacity.ts'
+export { requestCapacity } from './planner/request-capacity.ts'
+export { type Gain, p90Gain, replicationsOf } from './planner/study.ts'
+export { type AgentWorkload } from './planner/agent-traffic.ts'
+export { type ArrivalKind } from './planner/arrivals.ts'
+export { curveOfClients, rateCurve, type RateCurve } from './planner/rate-curve.ts'
+export { chromeTrace, type ChromeTrace } from './planner/chrome-trace.ts'
+export { replayPrefixCache } from './planner/replay-cache.ts'
+export { type ObservedLoad, replan, type Replan } from './planner/reallocate.ts'
+
+/** Calibration: an engine's step time and prefill from observed requests, and the engine that predicts others. */
+export {
+  calibrate,
+  type CalibrateOptions,
+  type Calibration,
+  DEFAULT_CALIBRATE_OPTIONS,
+} from './planner/calibrate.ts'
+export { parseObservedRequests } from './planner/observed-reader.ts'
+export type { ObservedRequests } from './planner/observed-requests.ts'
+export { simulateEngine } from './planner/engine-sim.ts'

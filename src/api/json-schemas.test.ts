@@ -4,6 +4,7 @@ import { listPresets, preset } from '../planner/presets.ts'
 import { configSchema } from './config-schema.ts'
 import { jsonSchema, SCHEMA_NAMES } from './json-schemas.ts'
 import { profileSchema } from './profile-schema.ts'
+import { simulationSchema } from './simulation-schema.ts'
 import { traceLineSchema } from './trace-schema.ts'
 
 type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json | undefined }
@@ -92,7 +93,12 @@ function hasType(type: string, value: Json | undefined): boolean {
   return typeof value === type
 }
 
-const PARSERS = { config: configSchema, profile: profileSchema, 'trace-line': traceLineSchema } as const
+const PARSERS = {
+  config: configSchema,
+  profile: profileSchema,
+  simulation: simulationSchema,
+  'trace-line': traceLineSchema,
+} as const
 
 const POINT = { tokens: 1, seconds: 1, kvBytes: 1 }
 const PROFILE = {
@@ -114,6 +120,17 @@ const RATES = {
 }
 const LOG_NORMAL = { kind: 'log-normal', mu: 1, sigma: 1, minTokens: 1, maxTokens: 2 }
 const input = (value: Json): Json => ({ workload: { input: value } })
+
+const SIMULATION = { name: 'x', rateRps: 1, durationSeconds: 60 } as const
+const AGENTS = {
+  systemTokens: 0,
+  firstTokens: 1,
+  turnTokens: 1,
+  outputTokens: 1,
+  turnsMean: 2,
+  turnGapSeconds: 1,
+  promptTokensMax: 1000,
+} as const
 
 const EXAMPLES: Readonly<Record<keyof typeof PARSERS, readonly Json[]>> = {
   config: [
@@ -169,6 +186,29 @@ const EXAMPLES: Readonly<Record<keyof typeof PARSERS, readonly Json[]>> = {
     { ...RATES, points: [{ tokens: 1, kvGbps: 1 }] },
     { ...RATES, kind: undefined },
     ...listPresets().map(({ name }): Json => JSON.parse(JSON.stringify(preset(name).remote.profile))),
+  ],
+  simulation: [
+    SIMULATION,
+    { ...SIMULATION, rateRps: -1 },
+    { ...SIMULATION, durationSeconds: 0 },
+    { ...SIMULATION, replications: LIMITS.replicationsMax + 1 },
+    { ...SIMULATION, schedulers: ['on', 'fixed'], routing: 'latency' },
+    { ...SIMULATION, schedulers: ['sometimes'] },
+    { ...SIMULATION, schedulers: [] },
+    { ...SIMULATION, arrivals: { kind: 'gamma', burstiness: 4 }, curve: { stepSeconds: 60, rates: [1, 2] } },
+    { ...SIMULATION, curve: { stepSeconds: 60, rates: [-1] } },
+    { ...SIMULATION, transfer: { mode: 'layerwise', layers: 61, rttMs: 40, flowGbpsMax: 10 } },
+    { ...SIMULATION, transfer: { layers: 0 } },
+    { ...SIMULATION, events: [{ kind: 'link', atSeconds: 1, gbps: 10 }] },
+    { ...SIMULATION, events: [{ kind: 'lose', atSeconds: 1, pool: 'remotePrefill', instances: 1 }] },
+    { ...SIMULATION, events: [{ kind: 'lose', atSeconds: 1, pool: 'nobody', instances: 1 }] },
+    { ...SIMULATION, events: [{ kind: 'restore', atSeconds: -1, pool: 'decode', instances: 1 }] },
+    { ...SIMULATION, caches: { localBlocks: 100, policy: 'lru', stateBlocks: 21 } },
+    { ...SIMULATION, caches: { localBlocks: 100, policy: 'mru' } },
+    { ...SIMULATION, agents: AGENTS },
+    { ...SIMULATION, agents: { ...AGENTS, turnsMean: 0.5 } },
+    { ...SIMULATION, more: 1 },
+    {},
   ],
   'trace-line': [
     { inputTokens: 1 },

@@ -1,8 +1,7 @@
 import { z } from 'zod'
 import { LIMITS } from '../core/limits.ts'
 import { ARRIVAL_KINDS } from '../planner/arrivals.ts'
-import { POOL_NAMES, ROUTINGS, SCHEDULERS } from '../planner/sim-options.ts'
-import { EVICTION_POLICIES } from '../policy/evict-policies.ts'
+import { EVICTION_POLICY_NAMES, POOL_NAMES, ROUTINGS, SCHEDULERS } from '../planner/sim-options.ts'
 import { label } from './profile-schema.ts'
 import { parseWith } from './schema-error.ts'
 
@@ -12,8 +11,7 @@ const instances = z.int().positive().max(LIMITS.poolInstancesMax)
 const pool = z.enum(POOL_NAMES)
 const tokens = positive.max(LIMITS.requestTokensMax)
 const blocks = z.int().nonnegative().max(LIMITS.cacheBlocksMax)
-/** Names are a closed table; the schema lists them. */
-const policy = z.enum(Object.keys(EVICTION_POLICIES) as [keyof typeof EVICTION_POLICIES])
+const policy = z.enum(EVICTION_POLICY_NAMES)
 
 const eventSchema = z.discriminatedUnion('kind', [
   z.strictObject({
@@ -54,8 +52,8 @@ export const simulationSchema = z
     description: label.optional(),
     preset: z.string().min(1).optional().describe('Hardware, link and traffic from a preset (default case-study).'),
     config: z.string().min(1).optional().describe('The same from a scenario file, relative to this one.'),
-    rateRps: positive.optional().describe('Mean arrivals, requests per second.'),
-    load: positive.optional().describe('The same as a share of the rate that the plan sustains.'),
+    rateRps: positive.optional().describe('Mean arrivals, requests per second; this or load.'),
+    load: positive.optional().describe('Mean arrivals as a share of the rate that the plan sustains; this or rateRps.'),
     durationSeconds: positive.describe('Simulated time in which requests arrive, in each replication.'),
     replications: z.int().min(1).max(LIMITS.replicationsMax).default(8),
     schedulers: z.array(z.enum(SCHEDULERS)).min(1).default([...SCHEDULERS]),
@@ -89,9 +87,6 @@ export const simulationSchema = z
     controlSeconds: positive.optional().describe('Period of the short-term control.'),
     replanSeconds: positive.optional().describe('Period of the long-term control.'),
     detectionSeconds: z.number().nonnegative().optional().describe('Until the loss of a cluster is noticed.'),
-  })
-  .refine((file) => (file.rateRps === undefined) !== (file.load === undefined), {
-    message: 'expected rateRps or load, one of them',
   })
   .describe('What happens to a deployment over time, and which schedulers to compare under it.')
 

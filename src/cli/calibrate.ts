@@ -100,7 +100,7 @@ async function writeProfile(
   calibration: Calibration,
   { name, model, hardware, gpusPerInstance, kvBytesPerToken = 0 }: CalibrateFlags,
 ): Promise<void> {
-  const words = { name: name ?? basename(observedFile), model, hardware, gpusPerInstance, kvBytesPerToken }
+  const words = { name: name ?? basename(observedFile).slice(-100), model, hardware, gpusPerInstance, kvBytesPerToken }
   const { parseProfile } = await import('../api/profile-schema.ts')
   const profile = parseProfile(calibratedProfile(words, calibration), path)
   try {
@@ -152,11 +152,15 @@ function verdictText({ requests, fittedRequests, errors }: Calibration): string 
   const misses = TARGETS.flatMap(({ metric, errorMax }) => {
     const error = errors.rest.find((row) => row.metric === metric)?.error ?? null
     if (error === null || Math.abs(error) <= errorMax) return []
-    return [`${metric} is ${errorText(error)} off, more than ${100 * errorMax} %`]
+    return [`${metric} is off by ${errorText(error)} (${100 * errorMax} % is allowed)`]
   })
-  const about = `a fit of the first ${fittedRequests} requests predicts the other ${requests - fittedRequests}`
-  if (misses.length > 0) return bad(`Do not rely on this fit: of ${about}, ${misses.join('; ')}.`)
-  return good(`The fit holds: ${about} within 15 % in TTFT and 5 % in TPOT and E2E.`)
+  const others = `the other ${requests - fittedRequests}`
+  if (misses.length === 0) {
+    return good(
+      `The fit holds: from the first ${fittedRequests} requests it predicts ${others} within 15 % in TTFT and 5 % in TPOT and E2E.`,
+    )
+  }
+  return `${bad(`Do not rely on this fit: for ${others} requests, ${misses.join('; ')}.`)} Say how the engine was started, if the last line has it wrong.`
 }
 
 const TERMS: readonly { readonly term: keyof EngineStepSeconds; readonly unit: string }[] = [

@@ -14,7 +14,7 @@ import { addScenarioFlags, number, type ScenarioFlags, whole } from './scenario-
 import { type LoadedScenario, loadScenario } from './scenario-load.ts'
 import { runStudy } from './simulate.ts'
 import { addSimulationFlags, bounded, choice, parseSeed, type SimulationFlags } from './simulate-flags.ts'
-import { outputOf, type Plan, planOf, type Study, transferOf } from './simulate-load.ts'
+import { outputOf, type Plan, planOf, stagingOf, type Study, transferOf } from './simulate-load.ts'
 
 interface ReplayFlags extends ScenarioFlags, SimulationFlags, GlobalFlags {
   readonly rate?: number
@@ -69,7 +69,8 @@ async function studyOfTrace(trace: Trace, flags: ReplayFlags): Promise<Study> {
   }
   const scenario = buildScenario({ ...loaded.spec, workload })
   const plan = planOf(scenario, flags)
-  const requests = Math.min(flags.requests ?? trace.requestCount, trace.requestCount)
+  const asked = bounded('--requests', flags.requests ?? trace.requestCount, LIMITS.simulatedRequestsMax)
+  const requests = Math.min(asked, trace.requestCount)
   const traceSeconds = trace.atSeconds?.at(requests - 1) ?? 0
   const rateRps = flags.rate ?? (traceSeconds > 0 ? requests / traceSeconds : null)
   if (rateRps === null) {
@@ -143,7 +144,7 @@ function baseOptions(flags: ReplayFlags, plan: Plan) {
     scheduler: choice('--scheduler', flags.scheduler, SCHEDULERS) ?? ('fixed' as const),
     routing: choice('--routing', flags.routing, ROUTINGS) ?? ('threshold' as const),
     transfer: transferOf(flags),
-    stagingBytesMax: flags.stagingGigabytes === undefined ? undefined : flags.stagingGigabytes * 1e9,
+    stagingBytesMax: stagingOf(flags),
   }
 }
 

@@ -75,7 +75,7 @@ export async function studyOfFlags(
       remedy: 'Give --rate, requests per second, or --scenario.',
     })
   }
-  const requests = flags.requests ?? REQUESTS_DEFAULT
+  const requests = bounded('--requests', flags.requests ?? REQUESTS_DEFAULT, LIMITS.simulatedRequestsMax)
   const name = choice('--scheduler', flags.scheduler, SCHEDULERS) ?? 'fixed'
   const options: SimulationOptions = {
     ...DEFAULT_SIMULATION,
@@ -87,7 +87,7 @@ export async function studyOfFlags(
     routing: choice('--routing', flags.routing, ROUTINGS) ?? 'threshold',
     arrivals: choice('--arrivals', flags.arrivals, ARRIVAL_KINDS) ?? 'poisson',
     transfer: transferOf(flags),
-    stagingBytesMax: flags.stagingGigabytes === undefined ? undefined : flags.stagingGigabytes * 1e9,
+    stagingBytesMax: stagingOf(flags),
     ...outputOf(flags, requests / rate),
   }
   const replications = bounded(
@@ -125,11 +125,23 @@ export function transferOf({ transfer, layers, rttMs, flowGbpsMax }: SimulationF
   }
 }
 
+export function stagingOf({ stagingGigabytes }: SimulationFlags): number | undefined {
+  if (stagingGigabytes === undefined) return undefined
+  if (stagingGigabytes > 0) return stagingGigabytes * 1e9
+  throw new MembraneError('INVALID_REQUEST', `--staging-gigabytes must be above 0, found ${stagingGigabytes}.`)
+}
+
 /** A scenario file, or one of those that come along by its name. */
 export async function studyOfFile(reference: string, flags: SimulationFlags & ScenarioFlags): Promise<Study> {
   const path = scenarioPath(reference)
   const { parseSimulationFile } = await import('../api/simulation-schema.ts')
   const file = parseSimulationFile(await readDocument(path, 'a Membrane simulation file'), path)
+  if ((file.rateRps === undefined) === (file.load === undefined)) {
+    throw new MembraneError(
+      'INVALID_CONFIG',
+      `${path}: expected rateRps or load, one of them, found ${file.load === undefined ? 'neither' : 'both'}.`,
+    )
+  }
   const config = file.config === undefined ? {} : { config: resolve(dirname(path), file.config) }
   const loaded = await loadScenario({ ...(file.preset === undefined ? {} : { preset: file.preset }), ...config, ...flags })
   const seed = parseSeed(flags.seed)

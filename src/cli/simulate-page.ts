@@ -3,6 +3,7 @@ import { assumptionsOf, scenarioWarnings } from '../planner/scenario.ts'
 import type { SimulationCurves } from '../planner/simulation-result.ts'
 import { summarize } from '../planner/simulation-result.ts'
 import { defaultReplications, type Gain } from '../planner/study.ts'
+import { simulationAssumptions } from '../planner/simulation-assumptions.ts'
 import { ttftWithoutQueues } from '../planner/ttft.ts'
 import type { Study } from './simulate-load.ts'
 import { type Answer, gainSentence } from './simulate-print.ts'
@@ -40,7 +41,7 @@ export async function writeSimulationPage(path: string, { study, answers, gains,
             lambdaMaxRps: first.result.capacityRps.equation6Rps,
           },
     sloTtftSecondsP90: scenario.slo.ttftSecondsP90,
-    assumptions: assumptionsOf(scenario),
+    assumptions: [...assumptionsOf(scenario), ...simulationAssumptions(answers.map(({ options }) => options))],
     warnings: scenarioWarnings(scenario),
   })
   await writeFile(path, await page)

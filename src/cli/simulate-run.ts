@@ -1,27 +1,12 @@
-import { type ErrorCode, MembraneError } from '../core/errors.ts'
-import type { Scenario, ScenarioSpec } from '../planner/scenario.ts'
+import { MembraneError } from '../core/errors.ts'
+import type { Scenario } from '../planner/scenario.ts'
 import type { SimulationOptions } from '../planner/sim-options.ts'
 import { type ReplicationData, simulateBatch } from '../planner/sim-run.ts'
 import { replicationsOf } from '../planner/study.ts'
 import { showProgress } from './progress.ts'
+import type { SimulationAnswer, SimulationTask } from './simulate-task.ts'
+import { tuneForSimulation } from './simulation-speed.ts'
 import { runOnThreads } from './worker-pool.ts'
-
-/** What a thread is asked. */
-export interface SimulationTask {
-  readonly spec: ScenarioSpec
-  readonly options: SimulationOptions
-}
-
-/** What it answers: a run, or an error that the user made. */
-export type SimulationAnswer =
-  | { readonly kind: 'done'; readonly run: ReplicationData }
-  | {
-      readonly kind: 'failed'
-      readonly code: ErrorCode
-      readonly message: string
-      readonly remedy: string | null
-      readonly details: Readonly<Record<string, unknown>>
-    }
 
 /** A question to simulate: one deployment under one load. */
 export interface Question {
@@ -40,6 +25,7 @@ export async function runSimulations(
     options: replicationsOf(options, replications),
   }))
   const tasks = parts.flatMap(({ scenario, options }) => options.map((one) => ({ scenario, options: one })))
+  tuneForSimulation()
   const progress = showProgress(what)
   try {
     const runs =

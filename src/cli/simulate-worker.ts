@@ -3,7 +3,7 @@ import { parentPort } from 'node:worker_threads'
 import { MembraneError } from '../core/errors.ts'
 import { buildScenario } from '../planner/scenario.ts'
 import { simulateBatch } from '../planner/sim-run.ts'
-import type { SimulationAnswer, SimulationTask } from './simulate-run.ts'
+import type { SimulationAnswer, SimulationTask } from './simulate-task.ts'
 
 parentPort?.on('message', ({ spec, options }: SimulationTask) => {
   // oxlint-disable-next-line unicorn/require-post-message-target-origin -- threads have no origin; windows do.

@@ -4,7 +4,7 @@ import type { AxisOptions } from './report-layers.ts'
 /** Axes of simulated quantities: time in readable units, and scales that show small beside large. */
 
 /** A Vega expression: a number as short as it can be. */
-const SHORT_LABEL = "format(datum.value, '~g')"
+const SHORT_LABEL = "format(datum.value, ',~r')"
 
 const TIME_UNITS = [
   { seconds: 1, name: 's', upTo: 300 },
@@ -45,10 +45,11 @@ export function logAxis(title: string, values: readonly number[], ticks: number)
   return { title, min, max, ticks: logTicks(min, max, ticks), label: SHORT_LABEL, scale: 'log' }
 }
 
-/** Counts from 0 to thousands: linear up to one, logarithmic from there. */
+/** Counts from 0 to thousands: about linear up to one, logarithmic from there. */
 export function countAxis(title: string, values: readonly number[]): AxisOptions {
   const max = roundUp(Math.max(...values, 1) * 1.02)
-  const decades = logTicks(1, max, 3).filter((value) => Number.isInteger(Math.log10(value)))
+  // 1 would touch 0.
+  const decades = Array.from({ length: Math.floor(Math.log10(max)) }, (_, k) => 10 ** (k + 1))
   return { title, max, ticks: [0, ...decades], label: SHORT_LABEL, scale: 'symlog' }
 }
 

@@ -47,7 +47,7 @@ export function cdfFigure({ runs, sloTtftSecondsP90 }: SimulationPage): PanelFig
       return {
         id: `cdf-${latency}`,
         name,
-        unit: 'share of requests, %, within seconds',
+        unit: '% of requests',
         text: `Cumulative distribution of ${name}. ${quantiles.join('; ')}.`,
         chart: () => cdfChart(x, runs, { latency, summary, sloTtftSecondsP90 }),
       } satisfies Panel
@@ -78,7 +78,7 @@ interface CdfPanel {
 
 function cdfChart(x: AxisOptions, runs: readonly SimulatedRun[], panel: CdfPanel): ReturnType<typeof chartOf> {
   const { latency, summary, sloTtftSecondsP90 } = panel
-  const y: AxisOptions = { title: '', max: 100, ticks: [0, 25, 50, 75, 90, 100] }
+  const y: AxisOptions = { title: '', max: 103, ticks: [0, 25, 50, 75, 90, 100] }
   const range = { count: POINTS, min: x.min ?? 1, max: x.max }
   const curves = runs.flatMap(({ curves: { cdf }, result }, k): Layer[] => {
     const { p50, p90, p99 } = result[summary]

@@ -25,7 +25,7 @@ export interface PanelFigure {
 }
 
 /** Pixels for the numbers of a y axis, which has no title: the panel's name says it. */
-export const PANEL_LEFT = 46
+const PANEL_LEFT = 46
 
 export async function panelFigureMarkup(figure: PanelFigure, render: Renderer): Promise<Html> {
   const { id, title, legend, panels, caption, numbers, frames } = figure

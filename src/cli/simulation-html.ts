@@ -42,7 +42,7 @@ async function sectionsOf(page: SimulationPage, render: Renderer): Promise<Secti
     ...(hasKnee ? [section('knee', 'Latency against load', [await figureMarkup(kneeFigure(knee, page), render)])] : []),
     section('latencies', 'Latencies', [
       latenciesTable(runs, quoted),
-      ...(cdf === null ? [] : [html`<br>`, await panelFigureMarkup(cdf, render)]),
+      ...(cdf === null ? [] : [await panelFigureMarkup(cdf, render)]),
     ]),
     ...(time === null ? [] : [section('time', 'Over time', [await panelFigureMarkup(time, render)])]),
     section('load', 'Load and stages', [loadTable(runs), stagesTable(runs)]),

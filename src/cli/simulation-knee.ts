@@ -42,7 +42,7 @@ export function kneeFigure(
     chart: (size) => kneeChart({ knee, ...capacity, quoted, sloTtftSecondsP90 }, size),
     text: `Line chart of P50, P90 and P99 time to first token against the rate. ${reading}`,
     legend: html`${legendOf(curves, true)}${legendOf(rules, false)}`,
-    caption: html`${reading} Each mark is a simulation of its own, the bar on it the 95 % interval of the P90; hollow where the queues were still growing or more came than can be served: the latency there depends on how long the run was. In the shaded region no queue is stable. Eq. (6) replaces lengths by their means, so it lies above the capacity by request.`,
+    caption: html`${reading} Each mark is a simulation of its own, the bar on it the 95 % interval of the P90; hollow where the queues were still growing or more came than can be served: the latency there depends on how long the run was. In the shaded region more comes than can be served. Eq. (6) replaces lengths by their means, so it lies above the capacity by request.`,
     numbers: kneeNumbers(knee),
   }
 }
@@ -79,7 +79,7 @@ function sloText(knee: readonly KneePoint[], boundSeconds: number): string {
   const last = beyond < 0 ? knee.at(-1) : knee[beyond - 1]
   return last === undefined
     ? `The SLO of ${short(boundSeconds)} s is met at none of these rates.`
-    : `The SLO of ${short(boundSeconds)} s is met up to ${requestsPerSecond(last.rateRps)} of these rates.`
+    : `Of these rates, the SLO of ${short(boundSeconds)} s is met up to ${requestsPerSecond(last.rateRps)}.`
 }
 
 /** What leaving out queues hides, at the highest rate that is still stable. */

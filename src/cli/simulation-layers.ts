@@ -49,15 +49,15 @@ export function steps(points: readonly Point[], { color, dash, width }: SeriesSt
   return { data: { values: [...points] }, mark } as Layer
 }
 
-/** Dotted lines at times that something happened, numbered at the top where they are few. */
+/** Dotted lines at times that something happened. */
 export function timeMarks(atSeconds: readonly number[], y: AxisOptions): Layer[] {
-  const style: SeriesStyle = { color: 'var(--soft)', dash: [1, 3], width: 1.5, marker: 'circle' }
-  return atSeconds.flatMap((x, k) => [
-    verticalLine(x, y, style),
-    ...(atSeconds.length > NUMBERED_MAX
-      ? []
-      : [label({ x, y: y.max }, [String(k + 1)], { dx: 3, dy: 6, color: 'var(--soft)' })]),
-  ])
+  return atSeconds.map((x) => verticalLine(x, y, { color: 'var(--soft)', dash: [1, 3], width: 1.5, marker: 'circle' }))
+}
+
+/** Their numbers, at the top. */
+export function timeNumbers(atSeconds: readonly number[], y: AxisOptions): Layer[] {
+  if (atSeconds.length > NUMBERED_MAX) return []
+  return atSeconds.map((x, k) => label({ x, y: y.max }, [String(k + 1)], { dx: 4, dy: 6, color: 'var(--soft)' }))
 }
 
 /** More numbers would cover each other and the curves. */

@@ -22,7 +22,9 @@ function tiles({ runs, quoted, sloTtftSecondsP90 }: SimulationPage): Html[] {
   const { result, options } = first
   const { ttftSeconds, firstTokenSeconds, tpotSeconds } = result
   const bounds = [
-    ...(sloTtftSecondsP90 === null ? [] : [`SLO ${short(sloTtftSecondsP90)} s`]),
+    ...(sloTtftSecondsP90 === null
+      ? []
+      : [`${ttftSeconds.p90 <= sloTtftSecondsP90 ? 'meets' : 'misses'} the SLO of ${short(sloTtftSecondsP90)} s`]),
     ...(quoted === null ? [] : [`quoted without queueing: ${significant(quoted.ttftSecondsP90)} s`]),
   ]
   const isOwnRate = options.workload?.kind === 'trace'

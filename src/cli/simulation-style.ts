@@ -13,7 +13,7 @@ const LOOKS: readonly SeriesStyle[] = [
 export const SAME_STYLE: SeriesStyle = { ...STYLES.result, width: 1.5 }
 
 /** What is given and not an outcome. */
-export const GIVEN_STYLE: SeriesStyle = { color: 'var(--axis)', dash: [], width: 1.5, marker: 'circle' }
+export const GIVEN_STYLE: SeriesStyle = { color: 'var(--axis)', dash: [], width: 2, marker: 'circle' }
 
 /** The first four differ in everything, and no two of the first sixteen are alike. */
 export function runStyle(place: number): SeriesStyle {
@@ -35,8 +35,15 @@ export const SIMULATION_STYLE = `
 .panels .name{margin:0;font-size:.875rem}
 .panels .name span{color:var(--soft)}
 .panels+figcaption{margin-top:1rem}
-section>.scroll+.scroll,.scroll+h3,figure+figure{margin-top:1.75rem}
+section>.scroll+.scroll,section>.scroll+figure{margin-top:1.75rem}
 figcaption{max-width:62rem}
+table:has(thead th:nth-child(2):last-child){width:auto;min-width:min(100%,40rem)}
+@media (min-width:62.01rem){
+#figure-knee{display:grid;grid-template-columns:minmax(0,44rem) minmax(0,1fr);column-gap:2.5rem}
+#figure-knee>:not(.chart,figcaption){grid-column:1/-1}
+#figure-knee figcaption{align-self:center}
+}
 @media (max-width:62rem){.panels{grid-template-columns:minmax(0,1fr)}}
+@media (max-width:36rem){#latencies table,#load table,#setup table{font-size:.75rem}}
 @media print{.panels{grid-template-columns:repeat(2,minmax(0,1fr))}.panels>div{break-inside:avoid}}
 `

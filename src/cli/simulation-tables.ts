@@ -3,6 +3,7 @@ import { type Html, html } from './report-markup.ts'
 import { percent, short, significant, whole } from './report-numbers.ts'
 import { N_DECODE, N_PREFILL, N_REMOTE } from './report-symbols.ts'
 import { ABSENT, type Column, table } from './report-table.ts'
+import { eventsOf, eventsText } from './simulation-events.ts'
 import type { QuotedPlan, SimulatedRun } from './simulation-page.ts'
 
 /** All runs beside each other: what was asked, how long requests took, what the system did. */
@@ -16,7 +17,9 @@ function columnsOf(runs: readonly SimulatedRun[]): Column[] {
 
 /** A value with half of its 95 % interval, where there is one. */
 export function plusMinus(value: number, halfWidth95: number | null): string {
-  return halfWidth95 === null ? significant(value) : `${significant(value)} ± ${HALF_WIDTH.format(halfWidth95)}`
+  if (halfWidth95 === null) return significant(value)
+  // Below the last digit of the value, an interval is rounding.
+  return `${significant(value)}\u00a0±\u00a0${halfWidth95 < 5e-4 * value ? '0' : HALF_WIDTH.format(halfWidth95)}`
 }
 
 /** Of an uncertainty nobody needs a third digit. */
@@ -24,8 +27,10 @@ const HALF_WIDTH = new Intl.NumberFormat('en-US', { maximumSignificantDigits: 2 
 
 export function setupTable(runs: readonly SimulatedRun[]): Html {
   const row = rowFor(runs)
+  const events = eventsOf(runs)
+  const happened = events.length === 0 ? '' : ` Events: ${eventsText(events, events.at(-1)?.atSeconds ?? 0)}`
   return table({
-    caption: html`What was simulated.`,
+    caption: html`The settings that runs may differ in.${happened}`,
     columns: columnsOf(runs),
     rows: [
       row('Scheduler', ({ options }) => options.scheduler ?? 'fixed'),
@@ -89,12 +94,12 @@ export function latenciesTable(runs: readonly SimulatedRun[], quoted: QuotedPlan
       const interval = (value: number, half: number | null): string =>
         plusMinus(value * scale, half === null ? null : half * scale)
       return [
-        row(html`<strong>${name}</strong> mean, ${unit}`, ({ result }) =>
+        row(html`<strong>${name} mean</strong>, ${unit}`, ({ result }) =>
           interval(of(result).mean, of(result).meanHalfWidth95),
         ),
-        row(`P50, ${unit}`, ({ result }) => significant(of(result).p50 * scale)),
-        row(`P90, ${unit}`, ({ result }) => interval(of(result).p90, of(result).p90HalfWidth95)),
-        row(`P99, ${unit}`, ({ result }) => significant(of(result).p99 * scale)),
+        row(`${name} P50, ${unit}`, ({ result }) => significant(of(result).p50 * scale)),
+        row(`${name} P90, ${unit}`, ({ result }) => interval(of(result).p90, of(result).p90HalfWidth95)),
+        row(`${name} P99, ${unit}`, ({ result }) => significant(of(result).p99 * scale)),
       ]
     }),
   })
@@ -147,11 +152,12 @@ function boundText({ inSystem: { bound, boundPassedSeconds } }: SimulationResult
   return boundPassedSeconds === null ? 'never' : `${whole(bound)} after ${short(Math.round(boundPassedSeconds))} s`
 }
 
-const STAGES: Readonly<Record<StageSummary['name'], { readonly name: string; readonly servers: string }>> = {
-  remotePrefill: { name: 'Remote prefill', servers: 'instances' },
-  link: { name: 'Link', servers: 'link' },
-  localPrefill: { name: 'Local prefill', servers: 'instances' },
-  decode: { name: 'Decode', servers: 'slots' },
+/** With what its servers are. */
+const STAGES: Readonly<Record<StageSummary['name'], string>> = {
+  remotePrefill: 'Remote prefill, instances',
+  link: 'Link',
+  localPrefill: 'Local prefill, instances',
+  decode: 'Decode, slots',
 }
 
 /** The runs of one stage below each other, which is what is compared. */
@@ -172,9 +178,9 @@ export function stagesTable(runs: readonly SimulatedRun[]): Html {
         result.stages
           .filter((stage) => stage.name === name)
           .map(({ servers, utilisation, waitSeconds }) => [
-            STAGES[name].name,
+            STAGES[name],
             run,
-            `${short(Number(servers.toPrecision(3)))} ${STAGES[name].servers}`,
+            short(Number(servers.toPrecision(3))),
             significant(utilisation * 100),
             significant(waitSeconds.mean),
             significant(waitSeconds.p90),

@@ -13,23 +13,37 @@ export interface Column {
   readonly weights?: readonly number[]
 }
 
-/** At most `count` points. Means stand at the middle of their time, the others at its end. */
-export function thinColumn(column: Column, count: number): Point[] {
-  const { endSeconds } = column
-  const stride = Math.max(1, Math.ceil(endSeconds.length / count))
-  const points: Point[] = []
-  for (let from = 0; from < endSeconds.length; from += stride) {
-    const to = Math.min(endSeconds.length, from + stride)
-    const y = valueOf(column, from, to)
-    if (y === null) continue
-    const start = endSeconds[from - 1] ?? 0
-    const end = endSeconds[to - 1] ?? 0
-    points.push({ x: column.kind === 'mean' ? (start + end) / 2 : end, y })
-  }
-  return points
+/** Consecutive intervals of a series as one. */
+export interface Stretch {
+  readonly startSeconds: number
+  readonly endSeconds: number
+  /** Null when nothing was observed. */
+  readonly value: number | null
 }
 
-/** Null when nothing was observed. */
+/** At most `count` stretches of as many intervals each; the last may have fewer. */
+export function stretchesOf(column: Column, count: number): Stretch[] {
+  const { endSeconds } = column
+  const stride = Math.max(1, Math.ceil(endSeconds.length / count))
+  return Array.from({ length: Math.ceil(endSeconds.length / stride) }, (_, k) => {
+    const from = k * stride
+    const to = Math.min(endSeconds.length, from + stride)
+    return {
+      startSeconds: endSeconds[from - 1] ?? 0,
+      endSeconds: endSeconds[to - 1] ?? 0,
+      value: valueOf(column, from, to),
+    }
+  })
+}
+
+/** At most `count` points. Means stand at the middle of their time, the others at its end. */
+export function thinColumn(column: Column, count: number): Point[] {
+  return stretchesOf(column, count).flatMap(({ startSeconds, endSeconds, value }) => {
+    if (value === null) return []
+    return [{ x: column.kind === 'mean' ? (startSeconds + endSeconds) / 2 : endSeconds, y: value }]
+  })
+}
+
 function valueOf({ endSeconds, values, kind, weights }: Column, from: number, to: number): number | null {
   let [sum, total] = [0, 0]
   let most: number | null = null

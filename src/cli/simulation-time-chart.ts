@@ -3,7 +3,7 @@ import type { SimulationSeries } from '../planner/sim-series.ts'
 import { type AxisOptions, chartOf, type Layer, line, type Point, type SeriesStyle } from './report-layers.ts'
 import type { ChartSize } from './report-svg.ts'
 import { countAxis, linearAxis, logAxis, timeAxis } from './simulation-axis.ts'
-import { steps, timeMarks } from './simulation-layers.ts'
+import { steps, timeMarks, timeNumbers } from './simulation-layers.ts'
 import { GIVEN_STYLE, SAME_STYLE } from './simulation-style.ts'
 import { pointsOf, type TimePanel } from './simulation-time-panels.ts'
 
@@ -22,7 +22,7 @@ export interface TimeChart {
 }
 
 /** About two pixels a point. */
-const POINTS: Readonly<Record<ChartSize, number>> = { wide: 240, narrow: 140 }
+export const POINTS: Readonly<Record<ChartSize, number>> = { wide: 240, narrow: 140 }
 
 export function timeChart({ panel, runs, endSeconds, markSeconds }: TimeChart, size: ChartSize): TopLevelSpec {
   const lines = distinct(
@@ -44,8 +44,9 @@ export function timeChart({ panel, runs, endSeconds, markSeconds }: TimeChart, s
   )
   return chartOf({ ...timeAxis(endSeconds, size === 'wide' ? 8 : 5) }, y, [
     ...timeMarks(markSeconds, y),
-    ...behind.map(({ points, style }) => steps(points, { ...style, width: 4, color: 'var(--edge)' })),
+    ...behind.map(({ points, style }) => steps(points, style)),
     ...lines.map(({ points, style }) => (panel.isStepped === true ? steps(points, style) : line(points, style))),
+    ...timeNumbers(markSeconds, y),
   ] satisfies Layer[])
 }
 
@@ -56,10 +57,14 @@ interface Line {
 
 /** Where all runs are the same, one line in a colour of its own. */
 function distinct(lines: readonly Line[], style: SeriesStyle): readonly Line[] {
-  const [first, ...others] = lines
-  if (first === undefined || others.length === 0) return lines
-  const text = JSON.stringify(first.points)
-  return others.every(({ points }) => JSON.stringify(points) === text) ? [{ points: first.points, style }] : lines
+  const longest = lines.reduce((best, next) => (next.points.length > best.points.length ? next : best))
+  const isSame = lines.length > 1 && lines.every(({ points }) => isStartOf(points, longest.points))
+  return isSame ? [{ points: longest.points, style }] : lines
+}
+
+/** The last point is not compared: runs end within an interval. */
+function isStartOf(points: readonly Point[], all: readonly Point[]): boolean {
+  return points.length > 2 && points.slice(0, -1).every(({ x, y }, k) => x === all[k]?.x && y === all[k]?.y)
 }
 
 /** When the largest run is so many times the smallest, a linear axis would show the largest only. */
@@ -74,6 +79,6 @@ function valueAxis({ spread }: TimePanel, lines: readonly (readonly Point[])[], 
     return countAxis('', all)
   const positive = all.filter((value) => value > 0)
   if (spread === 'positive' && Math.max(...positive) > SPREAD_RATIO * Math.min(...positive))
-    return logAxis('', positive, 4)
+    return logAxis('', positive, 5)
   return linearAxis('', [...all, ...given], 3)
 }

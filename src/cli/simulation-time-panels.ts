@@ -71,6 +71,13 @@ export const TIME_PANELS: readonly TimePanel[] = [
     column: ({ endSeconds, slotQueue }) => ({ endSeconds, values: slotQueue, kind: 'most' }),
   },
   {
+    id: 'time-transfers',
+    name: 'Transfers on the link, or waiting for it',
+    unit: 'transfers',
+    spread: 'count',
+    column: ({ endSeconds, transfers }) => ({ endSeconds, values: transfers, kind: 'most' }),
+  },
+  {
     id: 'time-link',
     name: 'Carried by the link, and its bandwidth (grey)',
     unit: 'Gbps',

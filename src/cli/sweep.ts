@@ -78,15 +78,16 @@ interface Axis {
 type Point = ReadonlyMap<Dimension, number>
 
 function parseAxis(text: string): Axis {
-  const [rawName = '', rawValues = ''] = text.split('=', 2)
+  const [rawName = '', rawValues = '', ...rest] = text.split('=')
   const name = (Object.keys(DIMENSIONS) as Dimension[]).find((known) => known === rawName)
-  const [from, to, step] = rawValues.split(':').map(Number)
-  const isRange = rawValues.includes(':')
+  const ends = rawValues.split(':').map(Number)
+  const [from, to, step] = ends
+  const isRange = ends.length === 3
   const values =
     isRange && from !== undefined && to !== undefined && step !== undefined && step > 0 && to >= from
       ? Array.from({ length: Math.min(LIMITS.sweepPointsMax + 1, Math.floor((to - from) / step + 1e-9) + 1) }, (_, k) => Number((from + k * step).toPrecision(12)))
-      : rawValues.split(',').map(Number)
-  if (name === undefined || rawValues === '' || values.some((value) => !Number.isFinite(value))) {
+      : rawValues.split(',').map((value) => (value.trim() === '' ? Number.NaN : Number(value)))
+  if (name === undefined || rest.length > 0 || values.some((value) => !Number.isFinite(value))) {
     throw new MembraneError('INVALID_REQUEST', `--over ${text}: expected a name and values, as rate=1,2,3 or rate=1:3:0.5.`, {
       remedy: `Names: ${Object.keys(DIMENSIONS).join(', ')}.`,
     })
@@ -96,6 +97,13 @@ function parseAxis(text: string): Axis {
 
 /** Every combination, the last axis fastest. */
 function gridOf(axes: readonly Axis[]): Point[] {
+  const names = axes.map(({ name }) => (name === 'load' ? 'rate' : name))
+  if (new Set(names).size < names.length) {
+    throw new MembraneError(
+      'INVALID_REQUEST',
+      `--over was given twice for one thing: ${axes.map(({ name }) => name).join(', ')}; expected each name once, and rate or load.`,
+    )
+  }
   const size = axes.reduce((product, { values }) => product * values.length, 1)
   if (size > LIMITS.sweepPointsMax)
     throw new MembraneError('LIMIT_REACHED', `The sweep has ${size} points, expected at most ${LIMITS.sweepPointsMax}.`)
@@ -111,8 +119,8 @@ function questionAt(
 ): { readonly scenario: Scenario; readonly options: SimulationOptions } {
   const { flags } = base
   const gbps = point.get('link-gbps')
-  const linked = gbps === undefined ? base.scenario : withLinkGbps(base.scenario, checked('link-gbps', gbps))
-  const threshold = point.get('threshold') ?? flags.threshold
+  const linked = gbps === undefined ? base.scenario : withLinkGbps(base.scenario, checkedGbps(gbps))
+  const threshold = atLeastZero('threshold', point.get('threshold')) ?? flags.threshold
   const localPrefill = point.get('local-prefill') ?? flags.localPrefill
   // Where nothing that the plan rests on is swept, the plan stays.
   const plan =
@@ -120,7 +128,7 @@ function questionAt(
       ? { roles: base.options.roles, thresholdTokens: threshold }
       : planOf(linked, { threshold, localPrefill })
   const burstiness = point.get('burstiness')
-  const rttMs = point.get('rtt-ms')
+  const rttMs = atLeastZero('rtt-ms', point.get('rtt-ms'))
   const options: SimulationOptions = {
     ...base.options,
     ...plan,
@@ -142,6 +150,19 @@ function sustainable(scenario: Scenario, options: SimulationOptions): number {
 function checked(name: string, value: number): number {
   if (value > 0) return value
   throw new MembraneError('INVALID_REQUEST', `--over ${name}: values must be above 0, found ${value}.`)
+}
+
+function checkedGbps(value: number): number {
+  if (value >= LIMITS.linkGbpsMin && value <= LIMITS.linkGbpsMax) return value
+  throw new MembraneError(
+    'INVALID_REQUEST',
+    `--over link-gbps: values must be above 0, from ${LIMITS.linkGbpsMin} to ${LIMITS.linkGbpsMax}, found ${value}.`,
+  )
+}
+
+function atLeastZero(name: string, value: number | undefined): number | undefined {
+  if (value === undefined || value >= 0) return value
+  throw new MembraneError('INVALID_REQUEST', `--over ${name}: values must be at least 0, found ${value}.`)
 }
 
 const COLUMNS = ['TTFT mean s', 'P50 s', 'P90 s', 'P99 s', 'offloaded', 'egress Gbps', 'completed req/s', 'verdict'] as const

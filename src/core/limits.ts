@@ -31,6 +31,9 @@ export const LIMITS = {
   timelinesMax: 100_000,
   /** Requests of one simulation; more is rejected. A counter of that size is still exact, and takes minutes. */
   simulatedRequestsMax: 1_000_000_000,
+  /** Requests per second; outside is rejected. One in thirty years to one a nanosecond: beyond, times lose their digits. */
+  rateRpsMin: 1e-9,
+  rateRpsMax: 1e9,
   /** Instances in one pool; more is rejected with INVALID_CONFIG. The optimizer visits every split. */
   poolInstancesMax: 4096,
   /** Link bandwidth, 10^9 bit/s; outside is rejected. A bit a second to an exabit: beyond, quotients leave the range of numbers. */

@@ -54,6 +54,22 @@ export function agentLengths(
   }
 }
 
+const SESSIONS_DRAWN = 4000
+
+/** Mean turns of a session as they come out: those that would outgrow the longest prompt end before. Drawn, because there is no closed form. */
+function turnsOfSessions({ systemTokens, firstTokens, turnTokens, outputTokens, turnsMean, promptTokensMax }: AgentWorkload): number {
+  const random = seededRandom(0)
+  let turns = 0
+  for (let session = 0; session < SESSIONS_DRAWN; session++) {
+    let promptTokens = systemTokens + exponential(random) * firstTokens
+    do {
+      turns += 1
+      promptTokens += exponential(random) * outputTokens + exponential(random) * turnTokens
+    } while (random() >= 1 / turnsMean && promptTokens <= promptTokensMax)
+  }
+  return turns / SESSIONS_DRAWN
+}
+
 /** Block ids of all sessions grow by this many at first; then the array doubles. */
 const FIRST_IDS = 65_536
 
@@ -72,7 +88,8 @@ export function agentTraffic(workload: AgentWorkload, { rateRps, requests, seed 
   let nextId = systemBlocks
   let nextSession = 0
   let sent = 0
-  let nextSessionSeconds = (exponential(arrivalRandom) * turnsMean) / rateRps
+  const sessionRps = rateRps / turnsOfSessions(workload)
+  let nextSessionSeconds = exponential(arrivalRandom) / sessionRps
   const drawn = (mean: number): number => Math.max(1, Math.round(exponential(random) * mean))
 
   /** A session has a span of ids of its own: the system's blocks, then ids that nobody else has. */
@@ -108,7 +125,7 @@ export function agentTraffic(workload: AgentWorkload, { rateRps, requests, seed 
         due.pop()
       } else {
         head.atSeconds = nextSessionSeconds
-        nextSessionSeconds += (exponential(arrivalRandom) * turnsMean) / rateRps
+        nextSessionSeconds += exponential(arrivalRandom) / sessionRps
         session = openSession()
       }
       const promptTokens = Math.min(sessions.promptTokens.get(session) ?? 1, workload.promptTokensMax)

@@ -190,13 +190,13 @@ const REGISTRY = {
     statement:
       'An observed engine has 128 slots, 2,048 tokens an iteration, one replica, decides an iteration ahead and never lacks KV memory, unless told otherwise.',
     reason:
-      "vLLM 0.19's defaults, and those of the measured runs; flags change each, and slots are told from the data where it shows them.",
+      "These are vLLM 0.19's defaults, and those of the measured runs; flags change each, and slots are told from the data where it shows them.",
   },
   'replica-choice': {
     origin: 'inferred',
     statement: 'A request goes to the replica with the smallest 4 x waiting + running.',
     reason:
-      "vLLM's own balancer scores its engines so; ours knows the numbers at once, where its are up to 100 ms old.",
+      'The balancer of vLLM scores its engines so; ours knows the numbers at once, where its are up to 100 ms old.',
   },
   'calibration-start': {
     origin: 'assumed',
@@ -210,6 +210,84 @@ const REGISTRY = {
       'In a fit the squared error of a TTFT, against the mean TTFT, counts a quarter of those of TPOT and E2E.',
     reason:
       'Just making or just missing an iteration moves one TTFT by the whole iteration, which no coefficient explains.',
+  },
+  'threshold-control': {
+    origin: 'assumed',
+    statement:
+      'Every second t moves to the planned t times 8^((D_r - D_l) / (D_r + D_l + 6 S)), with the delays D of the two sides and the mean prefill S, and rises by up to half while the link, averaged over 30 s, is more than 85 % used.',
+    reason:
+      'The paper names the signals (egress utilisation, queue depth) and no number. A larger factor or a shorter delay than 6 S answers faster and costs up to 2 % of P90 TTFT in quiet times; slower ones lose up to a third of the gain when the link drops. Triggering on the utilisation of single seconds made the link drop worse than a fixed t, because a fair link is full whenever it is used.',
+  },
+  'regime-bounds': {
+    origin: 'assumed',
+    statement:
+      'Bandwidth counts as scarce above 70 % use of the link and as abundant below 40 %; in between nothing changes.',
+    reason:
+      'The paper decides by which of the two binds, without numbers. The gap keeps the regime from fluttering; it only matters where prefixes may be copied across.',
+  },
+  'reallocation-rules': {
+    origin: 'assumed',
+    statement:
+      'Roles change when the plan for the observed load lowers P90 TTFT by 15 %, or when headroom falls below 10 %, and not again within five drain times.',
+    reason:
+      'The paper gives no period, hysteresis or step. A smaller gain changes roles for noise, and each change takes an instance out for as long as its last sequence.',
+  },
+  'scheduler-clock': {
+    origin: 'assumed',
+    statement:
+      'Queues and link are looked at every second, roles and planned t every 300 s and when the link or the instances change.',
+    reason:
+      'Long against a prefill and short against the swings of a day; 60 s instead of 300 s changes P90 TTFT by less than the noise and plans five times as often.',
+  },
+  'loss-detection': {
+    origin: 'assumed',
+    statement:
+      'That a cluster is gone is noticed after 5 s; until then requests are still sent to its queue, and then they are routed anew.',
+    reason: 'A few missed heartbeats. Requests of these seconds wait that long; others see nothing of it.',
+  },
+  'role-change': {
+    origin: 'assumed',
+    statement: 'An instance that is empty serves in its other role after 30 s.',
+    reason:
+      'Weights stay; the engine restarts with other limits. Before that it finishes what it has, which takes about as long.',
+  },
+  'queue-bound': {
+    origin: 'assumed',
+    statement: 'A run says since when there were ten times as many requests in the system as it can serve at once.',
+    reason:
+      'At 98 % of what it sustains the case study has a third of that at most; at a tenth more than it sustains it passes it within the hour.',
+  },
+  'decode-headroom': {
+    origin: 'assumed',
+    statement: 'Roles are planned so that at most 92 % of the decode rate is used.',
+    reason: 'A wait for a slot is no part of TTFT, so nothing else would keep a plan from running out of slots.',
+  },
+  'client-superposition': {
+    origin: 'assumed',
+    statement:
+      "Clients' rates are summed to one curve with gamma gaps, whose squared variation is the rate-weighted mean of the clients'.",
+    reason:
+      'The sum of independent renewal streams has this dispersion in the long run; over seconds it is closer to Poisson.',
+  },
+  'layerwise-transfer': {
+    origin: 'assumed',
+    statement:
+      'With layer-wise transfer all layers but the last share the link from the start of the prefill; the last one follows when both have ended.',
+    reason:
+      'The KV of a layer is there before the next is computed. The link may carry bytes a little before they are produced; the end is never earlier than the prefill.',
+  },
+  'blind-routing': {
+    origin: 'assumed',
+    statement:
+      'Scheduler off means that each request goes to either cluster by chance, in proportion to their prefill capacity.',
+    reason:
+      'What a load balancer does that does not look at lengths; everything remote would be the naive baseline of Table 6.',
+  },
+  'lost-work': {
+    origin: 'assumed',
+    statement:
+      'An instance that is lost takes its prefill or its sequences with it; they are routed anew, a sequence with what it had generated as part of its prompt. A lost cluster breaks its transfers too.',
+    reason: 'KV of a finished prefill is in the pool of its cluster and survives the instance, not the cluster.',
   },
 } as const satisfies Readonly<Record<string, Omit<Assumption, 'id'>>>
 

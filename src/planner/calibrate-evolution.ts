@@ -1,7 +1,7 @@
 /**
  * An evolution strategy that learns steps and their directions from its best trials (CMSA-ES: Beyer and Sendhoff,
- * 2008): a minimum of a function of a few numbers that jumps and has no derivative. A simplex folded up in the jumps,
- * with errors two to ten times as large after as many trials. The same start gives the same answer.
+ * 2008): a minimum of a function of a few numbers that jumps and has no derivative. A simplex (Nelder and Mead) folded up
+ * in the jumps and ended with up to ten times the error. The same start gives the same answer.
  */
 import { type Random, seededRandom, standardNormal } from '../core/random.ts'
 

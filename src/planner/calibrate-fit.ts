@@ -27,7 +27,7 @@ export interface FitOptions {
   readonly starts: number
 }
 
-/** A few seconds for 300 requests. A single search of as many runs is ten times worse for one seed in three. */
+/** A few seconds for 300 requests. A single search of as many runs is several times worse with an unlucky seed. */
 export const DEFAULT_FIT_OPTIONS: FitOptions = { evaluationsMax: 400, starts: 3 }
 
 /** Trials of one generation. */
@@ -71,6 +71,7 @@ const GUESS_SECONDS_MIN = 1e-9
  */
 function firstGuess(observed: ObservedRequests, count: number): EngineStepSeconds {
   const tpots: number[] = []
+  let ttftMin = Number.POSITIVE_INFINITY
   let perPromptToken = Number.POSITIVE_INFINITY
   let decodeSeconds = 0
   for (let job = 0; job < count; job++) {
@@ -79,16 +80,17 @@ function firstGuess(observed: ObservedRequests, count: number): EngineStepSecond
     const steps = (observed.outputTokens[job] ?? 0) - 1
     if (steps > 0) tpots.push(afterSeconds / steps)
     decodeSeconds += afterSeconds
-    perPromptToken = Math.min(
-      perPromptToken,
-      (first - (observed.arrivalSeconds[job] ?? 0)) / (observed.inputTokens[job] ?? 1),
-    )
+    const ttft = first - (observed.arrivalSeconds[job] ?? 0)
+    ttftMin = Math.min(ttftMin, ttft)
+    perPromptToken = Math.min(perPromptToken, ttft / (observed.inputTokens[job] ?? 1))
   }
   const runSeconds = observed.lastTokenSeconds.subarray(0, count).reduce((last, at) => Math.max(last, at), 0)
   const batch = Math.max(1, decodeSeconds / runSeconds)
   const inputTokens = meanOf(observed.inputTokens.subarray(0, count))
   const prompt = Math.max(perPromptToken, GUESS_SECONDS_MIN)
-  const tpot = tpots.length === 0 ? prompt : Math.max(medianOfSorted(sortedAscending(tpots)), GUESS_SECONDS_MIN)
+  // Requests of one token say nothing of decoding; the quickest is one iteration.
+  const iteration = tpots.length === 0 ? ttftMin : medianOfSorted(sortedAscending(tpots))
+  const tpot = Math.max(iteration, GUESS_SECONDS_MIN)
   return {
     fixed: tpot / 4,
     perSequence: tpot / 8 / batch,

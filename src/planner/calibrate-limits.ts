@@ -53,7 +53,8 @@ function toldSlots(observed: ObservedRequests, count: number, replicas: number):
   const waitingSpans = spans.filter(({ waiting }) => waiting > 0)
   const waitingSeconds = totalSeconds(waitingSpans)
   const fullSeconds = totalSeconds(waitingSpans.filter(({ decoding }) => decoding >= FULL_SHARE * peak))
-  const slots = Math.ceil(peak / replicas)
+  // No replicas at all are refused by the simulation, in better words.
+  const slots = Math.ceil(peak / Math.max(1, replicas))
   // One at a time is also what prompts look like that leave no room to decode.
   const isBound = peak > 1 && waitingSeconds > 0 && fullSeconds >= WAITING_SHARE * waitingSeconds
   return isBound || slots > DEFAULT_ENGINE_OPTIONS.sequencesMax ? slots : null

@@ -44,10 +44,15 @@ describe('a calibrated profile', () => {
       prefill: prefillPoints(STEP, 2048, Int32Array.of(10, 5000)),
       decode: decodeProfileOf(STEP, engine, 'fitted to somewhat'),
     }
-    const words = { name: 'n', model: 'm', hardware: 'h', gpusPerInstance: 2, kvBytesPerToken: 131_072 }
-    const data = parseProfile(JSON.parse(JSON.stringify(calibratedProfile(words, calibration))), 'here')
+    const words = { name: 'n', model: 'm', hardware: 'h', gpusPerInstance: 2 }
+    const data = parseProfile(
+      JSON.parse(JSON.stringify(calibratedProfile({ ...words, kvBytesPerToken: 131_072 }, calibration))),
+      'here',
+    )
     expect(data).toMatchObject({
-      ...{ name: 'n', model: 'm', hardware: 'h', gpusPerInstance: 2, origin: 'inferred', source: 'fitted to somewhat' },
+      ...words,
+      origin: 'inferred',
+      source: 'fitted to somewhat',
       decode: {
         batchMax: 128,
         kvTokensMax: 400_000,

@@ -130,7 +130,12 @@ function lockstepChoice(
   return { options: better.options, isTold: true, simulations }
 }
 
+/** What a profile's source may still hold besides our own words. */
+const FILE_CHARACTERS_MAX = 100
+
+/** Names the file without its folders, which mean nothing elsewhere. */
 function sourceText(observed: ObservedRequests, fittedRequests: number, { options }: EngineFit): string {
+  const file = (observed.name.split(/[/\\]/).at(-1) ?? observed.name).slice(-FILE_CHARACTERS_MAX)
   const parallel = options.replicas === 1 ? '' : `, one of ${options.replicas} replicas`
-  return `fitted to the first ${fittedRequests} observed requests of ${observed.name}${parallel}`
+  return `fitted to the first ${fittedRequests} observed requests of ${file}${parallel}`
 }

@@ -170,6 +170,31 @@ describe('KV memory', () => {
     ])
   })
 
+  it('admits nobody in an iteration that took blocks from somebody', () => {
+    // In the second iteration the first takes the last block and the second loses the one it had; so again in the fourth.
+    const both: Row[] = [
+      [0, 16, 4],
+      [0, 20, 1],
+    ]
+    expect(run(both, { kvTokensMax: 48, batchTokensMax: 17 })).toEqual([
+      [1, 4],
+      [6, 6],
+    ])
+  })
+
+  it('takes no blocks from a sequence whose last token is on its way', () => {
+    const three: Row[] = [
+      [0, 16, 10],
+      [0, 26, 1],
+      [0, 5, 1],
+    ]
+    expect(run(three, { kvTokensMax: 48, sequencesMax: 2, stepsInFlight: 2 })).toEqual([
+      [1, 10],
+      [1, 1],
+      [2, 2],
+    ])
+  })
+
   it('refuses a request that never fits', () => {
     expect(() => run([[0, 30, 3]], { kvTokensMax: 47 })).toThrow(
       'Request 1 has 33 tokens, more than a KV cache of 47 holds in whole blocks of 16.',

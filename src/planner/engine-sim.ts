@@ -61,8 +61,9 @@ function leastLoaded(groups: readonly EngineGroup[]): EngineGroup {
   return groups.reduce((least, group) => (group.leastLoad() < least.leastLoad() ? group : least))
 }
 
-function checkOptions({ kvTokensMax, isLockstep: _, ...counts }: EngineOptions): void {
-  for (const [name, value] of Object.entries(counts)) {
+function checkOptions(options: EngineOptions): void {
+  const { sequencesMax, batchTokensMax, replicas, stepsInFlight, kvTokensMax } = options
+  for (const [name, value] of Object.entries({ sequencesMax, batchTokensMax, replicas, stepsInFlight })) {
     if (Number.isInteger(value) && value >= 1) continue
     throw new MembraneError('INVALID_CONFIG', `An engine's ${name} must be a whole number from 1, found ${value}.`)
   }

@@ -76,7 +76,13 @@ export class ClusterCaches {
     if (this.#remote === null || jobs.isRemote[job] === 0) return
     // On its way out, KV takes room in the remote pool until it is complete where it is decoded.
     if (isRemote) this.#holdTransfer(this.#remote, jobs, job)
-    else this.#remote.releaseTransfer(jobs.transferBlocks[job] ?? 0)
+    else this.abandonTransfer(jobs, job)
+  }
+
+  /** KV that is complete where it is decoded, or will never be, takes no room in the remote pool. */
+  abandonTransfer(jobs: JobTable, job: number): void {
+    this.#remote?.releaseTransfer(jobs.transferBlocks[job] ?? 0)
+    jobs.transferBlocks[job] = 0
   }
 
   /** A prefix has been copied to a cluster. */

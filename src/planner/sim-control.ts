@@ -44,6 +44,8 @@ export class SimulationControl implements Control {
   /** What the router believes: that a cluster is gone is noticed a while after it happens. */
   #isRemoteDown = false
   #noticeSeconds = Number.POSITIVE_INFINITY
+  /** Something has happened that the scheduler has not seen yet. */
+  #hasNews = false
 
   constructor(scenario: Scenario, options: SimulationOptions, traffic: Traffic) {
     this.#scenario = scenario
@@ -70,6 +72,7 @@ export class SimulationControl implements Control {
 
   route(simulation: Simulation, job: number): void {
     const { jobs } = simulation
+    this.#caches?.abandonTransfer(jobs, job)
     const promptTokens = (jobs.promptTokens[job] ?? 1) + (jobs.tokensDone[job] ?? 0)
     const remoteCachedTokens = this.#caches?.cachedTokens(jobs, job, true) ?? 0
     const localCachedTokens = this.#caches?.cachedTokens(jobs, job, false) ?? 0
@@ -93,13 +96,11 @@ export class SimulationControl implements Control {
     const judgedBy = regime === 'bandwidth-abundant' ? Math.max(remoteCachedTokens, localCachedTokens) : localCachedTokens
     this.#scheduler?.seen(Math.max(1, promptTokens - judgedBy))
     const { remote, local } = this.#scenario
-    const prefillSeconds = (isRemote ? remote : local).profile.prefillSeconds.at(uncachedTokens)
-    const transferBytes = isRemote ? remote.profile.kvBytes.at(lackingTokens) : 0
-    if (prefixTokens === ownTokens) simulation.enterPrefill(job, isRemote, prefillSeconds, transferBytes)
-    else {
-      const prefixBytes = remote.profile.kvBytes.at(prefixTokens - ownTokens)
-      simulation.copyPrefix(job, prefixBytes, { isRemote, prefillSeconds, transferBytes })
-    }
+    jobs.isRemote[job] = isRemote ? 1 : 0
+    jobs.prefillSeconds[job] = (isRemote ? remote : local).profile.prefillSeconds.at(uncachedTokens)
+    jobs.transferBytes[job] = isRemote ? remote.profile.kvBytes.at(lackingTokens) : 0
+    if (prefixTokens === ownTokens) simulation.enterPrefill(job)
+    else simulation.copyPrefix(job, remote.profile.kvBytes.at(prefixTokens - ownTokens))
   }
 
   #isCopied(): boolean {
@@ -171,7 +172,8 @@ export class SimulationControl implements Control {
   }
 
   isExpecting(): boolean {
-    return this.#nextEvent < this.#events.length || this.#noticeSeconds !== Number.POSITIVE_INFINITY
+    const isComing = this.#nextEvent < this.#events.length || this.#noticeSeconds !== Number.POSITIVE_INFINITY
+    return isComing || (this.#scheduler !== null && this.#hasNews)
   }
 
   tick(simulation: Simulation): void {
@@ -180,9 +182,9 @@ export class SimulationControl implements Control {
     if (this.#noticeSeconds <= now) {
       this.#noticeSeconds = Number.POSITIVE_INFINITY
       this.#isRemoteDown = simulation.remote.openServers === 0
-      if (this.#isRemoteDown) simulation.rerouteWaiting('remote')
     }
     if (this.#scheduler !== null && this.#scheduler.nextSeconds <= now) this.#steer(simulation, this.#scheduler)
+    this.#rescueWaiting(simulation)
     if (this.#nextSeriesSeconds <= now) {
       this.series?.sample(simulation, this.threshold.value)
       this.#nextSeriesSeconds += this.#options.seriesSeconds ?? Number.POSITIVE_INFINITY
@@ -193,6 +195,7 @@ export class SimulationControl implements Control {
     const event = this.#events[this.#nextEvent]
     this.#nextEvent += 1
     if (event === undefined) return
+    this.#hasNews = true
     if (event.kind === 'link') simulation.setLinkGbps(event.gbps)
     else if (event.kind === 'lose') simulation.lose(event.pool, event.instances)
     else simulation.restore(event.pool, event.instances)
@@ -203,8 +206,17 @@ export class SimulationControl implements Control {
       this.#noticeSeconds = simulation.nowSeconds + this.#options.detectionSeconds
   }
 
+  /** Nobody waits in a cluster that is known to prefill nothing while the other does. */
+  #rescueWaiting(simulation: Simulation): void {
+    const { remote, local } = simulation
+    const isRemoteUsed = this.#options.roles.remotePrefill > 0 && !this.#isRemoteDown
+    if (!isRemoteUsed && remote.waiting > 0 && local.openServers > 0) simulation.rerouteWaiting('remote')
+    else if (isRemoteUsed && local.waiting > 0 && local.openServers === 0) simulation.rerouteWaiting('local')
+  }
+
   #steer(simulation: Simulation, scheduler: DualTimescaleScheduler): void {
     const { thresholdTokens, regime, localPrefill } = scheduler.look(simulation, this.#regime)
+    this.#hasNews = false
     this.#regime = regime
     this.threshold.set(thresholdTokens, simulation.nowSeconds)
     this.thresholdMin = Math.min(this.thresholdMin, thresholdTokens)
@@ -223,7 +235,7 @@ function pricePerSecond({ pricePerGpuHour, profile }: Scenario['remote']): numbe
   return ((pricePerGpuHour ?? 0) * profile.data.gpusPerInstance) / 3600
 }
 
-/** The remote share of the prefill capacity for requests of all lengths: what a router does that does not look at them. */
+/** ASSUMPTION: blind-routing. The remote share of the prefill capacity for requests of all lengths: what a router does that does not look at them. */
 function capacityShare({ lengths, remote, local }: Scenario, { roles }: SimulationOptions): number {
   const remoteRps = roles.remotePrefill / lengths.expect(remote.profile.prefillSeconds, 1, 0, lengths.maxTokens)
   const localRps = roles.localPrefill / lengths.expect(local.profile.prefillSeconds, 1, 0, lengths.maxTokens)

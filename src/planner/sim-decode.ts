@@ -29,6 +29,8 @@ export class DecodeInstance {
   readonly #fixedSeconds: number
   readonly #perSequenceSeconds: number
   readonly #perContextTokenSeconds: number
+  /** A step takes the same time whatever the batch. */
+  readonly #isSteady: boolean
   /** Steps done, and when the last of them ended: the boundary from which everything is counted. */
   #steps = 0
   #boundarySeconds = 0
@@ -51,6 +53,7 @@ export class DecodeInstance {
     this.#fixedSeconds = decode.stepSeconds.fixed
     this.#perSequenceSeconds = decode.stepSeconds.perSequence
     this.#perContextTokenSeconds = decode.stepSeconds.perContextToken
+    this.#isSteady = this.#perSequenceSeconds === 0 && this.#perContextTokenSeconds === 0
     this.#fresh = new Int32Array(decode.batchMax)
   }
 
@@ -74,7 +77,8 @@ export class DecodeInstance {
     this.#leave.push(this.#steps + outputTokens, job)
     this.#fresh[this.#freshCount] = job
     this.#freshCount += 1
-    this.#plan()
+    // Where a step takes as long with one sequence more, who leaves next does so when it was going to.
+    if (!this.#isSteady || this.#leave.minValue() === job) this.#plan()
   }
 
   /** The job whose last step ends at the instance's next event. */
@@ -104,6 +108,8 @@ export class DecodeInstance {
     this.#leave.pop()
     this.#batch -= 1
     this.#contextTokens = this.#batch === 0 ? 0 : this.#contextTokens - contextTokens
+    // Who joined at a boundary that never came gets no token here.
+    if (this.#batch === 0) this.#freshCount = 0
     this.#reservedTokens -= reservedTokens
     this.active.add(-1, nowSeconds)
   }

@@ -71,7 +71,7 @@ export class LocalInstances {
     return best
   }
 
-  /** Gives instances other roles until `localPrefill` of them prefill; the emptiest go first. */
+  /** Gives instances other roles until `localPrefill` of them prefill; the emptiest go first. The last that decodes stays. */
   setPrefillRoles(localPrefill: number, nowSeconds: number): void {
     for (let prefill = this.prefillRoles; prefill < localPrefill; prefill++) {
       if (!this.#turn(DECODES, PREFILLS, nowSeconds)) return
@@ -127,6 +127,8 @@ export class LocalInstances {
   }
 
   #turn(from: number, to: number, nowSeconds: number): boolean {
+    // One that is to decode may never get rid of its last prefill if nobody decodes meanwhile.
+    if (from === DECODES && this.#open.length === 1) return false
     let best = -1
     for (let k = 0; k < this.#role.length; k++) {
       if (this.#role[k] !== from || this.#state[k] !== from) continue

@@ -1,4 +1,4 @@
-import type { EvictionPolicyName } from '../policy/evict-policies.ts'
+import { EVICTION_POLICIES, type EvictionPolicyName } from '../policy/evict-policies.ts'
 import type { Regime } from '../policy/route.ts'
 import type { AgentWorkload } from './agent-traffic.ts'
 import type { ArrivalKind } from './arrivals.ts'
@@ -41,6 +41,9 @@ export interface TransferOptions {
   /** 10^9 bit/s that one transfer gets at most; no bound when null. */
   readonly flowGbpsMax: number | null
 }
+
+/** The eviction policies that a cache can have. */
+export const EVICTION_POLICY_NAMES = Object.keys(EVICTION_POLICIES) as [EvictionPolicyName]
 
 export interface CacheOptions {
   /**
@@ -95,8 +98,8 @@ export interface SimulationOptions {
   readonly caches?: CacheOptions | null | undefined
   /** KV that has no slot yet rests in the decode cluster, up to this. Unbounded by default. */
   readonly stagingBytesMax?: number | undefined
-  /** With more requests than this in the system, the run says when they first were. */
-  readonly queueBoundRequests: number
+  /** With more requests than this in the system, the run says when they first were. See `queueBound`. */
+  readonly queueBoundRequests?: number | undefined
   /** Length of the intervals of the time series; none is recorded by default. */
   readonly seriesSeconds?: number | undefined
   /** How many single requests to keep the timeline of. Default 0. */
@@ -112,11 +115,18 @@ export interface SimulationOptions {
 
 export const DEFAULT_TRANSFER: TransferOptions = { mode: 'after-prefill', layers: 1, rttSeconds: 0, flowGbpsMax: null }
 
-/** What a run does about time and size unless it is told otherwise. ASSUMPTION: scheduler-clock, loss-detection, role-change, queue-bound. */
+/** What a run does about time and size unless it is told otherwise. ASSUMPTION: scheduler-clock, loss-detection, role-change. */
 export const DEFAULT_SIMULATION = {
   controlSeconds: 1,
   replanSeconds: 300,
   detectionSeconds: 5,
   roleChangeSeconds: 30,
-  queueBoundRequests: 10_000,
 } as const satisfies Partial<SimulationOptions>
+
+/** ASSUMPTION: queue-bound. */
+const QUEUE_PER_PLACE = 10
+
+/** Requests in the system above which a run says since when: by default ten times as many as it can serve at once. */
+export function queueBound({ roles, queueBoundRequests }: SimulationOptions, decodeBatch: number): number {
+  return queueBoundRequests ?? QUEUE_PER_PLACE * (roles.remotePrefill + roles.localPrefill + roles.decode * decodeBatch)
+}

@@ -144,7 +144,9 @@ export class ServerPool {
     const job = this.#jobs[server] ?? NO_JOB
     this.#jobs[server] = NO_JOB
     if (this.#isOpen[server] === 1) this.#addIdle(server)
-    this.#schedule.set(this.#firstSource + server, Number.POSITIVE_INFINITY)
+    // With a queue there is no other idle server, so the next job starts on this one and sets its event anew.
+    if (this.#isOpen[server] === 0 || this.#queue.count === 0)
+      this.#schedule.set(this.#firstSource + server, Number.POSITIVE_INFINITY)
     this.busy.add(-1, nowSeconds)
     return job
   }

@@ -10,7 +10,7 @@ import { LATENCIES, type Latency, type SimulationRecord, type StageRecord } from
 import type { SimulationSeries } from './sim-series.ts'
 import type { RequestTimeline } from './sim-timeline.ts'
 import { syntheticTraffic, type Traffic } from './sim-traffic.ts'
-import { Simulation } from './simulate.ts'
+import { contextFactor, Simulation } from './simulate.ts'
 import { checkLaws } from './simulation-laws.ts'
 import { traceTraffic } from './trace-traffic.ts'
 
@@ -147,15 +147,18 @@ function checkOptions(scenario: Scenario, options: SimulationOptions): void {
   const fail = (what: string, remedy?: string): never => {
     throw new MembraneError('INVALID_REQUEST', what, remedy === undefined ? {} : { remedy })
   }
-  if (!(rateRps > 0) || !Number.isFinite(rateRps))
-    fail(`The rate must be above 0 requests per second, found ${rateRps}.`)
+  if (!(rateRps >= LIMITS.rateRpsMin && rateRps <= LIMITS.rateRpsMax)) {
+    fail(
+      `The rate must be above 0 requests per second, from ${LIMITS.rateRpsMin} to ${LIMITS.rateRpsMax}, found ${rateRps}.`,
+    )
+  }
   if (!Number.isInteger(requests) || requests < 1 || requests > LIMITS.simulatedRequestsMax)
     fail(`The number of requests must be a whole number from 1 to ${LIMITS.simulatedRequestsMax}, found ${requests}.`)
   if (!Number.isSafeInteger(seed) || seed < 0) fail(`The seed must be a whole number of at least 0, found ${seed}.`)
   if (roles.decode < 1 || decodeBatch.batch < 1)
     fail('A simulation needs a decode instance whose batch holds at least one sequence.')
   if (roles.remotePrefill + roles.localPrefill < 1) fail('A simulation needs an instance that prefills.')
-  const longest = longestContext(scenario, options)
+  const longest = decode.kvTokensMax === undefined ? 0 : longestContext(scenario, options)
   if (longest > (decode.kvTokensMax ?? Number.POSITIVE_INFINITY)) {
     fail(
       `A request ends with ${longest} tokens of context, but a decode instance holds ${decode.kvTokensMax} (kvTokensMax).`,
@@ -164,14 +167,13 @@ function checkOptions(scenario: Scenario, options: SimulationOptions): void {
   }
 }
 
-/** The most tokens that any request can end with. */
-function longestContext({ lengths, outputTokens }: Scenario, { workload }: SimulationOptions): number {
-  if (workload === undefined) return Math.ceil(lengths.maxTokens) + Math.ceil(outputTokens)
-  if (workload.kind === 'agents') return workload.promptTokensMax
-  const { trace } = workload
+/** The most tokens that a request can end with; of traces and agents, that one does. */
+function longestContext(scenario: Scenario, options: SimulationOptions): number {
+  const { lengths, outputTokens } = scenario
+  if (options.workload === undefined)
+    return Math.ceil(Math.ceil(lengths.maxTokens) * contextFactor(scenario, options)) + Math.ceil(outputTokens)
+  const traffic = openTraffic(scenario, options)
   let longest = 0
-  for (let index = 0; index < trace.requestCount; index++) {
-    longest = Math.max(longest, (trace.inputTokens[index] ?? 0) + (trace.outputTokens?.[index] ?? outputTokens))
-  }
-  return Math.ceil(longest)
+  while (traffic.next()) longest = Math.max(longest, traffic.head.promptTokens + traffic.head.outputTokens)
+  return longest
 }

@@ -12,6 +12,12 @@ import type { Simulation } from './simulate.ts'
 /** Recent requests whose lengths the planner sees. */
 const RECENT = 4096
 
+/**
+ * Time over which the link's utilisation is averaged. A link that is shared fairly is either idle or full at any
+ * moment, so that only an average over many transfers says how near to its limit it is.
+ */
+const UTILISATION_SECONDS = 30
+
 /** Arrivals are counted in windows of this length, as many as are kept: their dispersion is the burstiness that is planned for. */
 const COUNT_SECONDS = 60
 const COUNTS = 60
@@ -49,6 +55,7 @@ export class DualTimescaleScheduler {
   #localPrefill: number
   #nextReplanSeconds: number
   #rolesChangedSeconds = Number.NEGATIVE_INFINITY
+  #utilisation = 0
   #last = { seconds: 0, carried: 0, capacity: 0 }
   #lastReplan = { seconds: 0, seen: 0 }
   #lastGbps: number
@@ -84,8 +91,11 @@ export class DualTimescaleScheduler {
     this.#count(nowSeconds)
     const [carried, capacity] = [link.carried.area(nowSeconds), link.capacity.area(nowSeconds)]
     const available = capacity - this.#last.capacity
-    const egressUtilisation = available > 0 ? (carried - this.#last.carried) / available : 1
+    const used = available > 0 ? (carried - this.#last.carried) / available : 1
+    const weight = 1 - Math.exp(-(nowSeconds - this.#last.seconds) / UTILISATION_SECONDS)
+    this.#utilisation += weight * (used - this.#utilisation)
     this.#last = { seconds: nowSeconds, carried, capacity }
+    const egressUtilisation = this.#utilisation
     if (nowSeconds >= this.#nextReplanSeconds || this.#isNews(simulation)) this.#replan(simulation)
     return {
       // ASSUMPTION: threshold-control. Above the longest prompt all thresholds are the same.
@@ -104,8 +114,14 @@ export class DualTimescaleScheduler {
       ),
       // ASSUMPTION: regime-bounds.
       regime: nextRegime(regime, egressUtilisation, DEFAULT_REGIME_BOUNDS),
-      localPrefill: this.#localPrefill,
+      localPrefill: this.#possiblePrefill(simulation),
     }
+  }
+
+  /** Where instances are lost, one is left to decode, and one to prefill where nobody else does, until there is a plan. */
+  #possiblePrefill({ remote, locals: { alive } }: Simulation): number {
+    const least = remote.openServers === 0 && alive > 1 ? 1 : 0
+    return Math.max(least, Math.min(this.#localPrefill, alive - 1))
   }
 
   /** The deployment itself has changed: a link with another bandwidth, instances lost or back. Plans made before are of no use. */
@@ -123,7 +139,7 @@ export class DualTimescaleScheduler {
     const arrivals = this.#seen - this.#lastReplan.seen
     this.#nextReplanSeconds = nowSeconds + this.#options.replanSeconds
     this.#lastGbps = gbpsFromBytesPerSecond(link.bytesPerSecond)
-    if (arrivals < RECENT_MIN || this.#lastGbps <= 0) return
+    if (arrivals < RECENT_MIN || this.#lastGbps <= 0 || locals.alive === 0) return
     this.#lastReplan = { seconds: nowSeconds, seen: this.#seen }
     const { best, asItIs } = replan(
       this.#scenario,
@@ -150,6 +166,8 @@ export class DualTimescaleScheduler {
       DEFAULT_REALLOCATION_RULES,
     )
     const plan = decision === 'roles' ? best : asItIs
+    // With what is left no request could be served: roles then wait for what comes back.
+    if (plan.prediction.headroom <= 0) return
     if (decision === 'roles') this.#rolesChangedSeconds = nowSeconds
     this.#localPrefill = plan.roles.localPrefill
     this.#plannedTokens = Math.max(1, plan.thresholdTokens)

@@ -9,6 +9,8 @@ export interface SimulationSeries {
   readonly remoteQueue: number[]
   readonly localQueue: number[]
   readonly slotQueue: number[]
+  /** Transfers and prefix copies on the link, and KV that waits to be sent, at the end of the interval. */
+  readonly transfers: number[]
   /** Share of the link's bandwidth that was used, and the bandwidth, 10^9 bit/s. */
   readonly linkUtilisation: number[]
   readonly linkGbps: number[]
@@ -30,6 +32,7 @@ export class SeriesRecorder {
     remoteQueue: [],
     localQueue: [],
     slotQueue: [],
+    transfers: [],
     linkUtilisation: [],
     linkGbps: [],
     remoteUtilisation: [],
@@ -59,6 +62,7 @@ export class SeriesRecorder {
     series.remoteQueue.push(simulation.remote.waiting)
     series.localQueue.push(simulation.local.waiting)
     series.slotQueue.push(simulation.waitingForSlot.count)
+    series.transfers.push(simulation.link.flows.value + simulation.staging.waiting)
     series.linkUtilisation.push(share(totals.carried - last.carried, totals.capacity - last.capacity))
     series.linkGbps.push(((totals.capacity - last.capacity) * 8) / 1e9 / seconds)
     series.remoteUtilisation.push(share(totals.remoteBusy - last.remoteBusy, totals.remoteOpen - last.remoteOpen))

@@ -52,8 +52,6 @@ export class Staging {
 
   /** Who has waited longest; null when nobody waits. */
   firstWaiting(queuedSeconds: (job: number) => number, jobOf: (source: number) => number): WaitingForRoom | null {
-    // A server that was lost while it waited has no job any more.
-    while (this.#blockedSources.count > 0 && jobOf(this.#blockedSources.peek()) < 0) this.#blockedSources.shift()
     const source = this.#blockedSources.peek()
     const sender = this.#toSend.peek()
     const holder = source < 0 ? -1 : jobOf(source)
@@ -65,6 +63,14 @@ export class Staging {
   takeWaiting({ kind }: WaitingForRoom): void {
     if (kind === 'send') this.#toSend.shift()
     else this.#blockedSources.shift()
+  }
+
+  /** A server that is lost waits no more; when it is back, what it does then is nobody's finished prefill. */
+  dropServer(source: number): void {
+    for (let waiting = this.#blockedSources.count; waiting > 0; waiting--) {
+      const other = this.#blockedSources.shift()
+      if (other !== source) this.#blockedSources.push(other)
+    }
   }
 
   /** Everyone who waits to be sent, because the cluster that holds their KV is gone. */

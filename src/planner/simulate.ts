@@ -8,7 +8,7 @@ import { DecodeInstance } from './sim-decode.ts'
 import { JobTable } from './sim-jobs.ts'
 import { SharedLink } from './sim-link.ts'
 import { LocalInstances } from './sim-local.ts'
-import { DEFAULT_TRANSFER, type PoolName, type SimulationOptions, type TransferOptions } from './sim-options.ts'
+import { DEFAULT_TRANSFER, type PoolName, queueBound, type SimulationOptions, type TransferOptions } from './sim-options.ts'
 import { ServerPool } from './sim-pool.ts'
 import { SimulationRecord, type StageRecord } from './sim-record.ts'
 import { Staging } from './sim-staging.ts'
@@ -16,7 +16,7 @@ import type { Traffic } from './sim-traffic.ts'
 
 /** What steers a run: routes requests, and is asked at its own times. */
 export interface Control {
-  /** Decides for a request that has arrived, or whose work was lost: calls `enterPrefill` or `copyPrefix`. */
+  /** Decides for a request that has arrived, or whose work was lost: writes its side, service and transfer into its row and calls `enterPrefill` or `copyPrefix`. */
   route(simulation: Simulation, job: number): void
   /** The KV of a prompt is complete in a cluster. */
   prefilled(simulation: Simulation, job: number, isRemote: boolean): void
@@ -39,6 +39,11 @@ const COPY = 2
 const DELIVERY = 3
 const CONTROL = 4
 const FIRST_SERVER = 5
+
+/** What decode reads of a prompt over what is left to prefill: more than 1 where lengths are uncached ones. */
+export function contextFactor({ promptTokensMean, lengths }: Scenario, { workload }: SimulationOptions): number {
+  return workload === undefined ? promptTokensMean / meanTokens(lengths) : 1
+}
 
 /** What a job's KV is at, so that the end of a flow or a prefill knows what comes next. */
 const IDLE = 0
@@ -93,7 +98,7 @@ export class Simulation {
     this.options = options
     this.traffic = traffic
     this.#control = control
-    this.#contextFactor = options.workload === undefined ? scenario.promptTokensMean / meanTokens(scenario.lengths) : 1
+    this.#contextFactor = contextFactor(scenario, options)
     this.#transfer = options.transfer ?? DEFAULT_TRANSFER
     this.staging = new Staging(options.stagingBytesMax ?? Number.POSITIVE_INFINITY)
     const localCount = roles.localPrefill + roles.decode
@@ -129,7 +134,7 @@ export class Simulation {
       localPrefill: roles.localPrefill,
       roleChangeSeconds: options.roleChangeSeconds,
     })
-    this.record = new SimulationRecord(traffic.requests, options.queueBoundRequests)
+    this.record = new SimulationRecord(traffic.requests, queueBound(options, scenario.decodeBatch.batch))
     if (traffic.next()) schedule.set(ARRIVALS, traffic.head.atSeconds)
     schedule.set(CONTROL, control.nextSeconds())
   }
@@ -154,7 +159,10 @@ export class Simulation {
   run(steps: number): void {
     for (let step = 0; step < steps; step++) {
       const source = this.schedule.nextSource()
-      if (source < 0) return
+      if (source < 0) {
+        if (!this.isDone) throw this.#stuck()
+        return
+      }
       this.#nowSeconds = this.schedule.nextSeconds()
       if (source >= this.#firstDecode) this.#finishDecode(source - this.#firstDecode)
       else if (source >= this.#firstLocal) this.#finishLocal(source)
@@ -167,31 +175,19 @@ export class Simulation {
     }
   }
 
-  /** Queues a job for `prefillSeconds` of service in a cluster; `transferBytes` of KV then cross the link. */
-  enterPrefill(job: number, isRemote: boolean, prefillSeconds: number, transferBytes: number): void {
-    const jobs = this.jobs
-    jobs.isRemote[job] = isRemote ? 1 : 0
-    jobs.prefillSeconds[job] = prefillSeconds
-    jobs.transferBytes[job] = transferBytes
+  /** Queues a job in the cluster that its row names, for the service and the transfer that its row says. */
+  enterPrefill(job: number): void {
     this.#enqueue(job)
   }
 
   /** The same, after `prefixBytes` of a prefix that the other cluster holds have been copied over. */
-  copyPrefix(
-    job: number,
-    prefixBytes: number,
-    after: { readonly isRemote: boolean; readonly prefillSeconds: number; readonly transferBytes: number },
-  ): void {
+  copyPrefix(job: number, prefixBytes: number): void {
     const jobs = this.jobs
-    const { isRemote, prefillSeconds, transferBytes } = after
-    jobs.isRemote[job] = isRemote ? 1 : 0
-    jobs.prefillSeconds[job] = prefillSeconds
-    jobs.transferBytes[job] = transferBytes
     jobs.phase[job] = COPYING
     jobs.flowBytes[job] = prefixBytes
     jobs.flowStartSeconds[job] = this.#nowSeconds
     this.record.bytesCopied += prefixBytes
-    ;(isRemote ? this.reverseLink : this.link).start(job, prefixBytes, this.#nowSeconds)
+    ;(jobs.isRemote[job] === 1 ? this.reverseLink : this.link).start(job, prefixBytes, this.#nowSeconds)
   }
 
   /** Gives local instances other roles until so many prefill. */
@@ -318,7 +314,7 @@ export class Simulation {
     this.#kvReady(job)
   }
 
-  /** All layers but the last; without room for them, everything is sent after the prefill. */
+  /** ASSUMPTION: layerwise-transfer. All layers but the last; without room for them, everything is sent after the prefill. */
   #startStream(job: number): void {
     const bytes = this.jobs.transferBytes[job] ?? 0
     if (this.#transfer.layers < 2 || !this.staging.reserve(this.#kvBytes(job))) return
@@ -351,7 +347,9 @@ export class Simulation {
     if (phase === COPYING) {
       this.record.copySecondsSum += now - (jobs.flowStartSeconds[job] ?? 0)
       this.#control.copied(this, job)
-      this.#enqueue(job)
+      // The cluster that it was copied to may be gone by now.
+      if (jobs.isRemote[job] === 1 && this.remote.openServers === 0) this.#control.route(this, job)
+      else this.#enqueue(job)
       return
     }
     this.record.transfer.serviceSecondsSum += now - (jobs.flowStartSeconds[job] ?? 0)
@@ -449,14 +447,19 @@ export class Simulation {
     const next = this.isDone ? Number.POSITIVE_INFINITY : this.#control.nextSeconds()
     this.schedule.set(CONTROL, next)
     if (next === Number.POSITIVE_INFINITY || this.schedule.pendingBesides(CONTROL) || this.#control.isExpecting()) return
-    throw new MembraneError(
+    throw this.#stuck()
+  }
+
+  #stuck(): MembraneError {
+    const what = this.link.bytesPerSecond > 0 ? 'instances that are lost, and none comes back' : 'a link that carries nothing'
+    return new MembraneError(
       'OUT_OF_DOMAIN',
-      `At ${this.#nowSeconds.toFixed(0)} s ${this.jobs.count} requests wait for instances that are lost, and none comes back.`,
-      { remedy: 'Let the scenario restore instances of the pool, or lose fewer.' },
+      `At ${this.#nowSeconds.toFixed(0)} s ${this.jobs.count} requests wait for ${what}.`,
+      { remedy: 'Let the scenario restore instances of the pool or the link, or lose fewer.' },
     )
   }
 
-  /** Instances of a pool are gone with all that they were at: unfinished prefills, sequences, transfers of a whole cluster. */
+  /** ASSUMPTION: lost-work. Instances of a pool are gone with all that they were at: unfinished prefills, sequences, transfers of a whole cluster. */
   lose(pool: PoolName, instances: number): void {
     const now = this.#nowSeconds
     const orphans: number[] = []
@@ -470,6 +473,7 @@ export class Simulation {
       if (this.remote.openServers === 0) this.#breakTransfers(orphans)
     } else {
       for (const k of this.locals.ofRole(pool, false, instances)) {
+        this.staging.dropServer(this.#firstLocal + k)
         this.#orphanPrefill(this.locals.lose(k, now), orphans, this.record.localPrefill)
         this.#orphanSequences(k, orphans)
       }
@@ -494,7 +498,10 @@ export class Simulation {
     if (job < 0) return
     const servedSeconds = this.#nowSeconds - (this.jobs.prefillStartSeconds[job] ?? 0)
     stage.serviceSecondsSum -= (this.jobs.prefillSeconds[job] ?? 0) - servedSeconds
-    if (this.jobs.phase[job] === STREAMING) this.#breakFlow(job)
+    const phase = this.jobs.phase[job]
+    if (phase === STREAMING) this.#breakFlow(job)
+    // Its layers but the last are there, and of no use.
+    else if (phase === STREAMED && this.staging.isBounded) this.#unstage(this.#kvBytes(job))
     orphans.push(job)
   }
 
@@ -506,7 +513,9 @@ export class Simulation {
       const job = instance.nextToLeave()
       const before = jobs.tokensDone[job] ?? 0
       const promptTokens = this.#contextTokens(job) + before
-      const done = instance.breakOff(promptTokens, (jobs.outputTokens[job] ?? 0) - before, now)
+      const left = (jobs.outputTokens[job] ?? 0) - before
+      // The last token is never done: with it the request would have left.
+      const done = Math.min(left - 1, instance.breakOff(promptTokens, left, now))
       this.record.decodeSecondsSum += now - (jobs.joinSeconds[job] ?? 0)
       if (before === 0 && done > 0) this.record.keepFirst(jobs, job)
       jobs.tokensDone[job] = before + done
@@ -516,11 +525,12 @@ export class Simulation {
 
   /** The whole remote cluster is gone: what it was sending, or about to send, will never be complete. */
   #breakTransfers(orphans: number[]): void {
+    // Before flows break off and make room for them.
+    orphans.push(...this.staging.dropSenders())
     for (const job of this.link.jobsInFlight()) {
       if (this.jobs.phase[job] !== COPYING && !orphans.includes(job)) orphans.push(job)
       this.#breakFlow(job)
     }
-    orphans.push(...this.staging.dropSenders())
   }
 
   #breakFlow(job: number): void {
@@ -528,6 +538,7 @@ export class Simulation {
     if (this.jobs.phase[job] === COPYING) {
       // The rest of the prefix is computed.
       this.record.bytesCopied -= bytesLeft
+      this.record.copySecondsSum += this.#nowSeconds - (this.jobs.flowStartSeconds[job] ?? 0)
       this.#control.route(this, job)
       return
     }

@@ -2,7 +2,7 @@ import { LogHistogram } from './log-histogram.ts'
 import { type RequestCapacity, requestCapacity } from './request-capacity.ts'
 import type { Scenario } from './scenario.ts'
 import { isBacklogged, meanHalfWidth95, quantileHalfWidth95 } from './sim-confidence.ts'
-import type { SimulationOptions } from './sim-options.ts'
+import { queueBound, type SimulationOptions } from './sim-options.ts'
 import type { Latency } from './sim-record.ts'
 import type { ReplicationData, StageData } from './sim-run.ts'
 import type { SimulationSeries } from './sim-series.ts'
@@ -111,7 +111,7 @@ export function summarize(
     capacityRps,
     inSystem: {
       max: Math.max(...runs.map((run) => run.inSystemMax)),
-      bound: options.queueBoundRequests,
+      bound: queueBound(options, scenario.decodeBatch.batch),
       boundPassedSeconds: runs.find((run) => run.boundPassedSeconds !== null)?.boundPassedSeconds ?? null,
     },
     cache: cacheSummary(runs),

@@ -32,7 +32,7 @@ export function traceTraffic(trace: Trace, options: ReplayOptions): Traffic {
     next: () => {
       if (index === requests) return false
       head.atSeconds = atSeconds[index] ?? 0
-      head.promptTokens = inputTokens[index] ?? 1
+      head.promptTokens = Math.max(1, inputTokens[index] ?? 1)
       head.outputTokens = outputTokens === null ? outputDefault : Math.max(1, outputTokens[index] ?? 1)
       if (blocks !== null) {
         head.blockStart = blocks.offsets[index] ?? 0
@@ -49,7 +49,8 @@ export function traceTraffic(trace: Trace, options: ReplayOptions): Traffic {
 /** The first arrival is at 0. */
 function arrivalTimes(trace: Trace, requests: number, { rateRps, seed }: ReplayOptions): Float64Array {
   const random = seededRandom(seed + ARRIVAL_SEED)
-  if (trace.atSeconds === null || (trace.atSeconds.at(-1) ?? 0) === 0) {
+  // Requests that all come at once say nothing of a pace either.
+  if (trace.atSeconds === null || (trace.atSeconds[requests - 1] ?? 0) === 0) {
     if (rateRps === null) throw withoutTimes(trace)
     const gap = arrivalGaps({ kind: 'poisson', rateRps, burstiness: 1 }, random)
     let at = 0
@@ -57,7 +58,7 @@ function arrivalTimes(trace: Trace, requests: number, { rateRps, seed }: ReplayO
   }
   const spread = spreadInsideSteps(trace.atSeconds.subarray(0, requests), random)
   if (rateRps === null) return spread
-  const factor = requests / rateRps / Math.max(spread.at(-1) ?? 0, Number.MIN_VALUE)
+  const factor = requests / rateRps / (spread.at(-1) ?? 0)
   return spread.map((seconds) => seconds * factor)
 }
 

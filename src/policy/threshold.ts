@@ -14,35 +14,35 @@ export interface Congestion {
 
 /** How strongly the threshold answers. Each constant is an assumption: the paper gives no number. */
 export interface ThresholdControl {
-  /** The delays' difference, in mean prefills, that moves the threshold by a factor of e. */
-  readonly servicesPerFold: number
+  /** The threshold stays within this factor of the planned one, and reaches it when only one side has a queue, and a long one. */
+  readonly foldMax: number
+  /** Delays, in mean prefills, that count as long: the larger, the calmer the threshold. */
+  readonly longDelayServices: number
   /** Utilisation above which the link counts as congested, and the threshold rises whatever the queues say. */
   readonly egressTrigger: number
   /** Factor on the threshold when the link is full; in proportion between trigger and full. */
   readonly egressFoldMax: number
-  /** The threshold stays within this factor of the planned one. */
-  readonly foldMax: number
 }
 
 /** ASSUMPTION: threshold-control. */
 export const DEFAULT_THRESHOLD_CONTROL: ThresholdControl = {
-  servicesPerFold: 3,
-  egressTrigger: 0.85,
-  egressFoldMax: 2,
   foldMax: 8,
+  longDelayServices: 6,
+  egressTrigger: 0.85,
+  egressFoldMax: 1.5,
 }
 
 /**
  * The threshold for the next period (section 3.4.3, short term): above the planned one while the remote side is the
- * slower to reach, so that fewer and longer requests are offloaded, and below it while the local queue is. It depends
- * on what is seen now alone, so it returns by itself when congestion ends.
+ * slower to reach, so that fewer and longer requests are offloaded, and below it while the local queue is. What counts
+ * is the difference of the delays over their sum: with long queues on both sides the planned threshold, which divides
+ * the work best, is left alone. It depends on what is seen now only, so it returns by itself when congestion ends.
  */
 export function controlledThreshold(congestion: Congestion, control: ThresholdControl): number {
   const { plannedTokens, egressUtilisation, remoteDelaySeconds, localDelaySeconds, serviceSeconds } = congestion
-  const { servicesPerFold, egressTrigger, egressFoldMax, foldMax } = control
-  const byQueues = (remoteDelaySeconds - localDelaySeconds) / (servicesPerFold * serviceSeconds)
+  const { foldMax, longDelayServices, egressTrigger, egressFoldMax } = control
+  const sum = remoteDelaySeconds + localDelaySeconds + longDelayServices * serviceSeconds
+  const byQueues = (Math.log(foldMax) * (remoteDelaySeconds - localDelaySeconds)) / sum
   const excess = Math.max(0, Math.min(1, (egressUtilisation - egressTrigger) / (1 - egressTrigger)))
-  const byLink = excess * Math.log(egressFoldMax)
-  const folds = Math.max(-Math.log(foldMax), Math.min(Math.log(foldMax), byQueues + byLink))
-  return plannedTokens * Math.exp(folds)
+  return plannedTokens * Math.min(foldMax, Math.exp(byQueues + excess * Math.log(egressFoldMax)))
 }

@@ -1,0 +1,122 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { runs } from '../../test/effort.ts'
+import { agentLengths, agentTraffic, type AgentWorkload } from './agent-traffic.ts'
+
+const workload: AgentWorkload = {
+  kind: 'agents',
+  systemTokens: 2100,
+  firstTokens: 4000,
+  turnTokens: 1500,
+  outputTokens: 300,
+  turnsMean: 6,
+  turnGapSeconds: 30,
+  blockTokens: 512,
+  promptTokensMax: 60_000,
+}
+
+interface Request {
+  readonly atSeconds: number
+  readonly promptTokens: number
+  readonly outputTokens: number
+  readonly ids: readonly number[]
+}
+
+function requestsOf(made: AgentWorkload, requests: number, seed: number, rateRps = 2): Request[] {
+  const traffic = agentTraffic(made, { rateRps, requests, seed })
+  const list: Request[] = []
+  while (traffic.next()) {
+    const { atSeconds, promptTokens, outputTokens, blockStart, blockEnd } = traffic.head
+    list.push({ atSeconds, promptTokens, outputTokens, ids: [...(traffic.blockIds ?? []).slice(blockStart, blockEnd)] })
+  }
+  return list
+}
+
+const workloads = fc.record({
+  kind: fc.constant('agents' as const),
+  systemTokens: fc.constantFrom(0, 100, 512, 5000),
+  firstTokens: fc.constantFrom(1, 600, 9000),
+  turnTokens: fc.constantFrom(1, 2000),
+  outputTokens: fc.constantFrom(1, 500),
+  turnsMean: fc.constantFrom(1, 3, 20),
+  turnGapSeconds: fc.constantFrom(0.5, 60),
+  blockTokens: fc.constantFrom(16, 512),
+  promptTokensMax: fc.constantFrom(2000, 40_000),
+})
+
+describe('agents', () => {
+  it('send in order of time whole prompts within the bound, with exactly their full blocks', () => {
+    fc.assert(
+      fc.property(workloads, fc.nat(), (made, seed) => {
+        let last = 0
+        for (const { atSeconds, promptTokens, outputTokens, ids } of requestsOf(made, 300, seed)) {
+          expect(atSeconds).toBeGreaterThanOrEqual(last)
+          last = atSeconds
+          expect(promptTokens).toBeLessThanOrEqual(made.promptTokensMax)
+          expect(Math.min(promptTokens, outputTokens)).toBeGreaterThanOrEqual(1)
+          expect(ids.length).toBe(Math.floor(promptTokens / made.blockTokens))
+        }
+      }),
+      { numRuns: runs(25) },
+    )
+  })
+
+  it('share the blocks of the system prompt with all, and the others with their own session alone', () => {
+    fc.assert(
+      fc.property(workloads, fc.nat(), (made, seed) => {
+        const systemBlocks = Math.floor(made.systemTokens / made.blockTokens)
+        /** By the first id that is its own: the session's latest prompt. */
+        const sessions = new Map<number, Request>()
+        const owner = new Map<number, number>()
+        for (const request of requestsOf(made, 300, seed)) {
+          const { ids, promptTokens } = request
+          expect(ids.slice(0, systemBlocks)).toEqual(Array.from({ length: Math.min(systemBlocks, ids.length) }, (_, k) => k))
+          const own = ids.slice(systemBlocks)
+          const [name] = own
+          if (name === undefined) continue
+          for (const id of own) {
+            expect(id).toBeGreaterThanOrEqual(systemBlocks)
+            expect(owner.get(id) ?? name).toBe(name)
+            owner.set(id, name)
+          }
+          const before = sessions.get(name)
+          if (before !== undefined) {
+            // The conversation so far is the prefix of the next prompt, answer included.
+            expect(ids.slice(0, before.ids.length)).toEqual(before.ids)
+            expect(promptTokens).toBeGreaterThan(before.promptTokens + before.outputTokens)
+          }
+          sessions.set(name, request)
+        }
+      }),
+      { numRuns: runs(25) },
+    )
+  })
+
+  it('bring the mean rate that was asked for, and turns and growth as the workload says', () => {
+    const requests = 60_000
+    const list = requestsOf(workload, requests, 9)
+    expect(requests / (list.at(-1)?.atSeconds ?? 0) / 2).toBeGreaterThan(0.95)
+    expect(requests / (list.at(-1)?.atSeconds ?? 0) / 2).toBeLessThan(1.05)
+    const mean = list.reduce((sum, { outputTokens }) => sum + outputTokens, 0) / requests
+    expect(mean / 300).toBeCloseTo(1, 1)
+  })
+
+  it('are the same for the same seed and others for another', () => {
+    expect(requestsOf(workload, 200, 3)).toEqual(requestsOf(workload, 200, 3))
+    expect(requestsOf(workload, 200, 4)).not.toEqual(requestsOf(workload, 200, 3))
+  })
+
+  it('leave uncached what no prompt before has brought', () => {
+    const list = requestsOf(workload, 2000, 3)
+    const { uncachedTokens, promptTokensMean, outputTokensMean } = agentLengths(workload, { rateRps: 2, requests: 2000, seed: 3 })
+    const seen = new Set<number>()
+    for (const [k, { promptTokens, ids }] of list.entries()) {
+      const firstNew = ids.findIndex((id) => !seen.has(id))
+      const hits = firstNew < 0 ? ids.length : firstNew
+      expect(uncachedTokens[k]).toBe(Math.max(1, promptTokens - hits * 512))
+      for (const id of ids) seen.add(id)
+    }
+    expect(promptTokensMean).toBeCloseTo(list.reduce((sum, { promptTokens }) => sum + promptTokens, 0) / 2000, 6)
+    expect(outputTokensMean).toBeCloseTo(list.reduce((sum, { outputTokens }) => sum + outputTokens, 0) / 2000, 6)
+  })
+})
