@@ -37,7 +37,19 @@ export interface Bench {
 }
 
 /** In the order in which they are run. */
-export const BENCH_NAMES = ['grid', 'closed-form', 'slo', 'optimize', 'trace', 'cache', 'cli', 'micro'] as const
+export const BENCH_NAMES = [
+  'grid',
+  'closed-form',
+  'slo',
+  'optimize',
+  'trace',
+  'cache',
+  'simulate',
+  'simulate-trace',
+  'memory',
+  'cli',
+  'micro',
+] as const
 export type BenchName = (typeof BENCH_NAMES)[number]
 
 export function isBenchName(name: string): name is BenchName {

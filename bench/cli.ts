@@ -1,20 +1,16 @@
-import { spawnSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
 import type { Bench, Findings } from './bench.ts'
+import { buildCommandLine, MAIN, ROOT } from './command-line.ts'
 import { measureCommands, RUNS } from './harness.ts'
 import { spreadOf, timeText } from './print.ts'
 
 const TARGET_MS = 250
-const ROOT = fileURLToPath(new URL('..', import.meta.url))
-const MAIN = `${ROOT}dist/cli/main.js`
 const OPTIMIZE = ['optimize', '--preset', 'case-study', '--json'] as const
 
 export const bench: Bench = {
   summary: 'whole processes, from start to exit',
   probes: {},
   run: async (): Promise<Findings> => {
-    build()
+    buildCommandLine()
     const node = process.execPath
     const runs = measureCommands({
       optimize: [node, MAIN, ...OPTIMIZE],
@@ -35,13 +31,4 @@ export const bench: Bench = {
       notes: [`The launcher adds ${timeText(overhead)} (median of ${RUNS} pairs).`],
     }
   },
-}
-
-function build(): void {
-  const { status, stderr, stdout } = spawnSync(process.execPath, ['scripts/build.ts', '--if-stale'], {
-    cwd: ROOT,
-    encoding: 'utf8',
-  })
-  if (status === 0 && existsSync(MAIN)) return
-  throw new Error(`The command line could not be built.\n${stdout}${stderr}`)
 }

@@ -8,6 +8,7 @@ import { preset } from '../planner/presets.ts'
 import { kvRateBytesPerSecond } from '../planner/profile.ts'
 import { buildScenario } from '../planner/scenario.ts'
 import { minimumEgressBytesPerSecond } from '../planner/throughput.ts'
+import { type DemoLoad, demoLoadText, simulateDemo } from './demo-load.ts'
 import { dim, figure, heading, printJson, printText, table } from './print.ts'
 import { section } from './print-optimization.ts'
 import { DEFAULT_REPORT_FILE } from './report.ts'
@@ -25,17 +26,17 @@ export function defineDemoPaper(command: Command): void {
   onRun<DemoFlags>(command, async (flags) => {
     const comparison = comparePaper()
     const scenario = buildScenario(preset('case-study'))
+    const analysis = analyzeScenario(scenario)
     const { renderReport } = await import('./report-html.ts')
-    const reportCommand = `${SELF} report --preset case-study`
-    await writeFile(
-      flags.out,
-      await renderReport({ scenario, analysis: analyzeScenario(scenario), command: reportCommand }),
-    )
-    if (flags.json === true) printJson({ ...comparison, report: flags.out })
+    // Without the simulations of a report, which would keep a first look waiting.
+    const reportCommand = `${SELF} report --preset case-study --no-load`
+    await writeFile(flags.out, await renderReport({ scenario, analysis, command: reportCommand }))
+    const underLoad = await simulateDemo(scenario, analysis)
+    if (flags.json === true) printJson({ ...comparison, underLoad, report: flags.out })
     else
       printText(
         [
-          ...comparisonText(comparison),
+          ...comparisonText(comparison, underLoad),
           `${heading('Report')}: ${flags.out}  ${dim(`(${reportCommand} --out ${flags.out})`)}`,
         ].join('\n\n'),
       )
@@ -142,7 +143,10 @@ function comparedValues(
   ]
 }
 
-function comparisonText({ table6, extrapolations, equalCostRatio, egressGbps }: PaperComparison): string[] {
+function comparisonText(
+  { table6, extrapolations, equalCostRatio, egressGbps }: PaperComparison,
+  underLoad: DemoLoad,
+): string[] {
   const off = (ours: number, paper: number): string => {
     const percentOff = ((ours / paper - 1) * 100).toFixed(2).replace('-0.00', '0.00')
     return ours === paper ? 'exact' : `${Number(percentOff) > 0 ? '+' : ''}${percentOff} %`
@@ -167,6 +171,7 @@ function comparisonText({ table6, extrapolations, equalCostRatio, egressGbps }: 
       ),
     ),
     `Largest deviation: ${worst((row) => row.calibrated)} calibrated, ${worst((row) => row.table5)} with Table 5 alone.`,
+    `${demoLoadText(underLoad)} ${dim(`(${underLoad.command})`)}`,
     section(
       'Sections 2.3 and 4.4: bandwidth of whole prefill clusters',
       'Eq. (2)',

@@ -56,6 +56,12 @@ export function short(value: number): string {
   return Number(value.toPrecision(6)).toLocaleString('en-US', { maximumFractionDigits: 6 })
 }
 
+/** In the unit that people would say it in. */
+export function durationText(seconds: number): string {
+  const [unit, name] = seconds < 120 ? [1, 's'] : seconds < 3600 ? [60, 'min'] : [3600, 'h']
+  return `${short(Number((seconds / unit).toPrecision(3)))}\u00a0${name}`
+}
+
 const CONSTRAINTS: Readonly<Record<Constraint, string>> = {
   'remote-prefill': 'remote prefill',
   egress: 'egress (the link)',

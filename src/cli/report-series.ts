@@ -206,7 +206,7 @@ export function membraneOf(analysis: Analysis): Deployment {
   return plan
 }
 
-function rolesOf({ instances }: Deployment): Roles {
+export function rolesOf({ instances }: Deployment): Roles {
   return {
     remotePrefill: instances.remotePrefill ?? 0,
     localPrefill: instances.localPrefill ?? 0,

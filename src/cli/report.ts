@@ -1,11 +1,12 @@
 import { writeFile } from 'node:fs/promises'
 import type { Command } from 'commander'
 import { MembraneError } from '../core/errors.ts'
-import { analyzeScenario } from '../planner/analysis.ts'
-import { buildScenario } from '../planner/scenario.ts'
+import { type Analysis, analyzeScenario } from '../planner/analysis.ts'
+import { buildScenario, type Scenario } from '../planner/scenario.ts'
 import { dim, isColorful, printJson, printNotes, printText, printWarnings } from './print.ts'
 import { printConfigIfAsked } from './print-config.ts'
 import { verdictText } from './print-optimization.ts'
+import { loadAsJson, type ReportLoad } from './report-load.ts'
 import { type GlobalFlags, onRun, SELF } from './run-command.ts'
 import { addScenarioFlags, type ScenarioFlags } from './scenario-flags.ts'
 import { loadScenario } from './scenario-load.ts'
@@ -15,12 +16,15 @@ export const DEFAULT_REPORT_FILE = 'membrane-report.html'
 interface ReportFlags extends ScenarioFlags, GlobalFlags {
   readonly out: string
   readonly terminal?: boolean
+  /** False with --no-load. */
+  readonly load: boolean
 }
 
 export function defineReport(command: Command): void {
   addScenarioFlags(command.description('one self-contained HTML page: verdict, figures, shadow prices, assumptions'))
     .option('-o, --out <file>', 'where to write it', DEFAULT_REPORT_FILE)
     .option('--terminal', 'draw the figures in the terminal too')
+    .option('--no-load', 'do not simulate the plan under load, which takes some seconds')
   onRun<ReportFlags>(command, async (flags) => {
     const loaded = await loadScenario(flags)
     if (await printConfigIfAsked(loaded.config, flags)) return
@@ -28,8 +32,9 @@ export function defineReport(command: Command): void {
     const analysis = analyzeScenario(scenario)
     printNotes(loaded.notes)
     printWarnings(analysis.optimization.warnings)
+    const load = flags.load ? await simulated(scenario, analysis) : LEFT_OUT
     const { renderReport } = await import('./report-html.ts')
-    const html = await renderReport({ scenario, analysis, command: commandLine() })
+    const html = await renderReport({ scenario, analysis, load, command: commandLine() })
     await writeFile(flags.out, html).catch((error: unknown) => {
       const reason = error instanceof Error && 'code' in error ? ` (${String(error.code)})` : ''
       throw new MembraneError('FILE_UNREADABLE', `${flags.out} cannot be written${reason}.`, {
@@ -38,7 +43,8 @@ export function defineReport(command: Command): void {
       })
     })
     if (flags.json === true) {
-      printJson({ file: flags.out, bytes: Buffer.byteLength(html), verdict: analysis.verdict })
+      const { verdict } = analysis
+      printJson({ file: flags.out, bytes: Buffer.byteLength(html), verdict, underLoad: loadAsJson(load) })
       return
     }
     if (flags.terminal === true) {
@@ -47,6 +53,13 @@ export function defineReport(command: Command): void {
     }
     printText(`${verdictText(analysis)}\n\n${flags.out} ${dim('(open it in a browser; it needs no network)')}`)
   })
+}
+
+const LEFT_OUT: ReportLoad = { kind: 'left-out' }
+
+async function simulated(scenario: Scenario, analysis: Analysis): Promise<ReportLoad> {
+  const { simulateLoad } = await import('./report-load-run.ts')
+  return simulateLoad(scenario, analysis)
 }
 
 /** What the user typed, so that the page says how to make it again. */

@@ -131,9 +131,33 @@ export function stagingOf({ stagingGigabytes }: SimulationFlags): number | undef
   throw new MembraneError('INVALID_REQUEST', `--staging-gigabytes must be above 0, found ${stagingGigabytes}.`)
 }
 
+/** What a scenario file says itself, by the flag that says it elsewhere. */
+const FILE_FIELDS = {
+  rate: ['--rate', 'rateRps or load'],
+  requests: ['--requests', 'durationSeconds'],
+  arrivals: ['--arrivals', 'arrivals'],
+  transfer: ['--transfer', 'transfer'],
+  flowGbpsMax: ['--flow-gbps-max', 'transfer'],
+  stagingGigabytes: ['--staging-gigabytes', 'stagingGigabytes'],
+} as const
+
+/** A flag that would be ignored is refused. */
+function checkFlagsBesideFile(path: string, flags: Partial<Record<keyof typeof FILE_FIELDS, unknown>> & Pick<SimulationFlags, 'rttMs'>): void {
+  const given = Object.entries(FILE_FIELDS).find(([name]) => flags[name as keyof typeof FILE_FIELDS] !== undefined)
+  const [flag, field] = given?.[1] ?? (flags.rttMs > 0 ? ['--rtt-ms', 'transfer'] : [])
+  if (flag === undefined) return
+  throw new MembraneError('INVALID_REQUEST', `${flag} does not go with --scenario: ${path} says it, as ${field}.`, {
+    remedy: 'Change a copy of the file, or simulate without --scenario.',
+  })
+}
+
 /** A scenario file, or one of those that come along by its name. */
-export async function studyOfFile(reference: string, flags: SimulationFlags & ScenarioFlags): Promise<Study> {
+export async function studyOfFile(
+  reference: string,
+  flags: SimulationFlags & ScenarioFlags & { readonly rate?: number },
+): Promise<Study> {
   const path = scenarioPath(reference)
+  checkFlagsBesideFile(path, flags)
   const { parseSimulationFile } = await import('../api/simulation-schema.ts')
   const file = parseSimulationFile(await readDocument(path, 'a Membrane simulation file'), path)
   if ((file.rateRps === undefined) === (file.load === undefined)) {

@@ -40,14 +40,15 @@ export class ClusterCaches {
     this.#options = options
     this.#traffic = traffic
     this.#local = open(options.localBlocks)
-    this.#remote = this.#isShared ? this.#local : open(options.remoteBlocks)
+    this.#remote = this.isShared ? this.#local : open(options.remoteBlocks)
   }
 
   get isCopiedAcross(): boolean {
     return this.#options.isCopiedAcross
   }
 
-  get #isShared(): boolean {
+  /** One pool for both clusters: what one holds, the other does. */
+  get isShared(): boolean {
     return this.#options.scope === 'shared'
   }
 
@@ -66,12 +67,12 @@ export class ClusterCaches {
     this.#hitTokens += hitTokens
     this.#references += (jobs.blockEnd[job] ?? 0) - (jobs.blockStart[job] ?? 0)
     this.#hitBlocks += Math.ceil(hitTokens / this.#traffic.blockTokens)
-    if (this.#isShared) this.#admit(this.#local, jobs, job)
+    if (this.isShared) this.#admit(this.#local, jobs, job)
   }
 
   /** The KV of a prompt is complete in a cluster. */
   prefilled(jobs: JobTable, job: number, isRemote: boolean): void {
-    if (this.#isShared) return
+    if (this.isShared) return
     this.#admit(isRemote ? this.#remote : this.#local, jobs, job)
     if (this.#remote === null || jobs.isRemote[job] === 0) return
     // On its way out, KV takes room in the remote pool until it is complete where it is decoded.
@@ -97,7 +98,7 @@ export class ClusterCaches {
       hitTokens: this.#hitTokens,
       references: this.#references,
       hitBlocks: this.#hitBlocks,
-      evictions: evictionsOf(this.#local) + (this.#isShared ? 0 : evictionsOf(this.#remote)),
+      evictions: evictionsOf(this.#local) + (this.isShared ? 0 : evictionsOf(this.#remote)),
       transfersOutside: this.#transfersOutside,
     }
   }
@@ -105,7 +106,10 @@ export class ClusterCaches {
   #admit(cache: HybridCache | null, jobs: JobTable, job: number): void {
     const { blockIds } = this.#traffic
     if (cache === null || blockIds === null) return
-    cache.admit(blockIds, jobs.blockStart[job] ?? 0, jobs.blockEnd[job] ?? 0)
+    const [start, end] = [jobs.blockStart[job] ?? 0, jobs.blockEnd[job] ?? 0]
+    // Only states ask what was matched.
+    if (this.#options.stateBlocks === 0) cache.admit(blockIds, start, end, 0)
+    else cache.admit(blockIds, start, end)
   }
 
   #holdTransfer(cache: HybridCache, jobs: JobTable, job: number): void {

@@ -75,7 +75,8 @@ export class SimulationControl implements Control {
     this.#caches?.abandonTransfer(jobs, job)
     const promptTokens = (jobs.promptTokens[job] ?? 1) + (jobs.tokensDone[job] ?? 0)
     const remoteCachedTokens = this.#caches?.cachedTokens(jobs, job, true) ?? 0
-    const localCachedTokens = this.#caches?.cachedTokens(jobs, job, false) ?? 0
+    const isShared = this.#caches?.isShared === true
+    const localCachedTokens = isShared ? remoteCachedTokens : (this.#caches?.cachedTokens(jobs, job, false) ?? 0)
     // The longer cache of the two only counts where it can be copied.
     const regime = this.#isCopied() ? 'bandwidth-abundant' : 'bandwidth-scarce'
     const { prefill: proposed } = routePrefill({
