@@ -3,7 +3,13 @@ import { MembraneError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import { curveOfClients } from '../planner/rate-curve.ts'
 import { buildScenario, type Scenario, scenarioWarnings } from '../planner/scenario.ts'
-import { type CacheOptions, DEFAULT_SIMULATION, ROUTINGS, SCHEDULERS, type SimulationOptions } from '../planner/sim-options.ts'
+import {
+  type CacheOptions,
+  DEFAULT_SIMULATION,
+  ROUTINGS,
+  SCHEDULERS,
+  type SimulationOptions,
+} from '../planner/sim-options.ts'
 import type { ClientRates, Trace } from '../planner/trace.ts'
 import { parseEvictionPolicy } from '../policy/evict-policies.ts'
 import { readTraceFile } from './read-trace.ts'
@@ -74,9 +80,13 @@ async function studyOfTrace(trace: Trace, flags: ReplayFlags): Promise<Study> {
   const traceSeconds = trace.atSeconds?.at(requests - 1) ?? 0
   const rateRps = flags.rate ?? (traceSeconds > 0 ? requests / traceSeconds : null)
   if (rateRps === null) {
-    throw new MembraneError('INVALID_REQUEST', `${trace.name} holds lengths but no times, expected a rate to replay it at.`, {
-      remedy: 'Give --rate, requests per second.',
-    })
+    throw new MembraneError(
+      'INVALID_REQUEST',
+      `${trace.name} holds lengths but no times, expected a rate to replay it at.`,
+      {
+        remedy: 'Give --rate, requests per second.',
+      },
+    )
   }
   const options: SimulationOptions = {
     ...baseOptions(flags, plan),
@@ -93,7 +103,10 @@ async function studyOfTrace(trace: Trace, flags: ReplayFlags): Promise<Study> {
 /** The day curve of all clients together, over the scenario's lengths. */
 async function studyOfRates(rates: ClientRates, flags: ReplayFlags): Promise<Study> {
   if (flags.cacheBlocks !== undefined)
-    throw new MembraneError('INVALID_REQUEST', `${rates.name} holds client rates without prefix blocks, so --cache-blocks has nothing to cache.`)
+    throw new MembraneError(
+      'INVALID_REQUEST',
+      `${rates.name} holds client rates without prefix blocks, so --cache-blocks has nothing to cache.`,
+    )
   const loaded = await loadScenario(flags)
   const scenario = buildScenario(loaded.spec)
   const plan = planOf(scenario, flags)
@@ -102,7 +115,10 @@ async function studyOfRates(rates: ClientRates, flags: ReplayFlags): Promise<Stu
   const daySeconds = curve.stepSeconds * curve.factors.length
   const requests = flags.requests ?? Math.round(rateRps * daySeconds)
   if (requests > LIMITS.simulatedRequestsMax)
-    throw new MembraneError('LIMIT_REACHED', `${rates.name} brings ${requests} requests, expected at most ${LIMITS.simulatedRequestsMax}; give --requests.`)
+    throw new MembraneError(
+      'LIMIT_REACHED',
+      `${rates.name} brings ${requests} requests, expected at most ${LIMITS.simulatedRequestsMax}; give --requests.`,
+    )
   const options: SimulationOptions = {
     ...baseOptions(flags, plan),
     rateRps,
@@ -112,7 +128,13 @@ async function studyOfRates(rates: ClientRates, flags: ReplayFlags): Promise<Stu
     curve,
     ...outputOf(flags, requests / rateRps),
   }
-  return studyOf(`Day curve of ${rates.name}`, { scenario, plan, loaded, options, replications: flags.replications ?? 1 })
+  return studyOf(`Day curve of ${rates.name}`, {
+    scenario,
+    plan,
+    loaded,
+    options,
+    replications: flags.replications ?? 1,
+  })
 }
 
 function studyOf(

@@ -142,7 +142,10 @@ const FILE_FIELDS = {
 } as const
 
 /** A flag that would be ignored is refused. */
-function checkFlagsBesideFile(path: string, flags: Partial<Record<keyof typeof FILE_FIELDS, unknown>> & Pick<SimulationFlags, 'rttMs'>): void {
+function checkFlagsBesideFile(
+  path: string,
+  flags: Partial<Record<keyof typeof FILE_FIELDS, unknown>> & Pick<SimulationFlags, 'rttMs'>,
+): void {
   const given = Object.entries(FILE_FIELDS).find(([name]) => flags[name as keyof typeof FILE_FIELDS] !== undefined)
   const [flag, field] = given?.[1] ?? (flags.rttMs > 0 ? ['--rtt-ms', 'transfer'] : [])
   if (flag === undefined) return
@@ -167,7 +170,11 @@ export async function studyOfFile(
     )
   }
   const config = file.config === undefined ? {} : { config: resolve(dirname(path), file.config) }
-  const loaded = await loadScenario({ ...(file.preset === undefined ? {} : { preset: file.preset }), ...config, ...flags })
+  const loaded = await loadScenario({
+    ...(file.preset === undefined ? {} : { preset: file.preset }),
+    ...config,
+    ...flags,
+  })
   const seed = parseSeed(flags.seed)
   const scenario = buildScenario(withAgents(loaded, file, seed).spec)
   const plan = planOf(scenario, {
@@ -179,7 +186,10 @@ export async function studyOfFile(
   const rateRps = file.rateRps ?? (file.load ?? 1) * sustainable
   const requests = Math.max(1, Math.round(rateRps * file.durationSeconds))
   if (requests > LIMITS.simulatedRequestsMax)
-    throw new MembraneError('LIMIT_REACHED', `${path}: ${requests} requests, expected at most ${LIMITS.simulatedRequestsMax}.`)
+    throw new MembraneError(
+      'LIMIT_REACHED',
+      `${path}: ${requests} requests, expected at most ${LIMITS.simulatedRequestsMax}.`,
+    )
   const replications = flags.replications ?? file.replications
   const only = choice('--scheduler', flags.scheduler, [...SCHEDULERS, 'all'] as const) ?? 'all'
   const options: SimulationOptions = {
@@ -205,7 +215,10 @@ export async function studyOfFile(
     scenario,
     plan,
     loaded,
-    runs: (only === 'all' ? file.schedulers : [only]).map((name) => ({ name, options: { ...options, scheduler: name } })),
+    runs: (only === 'all' ? file.schedulers : [only]).map((name) => ({
+      name,
+      options: { ...options, scheduler: name },
+    })),
     replications: bounded('--replications', replications, LIMITS.replicationsMax),
   }
 }
@@ -263,6 +276,7 @@ function scenarioPath(reference: string): string {
   const own = join(OWN_SCENARIOS, `${basename(reference)}.yaml`)
   if (basename(reference) === reference && existsSync(own)) return own
   throw new MembraneError('FILE_UNREADABLE', `There is no simulation file ${reference}.`, {
-    remedy: 'Give a path, or one of the scenarios that come along: steady, burst, link-drop, diurnal-week, cluster-loss, agents.',
+    remedy:
+      'Give a path, or one of the scenarios that come along: steady, burst, link-drop, diurnal-week, cluster-loss, agents.',
   })
 }

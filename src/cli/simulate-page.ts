@@ -22,7 +22,10 @@ const KNEE_LOADS = [0.3, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.94, 0.97]
 const KNEE_REQUESTS = 40_000
 
 /** Writes the page; where the load is steady, with the knee curve around it. */
-export async function writeSimulationPage(path: string, { study, answers, gains, workers }: PageQuestion): Promise<void> {
+export async function writeSimulationPage(
+  path: string,
+  { study, answers, gains, workers }: PageQuestion,
+): Promise<void> {
   const { scenario, plan } = study
   const [first] = answers
   const isSteady = first !== undefined && first.options.workload === undefined

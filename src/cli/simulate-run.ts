@@ -6,7 +6,7 @@ import { replicationsOf } from '../planner/study.ts'
 import { showProgress } from './progress.ts'
 import type { SimulationAnswer, SimulationTask } from './simulate-task.ts'
 import { tuneForSimulation } from './simulation-speed.ts'
-import { runOnThreads } from './worker-pool.ts'
+import { runOnThreads, workerUrl } from './worker-pool.ts'
 
 /** A question to simulate: one deployment under one load. */
 export interface Question {
@@ -69,18 +69,11 @@ async function runThere(
 ): Promise<ReplicationData[]> {
   const answers = await runOnThreads<SimulationTask, SimulationAnswer>(
     tasks.map(({ scenario: { spec }, options }) => ({ task: { spec, options }, cost: options.requests })),
-    { url: workerUrl(), workers, onProgress },
+    { url: workerUrl('simulate-worker'), workers, onProgress },
   )
   return answers.map((answer) => {
     if (answer.kind === 'done') return answer.run
     const { code, message, remedy, details } = answer
     throw new MembraneError(code, message, { details, ...(remedy === null ? {} : { remedy }) })
   })
-}
-
-/** Beside this file: as source when this is source, else as the build left it. */
-function workerUrl(): URL {
-  return import.meta.url.endsWith('.ts')
-    ? new URL('./simulate-worker.ts', import.meta.url)
-    : new URL('./simulate-worker.js', import.meta.url)
 }

@@ -85,12 +85,18 @@ function parseAxis(text: string): Axis {
   const isRange = ends.length === 3
   const values =
     isRange && from !== undefined && to !== undefined && step !== undefined && step > 0 && to >= from
-      ? Array.from({ length: Math.min(LIMITS.sweepPointsMax + 1, Math.floor((to - from) / step + 1e-9) + 1) }, (_, k) => Number((from + k * step).toPrecision(12)))
+      ? Array.from({ length: Math.min(LIMITS.sweepPointsMax + 1, Math.floor((to - from) / step + 1e-9) + 1) }, (_, k) =>
+          Number((from + k * step).toPrecision(12)),
+        )
       : rawValues.split(',').map((value) => (value.trim() === '' ? Number.NaN : Number(value)))
   if (name === undefined || rest.length > 0 || values.some((value) => !Number.isFinite(value))) {
-    throw new MembraneError('INVALID_REQUEST', `--over ${text}: expected a name and values, as rate=1,2,3 or rate=1:3:0.5.`, {
-      remedy: `Names: ${Object.keys(DIMENSIONS).join(', ')}.`,
-    })
+    throw new MembraneError(
+      'INVALID_REQUEST',
+      `--over ${text}: expected a name and values, as rate=1,2,3 or rate=1:3:0.5.`,
+      {
+        remedy: `Names: ${Object.keys(DIMENSIONS).join(', ')}.`,
+      },
+    )
   }
   return { name, values }
 }
@@ -139,7 +145,8 @@ function questionAt(
   }
   const load = point.get('load')
   const rate = point.get('rate')
-  if (load === undefined) return { scenario: linked, options: { ...options, ...(rate === undefined ? {} : { rateRps: rate }) } }
+  if (load === undefined)
+    return { scenario: linked, options: { ...options, ...(rate === undefined ? {} : { rateRps: rate }) } }
   return { scenario: linked, options: { ...options, rateRps: load * sustainable(linked, options) } }
 }
 
@@ -165,7 +172,16 @@ function atLeastZero(name: string, value: number | undefined): number | undefine
   throw new MembraneError('INVALID_REQUEST', `--over ${name}: values must be at least 0, found ${value}.`)
 }
 
-const COLUMNS = ['TTFT mean s', 'P50 s', 'P90 s', 'P99 s', 'offloaded', 'egress Gbps', 'completed req/s', 'verdict'] as const
+const COLUMNS = [
+  'TTFT mean s',
+  'P50 s',
+  'P90 s',
+  'P99 s',
+  'offloaded',
+  'egress Gbps',
+  'completed req/s',
+  'verdict',
+] as const
 
 interface Row {
   readonly point: Point
@@ -174,7 +190,10 @@ interface Row {
 
 function cells({ ttftSeconds, offloadedRatio, egressGbps, completedRps, verdict }: SimulationResult): string[] {
   const { mean, p50, p90, p99 } = ttftSeconds
-  return [...[mean, p50, p90, p99, offloadedRatio, egressGbps, completedRps].map((value) => value.toPrecision(4)), verdict]
+  return [
+    ...[mean, p50, p90, p99, offloadedRatio, egressGbps, completedRps].map((value) => value.toPrecision(4)),
+    verdict,
+  ]
 }
 
 function sweepText(title: string, axes: readonly Axis[], rows: readonly Row[]): string {

@@ -1,5 +1,4 @@
 import { randomInt } from 'node:crypto'
-import { availableParallelism } from 'node:os'
 import type { Command } from 'commander'
 import { MembraneError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
@@ -9,16 +8,20 @@ import {
   QUICK,
   rowsCoarse,
   rowsOff,
+  taskArrivals,
   type ValidationOptions,
   type ValidationRow,
   validationRows,
+  type ValidationTask,
   validationTasks,
   Z_MAX,
 } from '../planner/validate.ts'
+import type { Batches } from '../planner/validate-statistics.ts'
 import { bad, figure, good, percent, printJson, printNotes, printText, printWarnings, table } from './print.ts'
+import { showProgress } from './progress.ts'
 import { type GlobalFlags, onRun, SELF } from './run-command.ts'
 import { whole } from './scenario-flags.ts'
-import { runInWorkers } from './validate-workers.ts'
+import { defaultWorkers, runOnThreads, workerUrl } from './worker-pool.ts'
 
 interface ValidateFlags extends GlobalFlags {
   readonly seed?: number
@@ -33,7 +36,7 @@ export function defineValidate(command: Command): void {
     )
     .option('--seed <n>', `the fourth seed, beside ${FIXED_SEEDS.join(', ')} (default: a fresh one, printed)`, whole)
     .option('--quick', 'a tenth of the work: a few seconds, errors about three times as wide, loads up to 0.95')
-    .option('--workers <n>', 'threads; the rows do not depend on them', whole, availableParallelism())
+    .option('--workers <n>', 'threads; the rows do not depend on them', whole, defaultWorkers())
   onRun<ValidateFlags>(command, async (flags) => {
     checkFlags(flags)
     const seed = flags.seed ?? freshSeed()
@@ -74,16 +77,16 @@ function seedNote({ seed, quick }: ValidateFlags, used: number): string {
 
 async function runRows(options: ValidationOptions, workers: number): Promise<readonly ValidationRow[]> {
   const tasks = validationTasks(options)
-  const isShown = process.stderr.isTTY
-  const startedMs = performance.now()
-  const onProgress = (share: number): void => {
-    if (!isShown) return
-    const leftSeconds = ((performance.now() - startedMs) / 1000) * (1 / share - 1)
-    process.stderr.write(`\r${Math.floor(100 * share)} % done, ${Math.ceil(leftSeconds)} s left   `)
+  const progress = showProgress('validating')
+  try {
+    const measured = await runOnThreads<ValidationTask, readonly Batches[]>(
+      tasks.map((task) => ({ task, cost: taskArrivals(task) })),
+      { url: workerUrl('validate-worker'), workers, onProgress: progress.update },
+    )
+    return validationRows(tasks, measured)
+  } finally {
+    progress.end()
   }
-  const measured = await runInWorkers(tasks, { workers, onProgress })
-  if (isShown) process.stderr.write('\r\u001B[K')
-  return validationRows(tasks, measured)
 }
 
 function rowsTable(rows: readonly ValidationRow[]): string {

@@ -57,3 +57,8 @@ function ask<Task, Answer>(thread: Worker, task: Task): Promise<Answer> {
 export function defaultWorkers(): number {
   return availableParallelism()
 }
+
+/** A worker's file, beside this one: as source when this is source, else as the build left it. */
+export function workerUrl(name: string): URL {
+  return new URL(`./${name}${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url)
+}

@@ -101,7 +101,7 @@ describe('a rate curve', () => {
     const rates: Partial<ClientRates> = {
       rowCount: 4,
       windowSeconds: 60,
-      windowStartSeconds: Float64Array.of(120, 180, 120, 240),
+      windowStartSeconds: Int32Array.of(120, 180, 120, 240),
       requestsPerSecond: Float64Array.of(1, 2, 3, 0),
       cv: Float64Array.of(1, 2, 1, 9),
     }

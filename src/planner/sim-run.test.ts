@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import type { AgentWorkload } from './agent-traffic.ts'
 import { preset } from './presets.ts'
 import { buildScenario } from './scenario.ts'
-import { DEFAULT_SIMULATION, type SimulationOptions, type TimedEvent } from './sim-options.ts'
+import { DEFAULT_SIMULATION, type PoolName, type SimulationOptions, type TimedEvent } from './sim-options.ts'
 import { openSimulation, type ReplicationData, simulateBatch } from './sim-run.ts'
 import { checkLaws } from './simulation-laws.ts'
 import { summarize } from './simulation-result.ts'
@@ -41,15 +41,12 @@ const clusterCaches = {
 
 const simulate = (change: Partial<SimulationOptions>): ReplicationData => simulateBatch(scenario, { ...planned, ...change })
 
-const lose = (atSeconds: number, pool: 'remotePrefill' | 'localPrefill' | 'decode', instances: number): TimedEvent => ({
-  kind: 'lose',
+const lose = (atSeconds: number, pool: PoolName, instances: number): TimedEvent => ({ kind: 'lose', atSeconds, pool, instances })
+const restore = (atSeconds: number, pool: PoolName, instances: number): TimedEvent => ({
+  kind: 'restore',
   atSeconds,
   pool,
   instances,
-})
-const restore = (...[atSeconds, pool, instances]: Parameters<typeof lose>): TimedEvent => ({
-  ...lose(atSeconds, pool, instances),
-  kind: 'restore',
 })
 
 /** Runs until something holds, event by event. */

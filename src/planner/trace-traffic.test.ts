@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { runs } from '../../test/effort.ts'
 import { seededRandom } from '../core/random.ts'
-import { spreadInsideSteps, traceTraffic } from './trace-traffic.ts'
+import { type ReplayOptions, spreadInsideSteps, traceTraffic } from './trace-traffic.ts'
 import type { Trace } from './trace.ts'
 
 function trace(parts: Partial<Trace>): Trace {
@@ -19,9 +19,9 @@ function trace(parts: Partial<Trace>): Trace {
   } as Trace
 }
 
-const OPTIONS = { rateRps: null, outputTokens: 9.6, seed: 1, requests: null, isFullBlocksOnly: false }
+const OPTIONS: ReplayOptions = { rateRps: null, outputTokens: 9.6, seed: 1, requests: null, isFullBlocksOnly: false }
 
-function all(made: Trace, options: Partial<typeof OPTIONS & { rateRps: number; requests: number }>) {
+function all(made: Trace, options: Partial<ReplayOptions>) {
   const traffic = traceTraffic(made, { ...OPTIONS, ...options })
   const heads = []
   while (traffic.next()) heads.push({ ...traffic.head })

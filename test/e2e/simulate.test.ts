@@ -210,7 +210,7 @@ describe('replay', () => {
     expect(cached.cache.hitRatioTokens).toBeGreaterThan(0.5)
     expect(cached.ttftSeconds.mean).toBeLessThan(plain.ttftSeconds.mean)
     // The same figures as the cache alone has on this trace.
-    const alone = json('trace', trace, '--cache-blocks', '2000')
+    const alone = json('trace', 'stats', trace, '--cache-blocks', '2000')
     expect(JSON.stringify(alone)).toContain(String(cached.cache.hitRatioTokens))
     expect(json('replay', trace, '--rate', '9', '--requests', '100').requests).toBe(100)
     expect(json('replay', trace, '--rate', '9', '--requests', '3').requests).toBe(3)
@@ -283,6 +283,6 @@ describe('sweep', () => {
     [['rate=1', 'load=0.5'], /given twice/],
   ])('refuses --over %j', ([over, message]) => {
     const words = over.flatMap((text) => ['--over', text])
-    expect(refused('sweep', ...words, '--requests', '50', ...(over[0]?.startsWith('r') === true ? [] : ['--rate', '1'])).message).toMatch(message)
+    expect(refused('sweep', ...words, '--requests', '50', ...(over[0]?.startsWith('rate') === true ? [] : ['--rate', '1'])).message).toMatch(message)
   })
 })
