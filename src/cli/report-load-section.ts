@@ -39,7 +39,7 @@ export const LOAD_STYLE = `
 #figure-knee>:not(.chart,figcaption){grid-column:1/-1}
 #figure-knee figcaption{align-self:center}
 }
-@media (max-width:36rem){#under-load .pair table{font-size:.75rem}}
+@media (max-width:36rem){#under-load .pair table{font-size:.75rem}#under-load .pair :is(th,td):not(:last-child){padding-right:.4rem}}
 `
 
 async function contentOf(scenario: Scenario, load: ReportLoad, render: Renderer): Promise<Html[]> {
@@ -116,11 +116,11 @@ function disturbancesTable({
   rows,
 }: Extract<Disturbances, { readonly kind: 'simulated' }>): Html {
   return table({
-    caption: html`P90 TTFT at ${requestsPerSecond(rateRps)}, ${short(100 * DISTURBED_SHARE)} % of what the plan sustains, for ${durationText(seconds)} in ${replications} replications. Both saw the same requests at the same times; the gain is paired by replication, ± is half of a 95 % interval. What the scheduler gains where nothing happens has nothing to do with a disturbance, and the longer a disturbance lasts, the larger TTFT becomes.`,
+    caption: html`P90 TTFT in seconds at ${requestsPerSecond(rateRps)}, ${short(100 * DISTURBED_SHARE)} % of what the plan sustains, for ${durationText(seconds)} in ${replications} replications. Both saw the same requests at the same times; the gain is paired by replication, ± is half of a 95 % interval. What the scheduler gains where nothing happens has nothing to do with a disturbance, and the longer a disturbance lasts, the larger TTFT becomes.`,
     columns: [
       { name: 'Disturbance' },
-      { name: 'Fixed t,\u00a0s', isNumber: true },
-      { name: 'Scheduler,\u00a0s', isNumber: true },
+      { name: 'Fixed t', isNumber: true },
+      { name: 'Scheduler', isNumber: true },
       { name: 'Gain, %', isNumber: true },
     ],
     rows: rows.map(({ name, fixed, scheduled, gain }) => [

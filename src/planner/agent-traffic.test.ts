@@ -106,7 +106,11 @@ describe('agents', () => {
 
   it('leave uncached what no prompt before has brought', () => {
     const list = requestsOf(workload, 2000, 3)
-    const { uncachedTokens, promptTokensMean, outputTokensMean } = agentLengths(workload, { rateRps: 2, requests: 2000, seed: 3 })
+    const { uncachedTokens, promptTokensMean, outputTokensMean } = agentLengths(workload, {
+      rateRps: 2,
+      requests: 2000,
+      seed: 3,
+    })
     const seen = new Set<number>()
     for (const [k, { promptTokens, ids }] of list.entries()) {
       const firstNew = ids.findIndex((id) => !seen.has(id))

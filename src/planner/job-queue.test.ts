@@ -31,7 +31,9 @@ describe('a job queue', () => {
 
 describe('a key heap', () => {
   it('gives values by key, equal keys by value, and takes any out', () => {
-    const calls = fc.array(fc.record({ key: fc.integer({ min: 0, max: 9 }), draw: fc.nat({ max: 5 }) }), { maxLength: 200 })
+    const calls = fc.array(fc.record({ key: fc.integer({ min: 0, max: 9 }), draw: fc.nat({ max: 5 }) }), {
+      maxLength: 200,
+    })
     fc.assert(
       fc.property(calls, (list) => {
         const heap = new KeyHeap()

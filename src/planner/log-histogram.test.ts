@@ -57,7 +57,9 @@ describe('a log histogram', () => {
           expect(value).toBeGreaterThan(before?.value ?? 0)
           expect(share).toBeGreaterThan(before?.share ?? 0)
           // Nothing up to the end of a bucket is left out, and nothing above it counted.
-          expect(Math.round(share * list.length)).toBe(list.filter((one) => one < value || (one === value && k === points.length - 1)).length)
+          expect(Math.round(share * list.length)).toBe(
+            list.filter((one) => one < value || (one === value && k === points.length - 1)).length,
+          )
         }
       }),
       { numRuns: runs(50) },

@@ -11,7 +11,11 @@ export interface RateCurve {
 export function rateCurve(stepSeconds: number, values: ArrayLike<number>): RateCurve {
   const factors = Float64Array.from(values)
   const mean = factors.reduce((sum, value) => sum + value, 0) / factors.length
-  if (!(stepSeconds > 0 && Number.isFinite(stepSeconds)) || !factors.every((value) => value >= 0) || !(mean > 0 && Number.isFinite(mean))) {
+  if (
+    !(stepSeconds > 0 && Number.isFinite(stepSeconds)) ||
+    !factors.every((value) => value >= 0) ||
+    !(mean > 0 && Number.isFinite(mean))
+  ) {
     throw new MembraneError(
       'INVALID_CONFIG',
       'A rate curve needs steps of more than 0 seconds, rates of at least 0, and one above 0.',

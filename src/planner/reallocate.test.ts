@@ -85,11 +85,16 @@ describe('a plan made anew', () => {
     for (let localPrefill = 0; localPrefill < 8; localPrefill++) {
       const roles = { remotePrefill: 4, localPrefill, decode: 8 - localPrefill }
       for (const thresholdTokens of [10_000, 19_405, 40_000])
-        expect(requestCapacity(scenario, { roles, thresholdTokens, rateRps: 9 }).equation6Rps).toBeLessThan(carried * 1.03)
+        expect(requestCapacity(scenario, { roles, thresholdTokens, rateRps: 9 }).equation6Rps).toBeLessThan(
+          carried * 1.03,
+        )
     }
   })
 
   it('says so where nothing can be served', () => {
-    expect(plan({ remoteInstances: 0, localInstances: 1 }, 0).best.prediction).toEqual({ ttftSecondsP90: null, headroom: 0 })
+    expect(plan({ remoteInstances: 0, localInstances: 1 }, 0).best.prediction).toEqual({
+      ttftSecondsP90: null,
+      headroom: 0,
+    })
   })
 })

@@ -36,7 +36,7 @@ function drawnTrace(seed: number, requestCount: number): Trace {
     outputTokens: new Int32Array(requestCount).fill(5),
     atSeconds: Float64Array.from(lengths, (_, k) => k * 0.4),
     blocks: { blockTokens: 512, ids: Int32Array.from(ids), offsets: Int32Array.from(offsets) },
-  } as Trace
+  }
 }
 
 const shared: CacheOptions = {
@@ -82,7 +82,8 @@ describe('one cache for both clusters', () => {
     const trace = drawnTrace(4, 400)
     const without = simulateBatch(scenario, optionsFor(trace, null))
     const cached = simulateBatch(scenario, optionsFor(trace, { ...shared, localBlocks: 100_000 }))
-    const busy = ({ stages }: typeof without): number => stages.remotePrefill.busySeconds + stages.localPrefill.busySeconds
+    const busy = ({ stages }: typeof without): number =>
+      stages.remotePrefill.busySeconds + stages.localPrefill.busySeconds
     expect(busy(cached)).toBeLessThan(0.9 * busy(without))
     expect(without.cache).toBeNull()
   })

@@ -20,27 +20,31 @@ export interface CacheData {
 export class ClusterCaches {
   readonly #options: CacheOptions
   readonly #traffic: Traffic
-  readonly #remote: HybridCache | null
+  #remote: HybridCache | null
   readonly #local: HybridCache | null
   #promptTokens = 0
   #hitTokens = 0
   #references = 0
   #hitBlocks = 0
   #transfersOutside = 0
+  /** Of pools that are gone. */
+  #evictionsBefore = 0
 
   /** Throws INVALID_REQUEST when requests have no block ids. */
   constructor(options: CacheOptions, traffic: Traffic) {
     if (traffic.blockIds === null) {
-      throw new MembraneError('INVALID_REQUEST', 'A prefix cache needs requests with block ids, found requests without.', {
-        remedy: 'Replay a trace with block ids (hash_ids), or let agents make the requests.',
-      })
+      throw new MembraneError(
+        'INVALID_REQUEST',
+        'A prefix cache needs requests with block ids, found requests without.',
+        {
+          remedy: 'Replay a trace with block ids (hash_ids), or let agents make the requests.',
+        },
+      )
     }
-    const open = (capacityBlocks: number): HybridCache | null =>
-      capacityBlocks === 0 ? null : new HybridCache({ ...options, capacityBlocks })
     this.#options = options
     this.#traffic = traffic
-    this.#local = open(options.localBlocks)
-    this.#remote = this.isShared ? this.#local : open(options.remoteBlocks)
+    this.#local = openCache(options, options.localBlocks)
+    this.#remote = this.isShared ? this.#local : openCache(options, options.remoteBlocks)
   }
 
   get isCopiedAcross(): boolean {
@@ -91,14 +95,21 @@ export class ClusterCaches {
     this.#admit(isRemote ? this.#remote : this.#local, jobs, job)
   }
 
+  /** The remote cluster is gone with all that its pool held; it comes back with an empty one. */
+  remoteLost(jobs: JobTable): void {
+    if (this.isShared) return
+    this.#evictionsBefore += evictionsOf(this.#remote)
+    this.#remote = openCache(this.#options, this.#options.remoteBlocks)
+    jobs.transferBlocks.fill(0)
+  }
+
   data(): CacheData {
-    const evictionsOf = (cache: HybridCache | null): number => (cache === null ? 0 : cache.blockEvictions + cache.stateEvictions)
     return {
       promptTokens: this.#promptTokens,
       hitTokens: this.#hitTokens,
       references: this.#references,
       hitBlocks: this.#hitBlocks,
-      evictions: evictionsOf(this.#local) + (this.isShared ? 0 : evictionsOf(this.#remote)),
+      evictions: this.#evictionsBefore + evictionsOf(this.#local) + (this.isShared ? 0 : evictionsOf(this.#remote)),
       transfersOutside: this.#transfersOutside,
     }
   }
@@ -118,4 +129,12 @@ export class ClusterCaches {
     jobs.transferBlocks[job] = isInside ? blocks : 0
     if (!isInside) this.#transfersOutside += 1
   }
+}
+
+function openCache(options: CacheOptions, capacityBlocks: number): HybridCache | null {
+  return capacityBlocks === 0 ? null : new HybridCache({ ...options, capacityBlocks })
+}
+
+function evictionsOf(cache: HybridCache | null): number {
+  return cache === null ? 0 : cache.blockEvictions + cache.stateEvictions
 }

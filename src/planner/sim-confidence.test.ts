@@ -12,7 +12,11 @@ function run(means: readonly number[], count = 10, ttft: readonly number[] = [1]
   const sums = Float64Array.from({ length: BATCHES }, (_, k) => (means[k] ?? 0) * count)
   const batchSums = { ttft: sums, firstToken: sums, tpot: sums, e2e: sums }
   const data = histogram.data()
-  const parts = { batchCounts: new Float64Array(BATCHES).fill(count), batchSums, latencies: { ttft: data, firstToken: data, tpot: data, e2e: data } }
+  const parts = {
+    batchCounts: new Float64Array(BATCHES).fill(count),
+    batchSums,
+    latencies: { ttft: data, firstToken: data, tpot: data, e2e: data },
+  }
   return parts as Partial<ReplicationData> as ReplicationData
 }
 
@@ -47,7 +51,10 @@ describe('the half width of a 95 % interval', () => {
   it('of a mean takes the batches of all runs', () => {
     const random = seededRandom(1)
     const [one, two] = [1, 2].map(() => Array.from({ length: BATCHES }, () => exponential(random)))
-    expect(meanHalfWidth95([run(one ?? []), run(two ?? [])], 'ttft')).toBeCloseTo(halfWidth95([...(one ?? []), ...(two ?? [])]), 12)
+    expect(meanHalfWidth95([run(one ?? []), run(two ?? [])], 'ttft')).toBeCloseTo(
+      halfWidth95([...(one ?? []), ...(two ?? [])]),
+      12,
+    )
   })
 
   it('is not given where there is too little to tell', () => {

@@ -86,7 +86,8 @@ export class SimulationControl implements Control {
       thresholdTokens: this.threshold.value,
       regime,
     })
-    const isRemote = this.#place(simulation, proposed, { promptTokens, remoteCachedTokens, localCachedTokens }) === 'remote'
+    const isRemote =
+      this.#place(simulation, proposed, { promptTokens, remoteCachedTokens, localCachedTokens }) === 'remote'
     const ownTokens = isRemote ? remoteCachedTokens : localCachedTokens
     const prefixTokens = this.#isCopied() ? Math.max(remoteCachedTokens, localCachedTokens) : ownTokens
     const uncachedTokens = Math.max(1, promptTokens - prefixTokens)
@@ -94,7 +95,8 @@ export class SimulationControl implements Control {
     this.#caches?.routed(jobs, job, prefixTokens)
     // The decode side lacks everything beyond its own prefix, wherever it was computed.
     const lackingTokens = Math.max(1, promptTokens - localCachedTokens)
-    const judgedBy = regime === 'bandwidth-abundant' ? Math.max(remoteCachedTokens, localCachedTokens) : localCachedTokens
+    const judgedBy =
+      regime === 'bandwidth-abundant' ? Math.max(remoteCachedTokens, localCachedTokens) : localCachedTokens
     this.#scheduler?.seen(Math.max(1, promptTokens - judgedBy))
     const { remote, local } = this.#scenario
     jobs.isRemote[job] = isRemote ? 1 : 0
@@ -154,6 +156,10 @@ export class SimulationControl implements Control {
 
   copied({ jobs }: Simulation, job: number): void {
     this.#caches?.copied(jobs, job, jobs.isRemote[job] === 1)
+  }
+
+  remoteLost({ jobs }: Simulation): void {
+    this.#caches?.remoteLost(jobs)
   }
 
   finished({ jobs, nowSeconds }: Simulation, job: number): void {

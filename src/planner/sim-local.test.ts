@@ -27,7 +27,12 @@ function runUntil(simulation: Simulation, seconds: number): void {
 }
 
 /** Instances that take prefills, that take sequences, that are on their way, that finish what they have. */
-function counts({ local, locals }: Simulation): { prefill: number; decode: number; changing: number; draining: number } {
+function counts({ local, locals }: Simulation): {
+  prefill: number
+  decode: number
+  changing: number
+  draining: number
+} {
   const [prefill, decode, changing] = [local.openServers, locals.decoding.value, locals.changing]
   return { prefill, decode, changing, draining: locals.alive - prefill - decode - changing }
 }
@@ -126,5 +131,6 @@ describe('a change of roles', () => {
 
 /** Nothing may be pending while everybody waits for instances that a test restores later. */
 function runUntilStuck(simulation: Simulation, seconds: number): void {
-  while (!simulation.isDone && simulation.schedule.nextSource() >= 0 && simulation.schedule.nextSeconds() < seconds) simulation.run(1)
+  while (!simulation.isDone && simulation.schedule.nextSource() >= 0 && simulation.schedule.nextSeconds() < seconds)
+    simulation.run(1)
 }

@@ -39,9 +39,15 @@ const clusterCaches = {
   isCopiedAcross: false,
 } as const
 
-const simulate = (change: Partial<SimulationOptions>): ReplicationData => simulateBatch(scenario, { ...planned, ...change })
+const simulate = (change: Partial<SimulationOptions>): ReplicationData =>
+  simulateBatch(scenario, { ...planned, ...change })
 
-const lose = (atSeconds: number, pool: PoolName, instances: number): TimedEvent => ({ kind: 'lose', atSeconds, pool, instances })
+const lose = (atSeconds: number, pool: PoolName, instances: number): TimedEvent => ({
+  kind: 'lose',
+  atSeconds,
+  pool,
+  instances,
+})
 const restore = (atSeconds: number, pool: PoolName, instances: number): TimedEvent => ({
   kind: 'restore',
   atSeconds,
@@ -82,8 +88,8 @@ describe('a run', () => {
 
   it('sees the same requests at the same times under every scheduler, threshold and deployment', () => {
     const of = (change: Partial<SimulationOptions>): (readonly [number, number, number])[] =>
-      simulate({ ...change, timelines: 3000 }).timelines
-        .toSorted((a, b) => a.number - b.number)
+      simulate({ ...change, timelines: 3000 })
+        .timelines.toSorted((a, b) => a.number - b.number)
         .map(({ number, arrivalSeconds, promptTokens }) => [number, arrivalSeconds, promptTokens])
     const base = of({})
     expect(base.length).toBe(2940)
@@ -95,7 +101,15 @@ describe('a run', () => {
     const { timelines } = simulate({ timelines: 200 })
     expect(timelines.length).toBe(200)
     for (const one of timelines) {
-      const times = [one.arrivalSeconds, one.prefillStartSeconds, one.prefillEndSeconds, one.kvReadySeconds, one.joinSeconds, one.firstTokenSeconds, one.endSeconds]
+      const times = [
+        one.arrivalSeconds,
+        one.prefillStartSeconds,
+        one.prefillEndSeconds,
+        one.kvReadySeconds,
+        one.joinSeconds,
+        one.firstTokenSeconds,
+        one.endSeconds,
+      ]
       for (const [k, time] of times.entries()) expect(time).toBeGreaterThanOrEqual((times[k - 1] ?? 0) - 1e-9)
       expect(one.place).toBe(one.promptTokens > 19_405 ? 'remote' : 'local')
     }
@@ -122,7 +136,14 @@ describe('a run', () => {
 
 describe('a loss of instances', () => {
   it('repeats the prefills that were under way, and every request is served', () => {
-    const data = simulate({ events: [lose(400, 'remotePrefill', 2), lose(400, 'localPrefill', 1), restore(600, 'remotePrefill', 2), restore(600, 'localPrefill', 1)] })
+    const data = simulate({
+      events: [
+        lose(400, 'remotePrefill', 2),
+        lose(400, 'localPrefill', 1),
+        restore(600, 'remotePrefill', 2),
+        restore(600, 'localPrefill', 1),
+      ],
+    })
     expect(data.repeated).toBeGreaterThan(0)
     expect(data.repeated).toBeLessThanOrEqual(3)
     expect(data.requests).toBe(3000)
@@ -163,7 +184,7 @@ describe('a loss of instances', () => {
     const joined = simulation.nowSeconds
     simulation.schedule.set(4, joined + 9.5 * step)
     simulation.run(1)
-    const [job] = [simulation.jobs.numbers.findIndex(() => true)]
+    const job = 0
     simulation.lose('decode', 2)
     expect(simulation.jobs.tokensDone[job]).toBe(10)
     simulation.restore('decode', 2)
@@ -171,20 +192,27 @@ describe('a loss of instances', () => {
     expect(simulation.record.ttft.sum).toBeCloseTo(ttft, 9)
     expect(simulation.record.firstToken.sum).toBeCloseTo(ttft + step, 9)
     // The prompt and ten tokens are prefilled anew, then the other 1014 generated.
-    const seconds = 9.5 * step + scenario.local.profile.prefillSeconds.at((simulation.jobs.promptTokens[job] ?? 0) + 10) + 1014 * step
+    const seconds =
+      9.5 * step + scenario.local.profile.prefillSeconds.at((simulation.jobs.promptTokens[job] ?? 0) + 10) + 1014 * step
     expect(simulation.record.e2e.sum).toBeCloseTo(joined - arrival + seconds, 6)
     expect(simulation.record.e2e.sum).toBeGreaterThan(e2e)
     checkLaws(simulation)
   })
 
   it('in the last step of an answer repeats that step alone', () => {
-    const one = { ...planned, requests: 1, rateRps: 1, thresholdTokens: 1e6, roles: { remotePrefill: 0, localPrefill: 1, decode: 1 } }
+    const one = {
+      ...planned,
+      requests: 1,
+      rateRps: 1,
+      thresholdTokens: 1e6,
+      roles: { remotePrefill: 0, localPrefill: 1, decode: 1 },
+    }
     const { simulation } = openSimulation(scenario, one)
     runUntil(simulation, () => simulation.locals.decoders.some(({ batch }) => batch === 1))
     simulation.schedule.set(4, simulation.nowSeconds + 1023.5 * spec.local.decode.stepSeconds.fixed)
     simulation.run(1)
     simulation.lose('decode', 1)
-    expect([...simulation.jobs.tokensDone.slice(0, 1)]).toEqual([1023])
+    expect(simulation.jobs.tokensDone[0]).toBe(1023)
     simulation.restore('decode', 1)
     simulation.run(Number.POSITIVE_INFINITY)
     checkLaws(simulation)
@@ -219,7 +247,13 @@ describe('a loss of instances', () => {
       thresholdTokens: 1,
       stagingBytesMax: 1,
       transfer: { mode: 'layerwise', layers: 2, rttSeconds: 0, flowGbpsMax: null },
-      events: [lose(30, 'remotePrefill', 2), lose(40, 'remotePrefill', 2), restore(41, 'remotePrefill', 4), lose(60, 'remotePrefill', 4), restore(70, 'remotePrefill', 4)],
+      events: [
+        lose(30, 'remotePrefill', 2),
+        lose(40, 'remotePrefill', 2),
+        restore(41, 'remotePrefill', 4),
+        lose(60, 'remotePrefill', 4),
+        restore(70, 'remotePrefill', 4),
+      ],
     })
     simulation.run(Number.POSITIVE_INFINITY)
     expect(simulation.isDone).toBe(true)
@@ -227,7 +261,10 @@ describe('a loss of instances', () => {
   })
 
   it('of servers that hold finished prefills leaves nothing of them behind', () => {
-    const events = [20, 50, 80, 110, 140, 170].flatMap((at) => [lose(at, 'localPrefill', 3), restore(at + 0.5, 'localPrefill', 3)])
+    const events = [20, 50, 80, 110, 140, 170].flatMap((at) => [
+      lose(at, 'localPrefill', 3),
+      restore(at + 0.5, 'localPrefill', 3),
+    ])
     const narrow = buildScenario({ ...spec, local: { ...spec.local, decode: { ...spec.local.decode, batchMax: 2 } } })
     const { simulation } = openSimulation(narrow, {
       ...planned,
@@ -264,25 +301,68 @@ describe('a loss of instances', () => {
   it('of which nothing comes back ends with an error that says so, not with a run that never ends', () => {
     const stuck = expect.objectContaining({ code: 'OUT_OF_DOMAIN' })
     for (const scheduler of ['on', 'fixed', 'off'] as const) {
-      expect(() => simulate({ scheduler, requests: 300, events: [lose(20, 'decode', 5), lose(20, 'localPrefill', 3)] })).toThrow(stuck)
+      expect(() =>
+        simulate({ scheduler, requests: 300, events: [lose(20, 'decode', 5), lose(20, 'localPrefill', 3)] }),
+      ).toThrow(stuck)
     }
-    expect(() => simulate({ requests: 300, events: [lose(20, 'decode', 5)] })).toThrow(/requests wait for instances that are lost/)
+    expect(() => simulate({ requests: 300, events: [lose(20, 'decode', 5)] })).toThrow(
+      /requests wait for instances that are lost/,
+    )
     expect(() => simulate({ requests: 300, events: [{ kind: 'link', atSeconds: 20, gbps: 0 }] })).toThrow(
       /requests wait for a link that carries nothing/,
     )
   })
 
   it('of the whole local cluster does not stop the scheduler, which plans again when it is back', () => {
-    const events = [lose(200, 'decode', 5), lose(200, 'localPrefill', 3), restore(260, 'decode', 5), restore(260, 'localPrefill', 3)]
+    const events = [
+      lose(200, 'decode', 5),
+      lose(200, 'localPrefill', 3),
+      restore(260, 'decode', 5),
+      restore(260, 'localPrefill', 3),
+    ]
     for (const replanSeconds of [20, 300]) {
       const data = simulate({ scheduler: 'on', requests: 1500, replanSeconds, events })
       expect(data.requests).toBe(1500)
     }
   })
 
+  it('of the remote cluster for good makes the scheduler give an instance to prefill, where none did', () => {
+    const roles = { remotePrefill: 4, localPrefill: 0, decode: 5 }
+    const data = simulate({
+      scheduler: 'on',
+      roles,
+      rateRps: 0.3,
+      requests: 40,
+      thresholdTokens: 1,
+      events: [lose(20, 'remotePrefill', 4)],
+    })
+    expect(data.requests).toBe(40)
+    expect(data.localPrefillEnd).toBeGreaterThan(0)
+  })
+
+  it('that leaves nobody to serve requests does not make the scheduler adopt a plan that serves nobody', () => {
+    const roles = { remotePrefill: 4, localPrefill: 1, decode: 5 }
+    const events = [
+      lose(100, 'remotePrefill', 4),
+      lose(100, 'decode', 5),
+      restore(200, 'remotePrefill', 4),
+      restore(200, 'decode', 5),
+    ]
+    const data = simulate({ scheduler: 'on', roles, rateRps: 1.5, requests: 800, replanSeconds: 20, events })
+    expect(data.requests).toBe(800)
+    expect(data.threshold.min).toBeGreaterThan(500)
+  })
+
   it('leaves one instance that decodes, whatever the scheduler wants', () => {
     const roles = { remotePrefill: 0, localPrefill: 3, decode: 2 }
-    const data = simulate({ scheduler: 'on', roles, rateRps: 0.5, requests: 40, thresholdTokens: 1e6, events: [lose(5, 'localPrefill', 3)] })
+    const data = simulate({
+      scheduler: 'on',
+      roles,
+      rateRps: 0.5,
+      requests: 40,
+      thresholdTokens: 1e6,
+      events: [lose(5, 'localPrefill', 3)],
+    })
     expect(data.requests).toBe(40)
   })
 })
@@ -290,7 +370,10 @@ describe('a loss of instances', () => {
 describe('prefix caches in a run', () => {
   it('give back the room of transfers that break off', () => {
     const caches = { ...clusterCaches, remoteBlocks: 600, localBlocks: 600 }
-    const events = [100, 200, 300, 400, 500, 600].flatMap((at) => [lose(at, 'remotePrefill', 4), restore(at + 8, 'remotePrefill', 4)])
+    const events = [100, 200, 300, 400, 500, 600].flatMap((at) => [
+      lose(at, 'remotePrefill', 4),
+      restore(at + 8, 'remotePrefill', 4),
+    ])
     const options = { workload: agents, caches, rateRps: 2, requests: 2000, thresholdTokens: 1 }
     const slow = buildScenario({ ...spec, link: { gbps: 15 } })
     const after = simulateBatch(slow, { ...planned, ...options, events })
@@ -303,23 +386,72 @@ describe('prefix caches in a run', () => {
 
   it('send over the link only what the decode side lacks', () => {
     const of = (localBlocks: number): ReplicationData =>
-      simulate({ workload: agents, caches: { ...clusterCaches, localBlocks }, thresholdTokens: 1, rateRps: 1, requests: 1500 })
+      simulate({
+        workload: agents,
+        caches: { ...clusterCaches, localBlocks },
+        thresholdTokens: 1,
+        rateRps: 1,
+        requests: 1500,
+      })
     const [none, some] = [of(0), of(60_000)]
     const { kvBytes } = scenario.remote.profile
     expect(none.offloaded).toBe(1500)
     expect(some.bytesSent).toBeLessThan(0.5 * none.bytesSent)
     // With an endless local cache that hears of every prompt, each token's KV crosses once, and a state with each request.
-    const { timelines } = simulate({ workload: agents, caches: { ...clusterCaches, localBlocks: 0 }, thresholdTokens: 1, rateRps: 1, requests: 200, timelines: 200 })
+    const { timelines } = simulate({
+      workload: agents,
+      caches: { ...clusterCaches, localBlocks: 0 },
+      thresholdTokens: 1,
+      rateRps: 1,
+      requests: 200,
+      timelines: 200,
+    })
     expect(timelines.length).toBeGreaterThan(190)
-    const whole = simulate({ workload: agents, caches: { ...clusterCaches, localBlocks: 0 }, thresholdTokens: 1, rateRps: 1, requests: 200 })
+    const whole = simulate({
+      workload: agents,
+      caches: { ...clusterCaches, localBlocks: 0 },
+      thresholdTokens: 1,
+      rateRps: 1,
+      requests: 200,
+    })
     const sum = timelines.reduce((total, { promptTokens }) => total + kvBytes.at(promptTokens), 0)
     expect(whole.bytesSent).toBeGreaterThanOrEqual(sum)
     expect(whole.bytesSent).toBeLessThan(1.1 * sum)
   })
 
+  it('whose copies break off with the cluster they come from are computed instead', () => {
+    const slow = buildScenario({ ...spec, link: { gbps: 3 } })
+    const { simulation } = openSimulation(slow, {
+      ...planned,
+      workload: agents,
+      caches: { ...clusterCaches, isCopiedAcross: true },
+      regime: 'bandwidth-abundant',
+      thresholdTokens: 6000,
+      rateRps: 0.3,
+      requests: 800,
+    })
+    const { link, jobs } = simulation
+    for (let breaks = 0; breaks < 5; breaks++) {
+      // Phase 1: a prefix on its way to the cluster that will prefill.
+      runUntil(simulation, () => link.jobsInFlight().some((job) => jobs.phase[job] === 1))
+      simulation.run(1)
+      simulation.lose('remotePrefill', 4)
+      expect(link.jobsInFlight()).toEqual([])
+      simulation.restore('remotePrefill', 4)
+    }
+    simulation.run(Number.POSITIVE_INFINITY)
+    checkLaws(simulation)
+  })
+
   it('are copied across only where that is asked for and bandwidth is abundant', () => {
     const of = (isCopiedAcross: boolean, regime: 'bandwidth-scarce' | 'bandwidth-abundant'): number =>
-      simulate({ workload: agents, caches: { ...clusterCaches, isCopiedAcross }, regime, rateRps: 1, thresholdTokens: 6000 }).bytesCopied
+      simulate({
+        workload: agents,
+        caches: { ...clusterCaches, isCopiedAcross },
+        regime,
+        rateRps: 1,
+        thresholdTokens: 6000,
+      }).bytesCopied
     expect([of(false, 'bandwidth-abundant'), of(true, 'bandwidth-scarce')]).toEqual([0, 0])
     expect(of(true, 'bandwidth-abundant')).toBeGreaterThan(0)
   })
@@ -330,7 +462,12 @@ describe('prefix caches in a run', () => {
 
   it('raise the hit ratio with their size', () => {
     const ratio = (blocks: number): number => {
-      const options = { ...planned, workload: agents, caches: { ...clusterCaches, remoteBlocks: blocks, localBlocks: blocks }, rateRps: 1 }
+      const options = {
+        ...planned,
+        workload: agents,
+        caches: { ...clusterCaches, remoteBlocks: blocks, localBlocks: blocks },
+        rateRps: 1,
+      }
       return summarize(scenario, options, [simulateBatch(scenario, options)]).cache?.hitRatioTokens ?? Number.NaN
     }
     const ratios = [0, 100, 1000, 20_000].map(ratio)

@@ -136,9 +136,14 @@ function stageOf({ waitSeconds }: StageRecord, busySeconds: number, openSeconds:
 const STEADY_MIN = 100
 
 /** Completions over time while requests still arrived; of short runs, over the whole run. */
-function throughput({ completed, completedAtLastArrival, firstCompletionSeconds, lastArrivalSeconds }: SimulationRecord, nowSeconds: number): number {
+function throughput(
+  { completed, completedAtLastArrival, firstCompletionSeconds, lastArrivalSeconds }: SimulationRecord,
+  nowSeconds: number,
+): number {
   const isSteady = completedAtLastArrival >= STEADY_MIN && lastArrivalSeconds > firstCompletionSeconds
-  return isSteady ? (completedAtLastArrival - 1) / (lastArrivalSeconds - firstCompletionSeconds) : completed / nowSeconds
+  return isSteady
+    ? (completedAtLastArrival - 1) / (lastArrivalSeconds - firstCompletionSeconds)
+    : completed / nowSeconds
 }
 
 function checkOptions(scenario: Scenario, options: SimulationOptions): void {

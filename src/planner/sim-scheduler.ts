@@ -102,14 +102,14 @@ export class DualTimescaleScheduler {
       thresholdTokens: Math.min(
         this.#longestTokens,
         controlledThreshold(
-        {
-          plannedTokens: this.#plannedTokens,
-          egressUtilisation,
-          remoteDelaySeconds: simulation.remote.waitSeconds(nowSeconds) + simulation.linkDelaySeconds(0),
-          serviceSeconds: this.#meanPrefillSeconds(simulation),
-          localDelaySeconds: simulation.local.waitSeconds(nowSeconds),
-        },
-        DEFAULT_THRESHOLD_CONTROL,
+          {
+            plannedTokens: this.#plannedTokens,
+            egressUtilisation,
+            remoteDelaySeconds: simulation.remote.waitSeconds(nowSeconds) + simulation.linkDelaySeconds(0),
+            serviceSeconds: this.#meanPrefillSeconds(simulation),
+            localDelaySeconds: simulation.local.waitSeconds(nowSeconds),
+          },
+          DEFAULT_THRESHOLD_CONTROL,
         ),
       ),
       // ASSUMPTION: regime-bounds.

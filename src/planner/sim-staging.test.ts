@@ -8,7 +8,12 @@ const jobOf = (source: number): number => source - 100
 describe('memory for KV that waits', () => {
   it('is had while there is room, and a single one too large for it is let in alone', () => {
     const staging = new Staging(10)
-    expect([staging.reserve(6), staging.reserve(5), staging.reserve(4), staging.reserve(0.1)]).toEqual([true, false, true, false])
+    expect([staging.reserve(6), staging.reserve(5), staging.reserve(4), staging.reserve(0.1)]).toEqual([
+      true,
+      false,
+      true,
+      false,
+    ])
     staging.release(4)
     expect(staging.reserve(4)).toBe(true)
     staging.release(4)

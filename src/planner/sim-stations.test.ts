@@ -369,7 +369,11 @@ function delays(
 }
 
 describe('a pool of servers', () => {
-  const streams = fc.record({ seed: fc.nat(), servers: fc.integer({ min: 1, max: 5 }), load: fc.double({ min: 0.3, max: 1.4, noNaN: true }) })
+  const streams = fc.record({
+    seed: fc.nat(),
+    servers: fc.integer({ min: 1, max: 5 }),
+    load: fc.double({ min: 0.3, max: 1.4, noNaN: true }),
+  })
   const jobsOf = (seed: number, rate: number): { at: number; seconds: number }[] => {
     const random = seededRandom(seed)
     let at = 0
@@ -413,7 +417,10 @@ describe('a pool of servers', () => {
         const { waits, pool, endSeconds } = delays(jobs, servers)
         const service = jobs.reduce((sum, { seconds }) => sum + seconds, 0)
         expect(pool.busy.area(endSeconds)).toBeCloseTo(service, 6)
-        expect(pool.inSystem.area(endSeconds)).toBeCloseTo(waits.reduce((sum, wait) => sum + wait, service), 6)
+        expect(pool.inSystem.area(endSeconds)).toBeCloseTo(
+          waits.reduce((sum, wait) => sum + wait, service),
+          6,
+        )
       }),
       { numRuns: runs(20) },
     )

@@ -64,7 +64,10 @@ describe('without load', () => {
   })
 
   it('is as fast with layer-wise transfer as the lengths say, on average', () => {
-    const { ttftSeconds } = simulate({ ...zero, transfer: { mode: 'layerwise', layers: 60, rttSeconds: 0.04, flowGbpsMax: null } })
+    const { ttftSeconds } = simulate({
+      ...zero,
+      transfer: { mode: 'layerwise', layers: 60, rttSeconds: 0.04, flowGbpsMax: null },
+    })
     // At 100 Gbps every stream ends before its prefill does.
     const { lengths, remote, local, link } = scenario
     const t = planned.thresholdTokens
@@ -107,8 +110,16 @@ describe('above its capacity', () => {
     ['local prefill', 100, 19_405, { remotePrefill: 4, localPrefill: 3, decode: 5 }, 12_000],
     ['decode', 100, 19_405, { remotePrefill: 4, localPrefill: 6, decode: 2 }, 12_000],
   ])('with constant lengths it completes what Eq. (6) says, bound by %s', (_, gbps, thresholdTokens, roles, tokens) => {
-    const fixed = buildScenario({ ...spec, link: { gbps }, workload: { ...spec.workload, input: { kind: 'fixed', tokens } } })
-    const { saturatedRps, sustainableRps, equation6Rps } = requestCapacity(fixed, { roles, thresholdTokens, rateRps: 1 })
+    const fixed = buildScenario({
+      ...spec,
+      link: { gbps },
+      workload: { ...spec.workload, input: { kind: 'fixed', tokens } },
+    })
+    const { saturatedRps, sustainableRps, equation6Rps } = requestCapacity(fixed, {
+      roles,
+      thresholdTokens,
+      rateRps: 1,
+    })
     expect(saturatedRps / equation6Rps).toBeCloseTo(1, 9)
     expect(sustainableRps / equation6Rps).toBeCloseTo(1, 9)
     const { completedRps } = simulate({ roles, thresholdTokens, rateRps: 1.4 * equation6Rps, requests: 6000 }, fixed)
@@ -178,7 +189,9 @@ describe('under load', () => {
 
   it('waits less with more of everything, and more at a higher rate, on the same requests', () => {
     const base = simulate({}).ttftSeconds
-    expect(simulate({ roles: { remotePrefill: 5, localPrefill: 4, decode: 5 } }).ttftSeconds.mean).toBeLessThan(base.mean)
+    expect(simulate({ roles: { remotePrefill: 5, localPrefill: 4, decode: 5 } }).ttftSeconds.mean).toBeLessThan(
+      base.mean,
+    )
     expect(simulate({}, buildScenario({ ...spec, link: { gbps: 200 } })).ttftSeconds.mean).toBeLessThan(base.mean)
     expect(simulate({ rateRps: 2.6 }).ttftSeconds.mean).toBeGreaterThan(base.mean)
     expect(simulate({ arrivals: 'gamma', burstiness: 4 }).ttftSeconds.p90).toBeGreaterThan(base.p90)

@@ -8,7 +8,13 @@ import { DecodeInstance } from './sim-decode.ts'
 import { JobTable } from './sim-jobs.ts'
 import { SharedLink } from './sim-link.ts'
 import { LocalInstances } from './sim-local.ts'
-import { DEFAULT_TRANSFER, type PoolName, queueBound, type SimulationOptions, type TransferOptions } from './sim-options.ts'
+import {
+  DEFAULT_TRANSFER,
+  type PoolName,
+  queueBound,
+  type SimulationOptions,
+  type TransferOptions,
+} from './sim-options.ts'
 import { ServerPool } from './sim-pool.ts'
 import { SimulationRecord, type StageRecord } from './sim-record.ts'
 import { Staging } from './sim-staging.ts'
@@ -22,6 +28,8 @@ export interface Control {
   prefilled(simulation: Simulation, job: number, isRemote: boolean): void
   /** A prefix has been copied to the cluster that will prefill. */
   copied(simulation: Simulation, job: number): void
+  /** The whole remote cluster is gone. */
+  remoteLost(simulation: Simulation): void
   /** A request leaves. */
   finished(simulation: Simulation, job: number): void
   /** Whether something is still to come that may let waiting requests go on. */
@@ -446,12 +454,14 @@ export class Simulation {
     this.#control.tick(this)
     const next = this.isDone ? Number.POSITIVE_INFINITY : this.#control.nextSeconds()
     this.schedule.set(CONTROL, next)
-    if (next === Number.POSITIVE_INFINITY || this.schedule.pendingBesides(CONTROL) || this.#control.isExpecting()) return
+    if (next === Number.POSITIVE_INFINITY || this.schedule.pendingBesides(CONTROL) || this.#control.isExpecting())
+      return
     throw this.#stuck()
   }
 
   #stuck(): MembraneError {
-    const what = this.link.bytesPerSecond > 0 ? 'instances that are lost, and none comes back' : 'a link that carries nothing'
+    const what =
+      this.link.bytesPerSecond > 0 ? 'instances that are lost, and none comes back' : 'a link that carries nothing'
     return new MembraneError(
       'OUT_OF_DOMAIN',
       `At ${this.#nowSeconds.toFixed(0)} s ${this.jobs.count} requests wait for ${what}.`,
@@ -470,7 +480,10 @@ export class Simulation {
         this.#remoteLost.push(server)
         this.#orphanPrefill(this.remote.lose(server, now), orphans, this.record.remotePrefill)
       }
-      if (this.remote.openServers === 0) this.#breakTransfers(orphans)
+      if (this.remote.openServers === 0) {
+        this.#control.remoteLost(this)
+        this.#breakTransfers(orphans)
+      }
     } else {
       for (const k of this.locals.ofRole(pool, false, instances)) {
         this.staging.dropServer(this.#firstLocal + k)
@@ -509,7 +522,8 @@ export class Simulation {
     const now = this.#nowSeconds
     const jobs = this.jobs
     const instance = this.locals.decoders[k]
-    while (instance !== undefined && instance.batch > 0) {
+    if (instance === undefined) return
+    while (instance.batch > 0) {
       const job = instance.nextToLeave()
       const before = jobs.tokensDone[job] ?? 0
       const promptTokens = this.#contextTokens(job) + before

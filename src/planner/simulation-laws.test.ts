@@ -8,6 +8,7 @@ import { buildScenario, type Scenario, type ScenarioSpec } from './scenario.ts'
 import { DEFAULT_SIMULATION, type PoolName, type SimulationOptions, type TimedEvent } from './sim-options.ts'
 import { openSimulation } from './sim-run.ts'
 import { checkLaws } from './simulation-laws.ts'
+import type { Simulation } from './simulate.ts'
 
 const spec = preset('case-study')
 
@@ -97,9 +98,10 @@ type Load = typeof loads extends fc.Arbitrary<infer T> ? T : never
 type Deployment = typeof deployments extends fc.Arbitrary<infer T> ? T : never
 type Event = typeof events extends fc.Arbitrary<infer T> ? T : never
 
-/** All that was lost comes back in the end, so that every run can end; a share of what there was comes back before. */
+/** All that was lost comes back in the end, so that every run can end. */
 function caseOf(deployment: Deployment, load: Load, drawn: readonly Event[]): Case {
-  const { input, outputTokens, prefixHitRatio, linkGbps, batchMax, perSequence, perContextToken, kvTokensMax } = deployment
+  const { input, outputTokens, prefixHitRatio, linkGbps, batchMax, perSequence, perContextToken, kvTokensMax } =
+    deployment
   const { remotePrefill, localPrefill: wanted, decode, mode, layers, rttSeconds, flowGbpsMax, isAgents, ...rest } = load
   const localPrefill = remotePrefill + wanted === 0 ? 1 : wanted
   const scenario = buildScenario({
@@ -107,7 +109,12 @@ function caseOf(deployment: Deployment, load: Load, drawn: readonly Event[]): Ca
     local: {
       ...spec.local,
       instances: Math.max(2, localPrefill + decode),
-      decode: { ...spec.local.decode, batchMax, stepSeconds: { fixed: 0.02, perSequence, perContextToken }, kvTokensMax },
+      decode: {
+        ...spec.local.decode,
+        batchMax,
+        stepSeconds: { fixed: 0.02, perSequence, perContextToken },
+        kvTokensMax,
+      },
     },
     link: { ...spec.link, gbps: linkGbps },
     workload: { ...spec.workload, input, outputTokens, prefixHitRatio },
@@ -151,26 +158,172 @@ function runWatched({ scenario, options }: Case): void {
   checkLaws(simulation)
   const { locals, remote, local, link, nowSeconds, waitingForSlot, staging } = simulation
   expect(control.series?.series.endSeconds.every(Number.isFinite) ?? true).toBe(true)
-  expect([remote.inSystem.value, local.inSystem.value, link.flows.value, waitingForSlot.count, staging.waiting]).toEqual([0, 0, 0, 0, 0])
+  expect([
+    remote.inSystem.value,
+    local.inSystem.value,
+    link.flows.value,
+    waitingForSlot.count,
+    staging.waiting,
+  ]).toEqual([0, 0, 0, 0, 0])
   expect(local.busy.value).toBe(0)
   expect(Number.isFinite(nowSeconds)).toBe(true)
   expect(locals.alive).toBeLessThanOrEqual(options.roles.localPrefill + options.roles.decode)
 }
 
+/** A deployment and a load where nothing is special, for cases that say only what is. */
+const PLAIN_DEPLOYMENT: Deployment = {
+  input: spec.workload.input,
+  outputTokens: 1,
+  prefixHitRatio: 0,
+  linkGbps: 100,
+  batchMax: 1,
+  perSequence: 0,
+  perContextToken: 0,
+  kvTokensMax: undefined,
+}
+const PLAIN_LOAD: Load = {
+  rateRps: 0.3,
+  requests: 66,
+  seed: 0,
+  remotePrefill: 0,
+  localPrefill: 0,
+  decode: 1,
+  thresholdTokens: 0,
+  scheduler: 'on',
+  routing: 'threshold',
+  regime: 'bandwidth-scarce',
+  mode: 'after-prefill',
+  layers: 1,
+  rttSeconds: 0,
+  flowGbpsMax: null,
+  stagingBytesMax: undefined,
+  roleChangeSeconds: 0,
+  replanSeconds: 20,
+  detectionSeconds: 0,
+  burstiness: 1,
+  caches: null,
+  isAgents: false,
+}
+const lose = (share: number, pool: PoolName, instances: number): Event => ({ kind: 'lose', share, pool, instances })
+
+/** What broke once: each of these runs got stuck, or ended with a law broken. */
+const BROKE_ONCE: [Deployment, Load, Event[]][] = [
+  // The only instance that decodes was given the role of the one that was lost.
+  [PLAIN_DEPLOYMENT, { ...PLAIN_LOAD, requests: 1 }, [lose(0, 'localPrefill', 1)]],
+  // A plan that serves nobody was adopted, and kept for want of arrivals.
+  [PLAIN_DEPLOYMENT, PLAIN_LOAD, [lose(0, 'decode', 1)]],
+  // The run gave up when the instance was back, before the scheduler had seen it.
+  [PLAIN_DEPLOYMENT, { ...PLAIN_LOAD, rateRps: 6, requests: 16 }, [lose(0, 'decode', 1)]],
+  // The last to decode was to prefill, while the next to decode held a prefill that nobody had room for.
+  [
+    { ...PLAIN_DEPLOYMENT, outputTokens: 1024 },
+    { ...PLAIN_LOAD, rateRps: 6, requests: 101, localPrefill: 2, decode: 2, stagingBytesMax: 1e9 },
+    [lose(1.188_118_811_881_188_5, 'localPrefill', 1), lose(0, 'localPrefill', 1)],
+  ],
+  // Bytes that were counted and taken back again left rounding.
+  [
+    PLAIN_DEPLOYMENT,
+    {
+      ...PLAIN_LOAD,
+      requests: 35,
+      seed: 358_849_079,
+      remotePrefill: 2,
+      localPrefill: 1,
+      mode: 'layerwise',
+      layers: 60,
+    },
+    [lose(0.198_990_725_836_418_55, 'remotePrefill', 2), { kind: 'link', share: 0, gbps: 0 }],
+  ],
+]
+
 describe('the laws of a simulation', () => {
-  it('hold whatever the deployment, the load and what happens to them', () => {
+  const check = (deployment: Deployment, load: Load, drawn: readonly Event[]): void => {
+    const one = caseOf(deployment, load, drawn)
+    try {
+      runWatched(one)
+    } catch (error) {
+      // What could never be decoded is refused, and says why.
+      if (error instanceof MembraneError && error.code === 'INVALID_REQUEST' && error.message.includes('kvTokensMax'))
+        return
+      throw error
+    }
+  }
+
+  it('hold whatever the deployment, the load and what happens to them', { timeout: runs(30_000, 3_600_000) }, () => {
+    fc.assert(fc.property(deployments, loads, fc.array(events, { maxLength: 8 }), check), {
+      numRuns: runs(150, 20_000),
+      examples: BROKE_ONCE,
+    })
+  })
+
+  it('hold where KV has little room, transfers are slow and clusters come and go', {
+    timeout: runs(30_000, 3_600_000),
+  }, () => {
+    const harsh = fc.record({
+      stagingBytesMax: fc.constantFrom(1, 1e9, 1e10),
+      mode: fc.constantFrom('layerwise' as const, 'after-prefill' as const),
+      layers: fc.constantFrom(2, 60),
+      remotePrefill: fc.integer({ min: 1, max: 4 }),
+      localPrefill: fc.integer({ min: 1, max: 4 }),
+      rateRps: fc.constantFrom(2, 6),
+      regime: fc.constant('bandwidth-abundant' as const),
+      isAgents: fc.boolean(),
+      caches: caches.map((one) => ({ ...one, isCopiedAcross: true })),
+    })
     fc.assert(
-      fc.property(deployments, loads, fc.array(events, { maxLength: 8 }), (deployment, load, drawn) => {
-        const one = caseOf(deployment, load, drawn)
-        try {
-          runWatched(one)
-        } catch (error) {
-          // What could never be decoded is refused, and says why.
-          if (error instanceof MembraneError && error.code === 'INVALID_REQUEST' && error.message.includes('kvTokensMax')) return
-          throw error
-        }
-      }),
-      { numRuns: runs(150, Number(process.env["HUNT"] ?? 20000)) },
+      fc.property(
+        deployments,
+        loads,
+        harsh,
+        fc.array(events, { minLength: 3, maxLength: 12 }),
+        (deployment, load, more, drawn) => {
+          check(
+            { ...deployment, linkGbps: 10, batchMax: deployment.batchMax === 1 ? 1 : 3 },
+            { ...load, ...more },
+            drawn,
+          )
+        },
+      ),
+      { numRuns: runs(80, 20_000) },
     )
+  })
+
+  it('are broken when a number is not what happened', () => {
+    const options: SimulationOptions = {
+      ...DEFAULT_SIMULATION,
+      roles: { remotePrefill: 4, localPrefill: 3, decode: 5 },
+      thresholdTokens: 19_405,
+      rateRps: 2.4,
+      requests: 500,
+      seed: 1,
+    }
+    const broken = (spoil: (simulation: Simulation) => void): (() => void) => {
+      const { simulation } = openSimulation(buildScenario(spec), options)
+      simulation.run(Number.POSITIVE_INFINITY)
+      spoil(simulation)
+      return () => {
+        checkLaws(simulation)
+      }
+    }
+    const spoils: [string, (simulation: Simulation) => void][] = [
+      ['bytes over the link', ({ record }) => (record.bytesSent *= 1.001)],
+      ['injected = completed', ({ record }) => (record.completed -= 1)],
+      ['Little, whole system', ({ record }) => (record.sojournSecondsSum += 1)],
+      ['Little, decode', ({ record }) => (record.decodeSecondsSum *= 1.0001)],
+      ['Little, link', ({ record }) => (record.transfer.serviceSecondsSum += 0.1)],
+      ['Little, remote prefill', ({ record }) => record.remotePrefill.waitSeconds.record(1)],
+      [
+        'utilisation, local prefill',
+        ({ local, nowSeconds }) => {
+          local.busy.add(1, nowSeconds - 1)
+        },
+      ],
+      ['what is prefilled remotely is sent', ({ record }) => record.transfer.waitSeconds.record(0)],
+      ['every request is prefilled once', ({ record }) => record.localPrefill.waitSeconds.record(0)],
+      ['no token before its KV', ({ record }) => record.ttft.record(1e6)],
+      ['no end before the first token', ({ record }) => record.firstToken.record(1e6)],
+    ]
+    expect(broken(() => 0)).not.toThrow()
+    for (const [law, spoil] of spoils) expect(broken(spoil), law).toThrow(law)
   })
 })

@@ -29,9 +29,9 @@ export function checkLaws(simulation: Simulation): void {
   // Forced flow: who is prefilled once more was lost once.
   const prefills = record.remotePrefill.waitSeconds.count + record.localPrefill.waitSeconds.count
   assert(prefills >= requests && prefills <= requests + record.repeated, 'every request is prefilled once')
+  const flows = link.flows.area(nowSeconds) + reverseLink.flows.area(nowSeconds)
+  equal('Little, link', flows, record.transfer.serviceSecondsSum + record.copySecondsSum)
   if (record.repeated === 0) {
-    const flows = link.flows.area(nowSeconds) + reverseLink.flows.area(nowSeconds)
-    equal('Little, link', flows, record.transfer.serviceSecondsSum + record.copySecondsSum)
     assert(
       record.transfer.waitSeconds.count === record.remotePrefill.waitSeconds.count,
       'what is prefilled remotely is sent',

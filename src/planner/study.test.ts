@@ -32,7 +32,9 @@ describe('replications', () => {
         expect(Math.max(...sizes) - Math.min(...sizes)).toBeLessThanOrEqual(1)
         expect(new Set(parts.map(({ seed }) => seed)).size).toBe(count)
         expect(parts[0]).toEqual({ ...planned, requests: sizes[0] })
-        expect(parts.slice(1).every(({ seriesSeconds, timelines }) => seriesSeconds === undefined && timelines === 0)).toBe(true)
+        expect(
+          parts.slice(1).every(({ seriesSeconds, timelines }) => seriesSeconds === undefined && timelines === 0),
+        ).toBe(true)
       }),
       { numRuns: runs(50) },
     )
@@ -45,7 +47,10 @@ describe('replications', () => {
   it('together have the counts, extremes and sums of all, whatever the order they were run in', () => {
     const parts = replicationsOf(planned, 4)
     const data = parts.map((part) => simulateBatch(scenario, part))
-    const backwards = parts.toReversed().map((part) => simulateBatch(scenario, part)).toReversed()
+    const backwards = parts
+      .toReversed()
+      .map((part) => simulateBatch(scenario, part))
+      .toReversed()
     const result = summarize(scenario, planned, data)
     expect(summarize(scenario, planned, backwards)).toEqual(result)
     expect([result.requests, result.replications, result.seed]).toEqual([10_001, 4, 5])
@@ -66,7 +71,12 @@ describe('replications', () => {
     expect(result.ttftSeconds.p90HalfWidth95).toBeGreaterThan(0)
     expect(alone[0]?.ttftSeconds.p90HalfWidth95).toBeNull()
     // Percentiles ascend, and curves end at 1.
-    for (const { p50, p90, p99 } of [result.ttftSeconds, result.firstTokenSeconds, result.tpotSeconds, result.e2eSeconds]) {
+    for (const { p50, p90, p99 } of [
+      result.ttftSeconds,
+      result.firstTokenSeconds,
+      result.tpotSeconds,
+      result.e2eSeconds,
+    ]) {
       expect(p50).toBeLessThanOrEqual(p90)
       expect(p90).toBeLessThanOrEqual(p99)
     }

@@ -16,7 +16,7 @@ function trace(parts: Partial<Trace>): Trace {
     atSeconds: null,
     blocks: null,
     ...parts,
-  } as Trace
+  }
 }
 
 const OPTIONS: ReplayOptions = { rateRps: null, outputTokens: 9.6, seed: 1, requests: null, isFullBlocksOnly: false }
@@ -24,7 +24,10 @@ const OPTIONS: ReplayOptions = { rateRps: null, outputTokens: 9.6, seed: 1, requ
 function all(made: Trace, options: Partial<ReplayOptions>) {
   const traffic = traceTraffic(made, { ...OPTIONS, ...options })
   const heads = []
-  while (traffic.next()) heads.push({ ...traffic.head })
+  while (traffic.next()) {
+    const { atSeconds, promptTokens, outputTokens, blockStart, blockEnd } = traffic.head
+    heads.push({ atSeconds, promptTokens, outputTokens, blockStart, blockEnd })
+  }
   expect(heads.length).toBe(traffic.requests)
   return heads
 }
@@ -33,7 +36,10 @@ describe('times that were rounded down to steps', () => {
   it('are spread over their step in order, and nothing leaves it', () => {
     fc.assert(
       fc.property(fc.nat(), fc.array(fc.nat({ max: 12 }), { minLength: 1, maxLength: 60 }), (seed, drawn) => {
-        const at = Float64Array.from(drawn.toSorted((a, b) => a - b), (step) => 3 * step)
+        const at = Float64Array.from(
+          drawn.toSorted((a, b) => a - b),
+          (step) => 3 * step,
+        )
         const spread = spreadInsideSteps(at, seededRandom(seed))
         for (const [k, seconds] of spread.entries()) {
           const own = at[k] ?? 0
@@ -118,7 +124,11 @@ describe('a replayed trace', () => {
   })
 
   it('never gives a request without tokens', () => {
-    const made = trace({ inputTokens: Int32Array.of(0, 0), outputTokens: Int32Array.of(0, 0), atSeconds: Float64Array.of(0, 1) })
+    const made = trace({
+      inputTokens: Int32Array.of(0, 0),
+      outputTokens: Int32Array.of(0, 0),
+      atSeconds: Float64Array.of(0, 1),
+    })
     for (const head of all(made, {})) expect([head.promptTokens, head.outputTokens]).toEqual([1, 1])
   })
 })

@@ -77,7 +77,10 @@ describe('an offload', () => {
     ['local', 4, 0, 'remote'],
     ['remote', 0, 0, 'remote'],
     ['local', 0, 0, 'local'],
-  ] as const)('proposed %s with %d remote and %d local servers is %s', (proposed, remoteServers, localServers, expected) => {
-    expect(decideOffload({ proposed, remoteServers, localServers })).toBe(expected)
-  })
+  ] as const)(
+    'proposed %s with %d remote and %d local servers is %s',
+    (proposed, remoteServers, localServers, expected) => {
+      expect(decideOffload({ proposed, remoteServers, localServers })).toBe(expected)
+    },
+  )
 })

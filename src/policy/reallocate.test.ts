@@ -46,11 +46,17 @@ describe('a reallocation', () => {
 
   it('never changes roles before the drains that must lie between have passed, nor to the same roles', () => {
     fc.assert(
-      fc.property(predictions, predictions, fc.double({ min: 0, max: 1, noNaN: true }), fc.boolean(), (current, proposed, share, isSameRoles) => {
-        const secondsSinceRolesChanged = share * 0.999 * DEFAULT_REALLOCATION_RULES.drainsBetween * 60
-        expect(decide({ current, proposed, secondsSinceRolesChanged })).toBe('threshold')
-        if (isSameRoles) expect(decide({ current, proposed, isSameRoles })).toBe('threshold')
-      }),
+      fc.property(
+        predictions,
+        predictions,
+        fc.double({ min: 0, max: 1, noNaN: true }),
+        fc.boolean(),
+        (current, proposed, share, isSameRoles) => {
+          const secondsSinceRolesChanged = share * 0.999 * DEFAULT_REALLOCATION_RULES.drainsBetween * 60
+          expect(decide({ current, proposed, secondsSinceRolesChanged })).toBe('threshold')
+          if (isSameRoles) expect(decide({ current, proposed, isSameRoles })).toBe('threshold')
+        },
+      ),
       { numRuns: runs(100) },
     )
   })

@@ -38,7 +38,9 @@ describe('the threshold under control', () => {
   it('rises with a link that fills up, whatever the queues say', () => {
     expect(threshold({ egressUtilisation: 0.9 })).toBeGreaterThan(20_000)
     expect(threshold({ egressUtilisation: 1 })).toBeCloseTo(20_000 * DEFAULT_THRESHOLD_CONTROL.egressFoldMax, 6)
-    expect(threshold({ egressUtilisation: 1, localDelaySeconds: 5 })).toBeGreaterThan(threshold({ localDelaySeconds: 5 }))
+    expect(threshold({ egressUtilisation: 1, localDelaySeconds: 5 })).toBeGreaterThan(
+      threshold({ localDelaySeconds: 5 }),
+    )
   })
 
   it('never moves by more than foldMax either way, and is always a number above 0', () => {

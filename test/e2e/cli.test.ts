@@ -302,6 +302,13 @@ describe('the other commands', () => {
     for (const { paper, calibrated, quantity } of demo.table6) {
       expect(Math.abs(calibrated / paper - 1), quantity).toBeLessThan(0.005)
     }
+    // What the paper's table leaves out.
+    const { ttftSecondsP90, quotedTtftSecondsP90, halfWidth95, command: simulate } = demo.underLoad
+    expect(ttftSecondsP90).toBeGreaterThan(2 * quotedTtftSecondsP90)
+    const steady = json(...simulate.split(' ').slice(1), '--scheduler', 'fixed')
+    expect(Math.abs(ttftSecondsP90 - steady.ttftSeconds.p90)).toBeLessThan(
+      halfWidth95 + steady.ttftSeconds.p90HalfWidth95,
+    )
     for (const { command, gbps } of demo.extrapolations)
       expect(json(...command.split(' ').slice(1)).egressGbps).toBe(gbps)
     expect(readFileSync(join(folder, 'demo.html'), 'utf8')).toMatch(/^<!doctype html>/i)
@@ -311,6 +318,7 @@ describe('the other commands', () => {
     const { code, out } = membrane('demo')
     expect(code).toBe(0)
     expect(out).toMatch(/Largest deviation: 0\.\d\d % calibrated/)
+    expect(out).toMatch(/At 86 % of Lambda_max, 2\.79 req\/s, the simulated P90 TTFT .* times the quoted 3\.51 s\./)
   })
 
   test('--version and --help exit 0, and every command has --json in its help', () => {
