@@ -6,7 +6,7 @@ import { replicationsOf } from '../planner/study.ts'
 import { showProgress } from './progress.ts'
 import type { SimulationAnswer, SimulationTask } from './simulate-task.ts'
 import { tuneForSimulation } from './simulation-speed.ts'
-import { runOnThreads, workerUrl } from './worker-pool.ts'
+import { runOnThreads, workerFile } from './worker-pool.ts'
 
 /** A question to simulate: one deployment under one load. */
 export interface Question {
@@ -69,7 +69,7 @@ async function runThere(
 ): Promise<ReplicationData[]> {
   const answers = await runOnThreads<SimulationTask, SimulationAnswer>(
     tasks.map(({ scenario: { spec }, options }) => ({ task: { spec, options }, cost: options.requests })),
-    { url: workerUrl('simulate-worker'), workers, onProgress },
+    { url: workerFile(new URL('./simulate-worker.ts', import.meta.url)), workers, onProgress },
   )
   return answers.map((answer) => {
     if (answer.kind === 'done') return answer.run

@@ -21,7 +21,7 @@ import { bad, figure, good, percent, printJson, printNotes, printText, printWarn
 import { showProgress } from './progress.ts'
 import { type GlobalFlags, onRun, SELF } from './run-command.ts'
 import { whole } from './scenario-flags.ts'
-import { defaultWorkers, runOnThreads, workerUrl } from './worker-pool.ts'
+import { defaultWorkers, runOnThreads, workerFile } from './worker-pool.ts'
 
 interface ValidateFlags extends GlobalFlags {
   readonly seed?: number
@@ -81,7 +81,7 @@ async function runRows(options: ValidationOptions, workers: number): Promise<rea
   try {
     const measured = await runOnThreads<ValidationTask, readonly Batches[]>(
       tasks.map((task) => ({ task, cost: taskArrivals(task) })),
-      { url: workerUrl('validate-worker'), workers, onProgress: progress.update },
+      { url: workerFile(new URL('./validate-worker.ts', import.meta.url)), workers, onProgress: progress.update },
     )
     return validationRows(tasks, measured)
   } finally {

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest'
 import { QUICK, runTask, taskArrivals, type ValidationTask, validationTasks } from '../planner/validate.ts'
 import type { Batches } from '../planner/validate-statistics.ts'
-import { runOnThreads, workerUrl } from './worker-pool.ts'
+import { runOnThreads, workerFile } from './worker-pool.ts'
 
-const url = workerUrl('validate-worker')
+const url = workerFile(new URL('./validate-worker.ts', import.meta.url))
 const tasks = validationTasks({ ...QUICK, seeds: [1, 2], loadMax: 0.5 }).slice(0, 10)
 
 function runTasks(

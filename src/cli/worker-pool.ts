@@ -58,7 +58,7 @@ export function defaultWorkers(): number {
   return availableParallelism()
 }
 
-/** A worker's file, beside this one: as source when this is source, else as the build left it. */
-export function workerUrl(name: string): URL {
-  return new URL(`./${name}${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url)
+/** A worker's source, or what the build made of it when this is the build. */
+export function workerFile(source: URL): URL {
+  return import.meta.url.endsWith('.ts') ? source : new URL(source.href.replace(/\.ts$/, '.js'))
 }

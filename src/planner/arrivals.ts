@@ -2,6 +2,7 @@ import { exponential, type Random, standardNormal } from '../core/random.ts'
 
 /** How requests arrive. `burstiness` is the squared coefficient of variation of the gaps; a Poisson stream has 1. */
 export const ARRIVAL_KINDS = ['poisson', 'gamma', 'weibull'] as const
+/** A family of gaps between requests. */
 export type ArrivalKind = (typeof ARRIVAL_KINDS)[number]
 
 export interface ArrivalOptions {

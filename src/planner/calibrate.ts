@@ -13,6 +13,7 @@ import { simulateEngine } from './engine-sim.ts'
 import type { EngineStepSeconds } from './engine-step.ts'
 import type { ObservedRequests } from './observed-requests.ts'
 
+/** How to calibrate: which share to fit, what is known of the engine, how hard to search. */
 export interface CalibrateOptions {
   /** Share of the requests, by arrival, that is fitted; above 0 and below 1. */
   readonly trainShare: number
@@ -20,8 +21,10 @@ export interface CalibrateOptions {
   readonly fit: FitOptions
 }
 
+/** The first third, nothing known, the usual search. */
 export const DEFAULT_CALIBRATE_OPTIONS: CalibrateOptions = { trainShare: 1 / 3, engine: {}, fit: DEFAULT_FIT_OPTIONS }
 
+/** A fitted engine, and how well it predicts what it was not fitted to. */
 export interface Calibration {
   readonly requests: number
   /** The first so many were fitted. */

@@ -23,6 +23,7 @@ export interface TraceLabel {
   readonly args: { readonly name: string } | { readonly sort_index: number }
 }
 
+/** What chrome://tracing and Perfetto open. */
 export interface ChromeTrace {
   readonly traceEvents: readonly (TraceSpan | TraceLabel)[]
   readonly displayTimeUnit: 'ms'

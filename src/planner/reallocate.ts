@@ -22,6 +22,7 @@ export interface ObservedLoad {
   readonly localInstances: number
 }
 
+/** Roles, threshold, and what they are predicted to do. */
 export interface Replan {
   readonly roles: Roles
   readonly thresholdTokens: number

@@ -16,10 +16,12 @@ export type SchedulerKind = (typeof SCHEDULERS)[number]
 
 /** How the router chooses between the clusters. */
 export const ROUTINGS = ['threshold', 'latency', 'economic'] as const
+/** By threshold (the paper), by the sooner place, or by the cheaper one in time. */
 export type RoutingKind = (typeof ROUTINGS)[number]
 
 /** The pools that a scenario's events can name. */
 export const POOL_NAMES = ['remotePrefill', 'localPrefill', 'decode'] as const
+/** A pool that an event can name. */
 export type PoolName = (typeof POOL_NAMES)[number]
 
 /** What happens to the deployment at a time. */
@@ -32,6 +34,7 @@ export type TimedEvent =
       readonly instances: number
     }
 
+/** How KV crosses the link. */
 export interface TransferOptions {
   /** Whether KV crosses the link after its prefill, as in the case study, or layer by layer while it is computed. */
   readonly mode: 'after-prefill' | 'layerwise'
@@ -45,6 +48,7 @@ export interface TransferOptions {
 /** The eviction policies that a cache can have. */
 export const EVICTION_POLICY_NAMES = Object.keys(EVICTION_POLICIES) as [EvictionPolicyName]
 
+/** Prefix caches of a run. */
 export interface CacheOptions {
   /**
    * `cluster`: a pool of its own in each cluster, filled when a prompt's KV is complete there. `shared`: one pool of
@@ -70,6 +74,7 @@ export interface TraceWorkload {
   readonly rateRps: number | null
 }
 
+/** One run: a deployment under a load. Plain data, so that it can be sent to a worker. */
 export interface SimulationOptions {
   readonly roles: Roles
   readonly thresholdTokens: number

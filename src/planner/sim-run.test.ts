@@ -260,6 +260,17 @@ describe('a loss of instances', () => {
     checkLaws(simulation)
   })
 
+  it('of the remote cluster sends nothing on that was waiting there for room', () => {
+    const slow = buildScenario({ ...spec, link: { gbps: 2 } })
+    const { simulation } = openSimulation(slow, { ...planned, requests: 200, thresholdTokens: 1, stagingBytesMax: 1 })
+    runUntil(simulation, () => simulation.staging.waiting > 2)
+    simulation.lose('remotePrefill', 4)
+    expect([simulation.staging.waiting, simulation.link.jobsInFlight()]).toEqual([0, []])
+    simulation.restore('remotePrefill', 4)
+    simulation.run(Number.POSITIVE_INFINITY)
+    checkLaws(simulation)
+  })
+
   it('of servers that hold finished prefills leaves nothing of them behind', () => {
     const events = [20, 50, 80, 110, 140, 170].flatMap((at) => [
       lose(at, 'localPrefill', 3),
@@ -439,6 +450,30 @@ describe('prefix caches in a run', () => {
       expect(link.jobsInFlight()).toEqual([])
       simulation.restore('remotePrefill', 4)
     }
+    simulation.run(Number.POSITIVE_INFINITY)
+    checkLaws(simulation)
+  })
+
+  it('that are copied to a cluster which is gone when they come are used where they were', () => {
+    const slow = buildScenario({ ...spec, link: { gbps: 0.5 } })
+    const options: SimulationOptions = {
+      ...planned,
+      workload: agents,
+      caches: { ...clusterCaches, isCopiedAcross: true },
+      regime: 'bandwidth-abundant',
+      thresholdTokens: 6000,
+      rateRps: 0.2,
+      requests: 300,
+    }
+    const probe = openSimulation(slow, options).simulation
+    runUntil(probe, () => probe.reverseLink.jobsInFlight().length > 0)
+    // The loss is noticed while the prefix is still on its way, and the cluster never comes back.
+    const events = [lose(probe.nowSeconds + 0.01, 'remotePrefill', 4)]
+    const { simulation } = openSimulation(slow, { ...options, events, detectionSeconds: 0.01 })
+    runUntil(simulation, () => simulation.nowSeconds > probe.nowSeconds + 0.02)
+    expect(simulation.reverseLink.jobsInFlight().length).toBe(1)
+    runUntil(simulation, () => simulation.reverseLink.jobsInFlight().length === 0)
+    expect(simulation.remote.waiting).toBe(0)
     simulation.run(Number.POSITIVE_INFINITY)
     checkLaws(simulation)
   })
