@@ -1,3 +1,5 @@
+import { MembraneError } from '../core/errors.ts'
+import { LIMITS } from '../core/limits.ts'
 import { exponential, seededRandom } from '../core/random.ts'
 import { KeyHeap } from './key-heap.ts'
 import { ARRIVAL_SEED, type Traffic, TrafficHead } from './sim-traffic.ts'
@@ -57,7 +59,14 @@ export function agentLengths(
 const SESSIONS_DRAWN = 4000
 
 /** Mean turns of a session as they come out: those that would outgrow the longest prompt end before. Drawn, because there is no closed form. */
-function turnsOfSessions({ systemTokens, firstTokens, turnTokens, outputTokens, turnsMean, promptTokensMax }: AgentWorkload): number {
+function turnsOfSessions({
+  systemTokens,
+  firstTokens,
+  turnTokens,
+  outputTokens,
+  turnsMean,
+  promptTokensMax,
+}: AgentWorkload): number {
   const random = seededRandom(0)
   let turns = 0
   for (let session = 0; session < SESSIONS_DRAWN; session++) {
@@ -96,6 +105,13 @@ export function agentTraffic(workload: AgentWorkload, { rateRps, requests, seed 
   const openSession = (): number => {
     const session = nextSession
     nextSession += 1
+    if (idsUsed + blocksMax > LIMITS.traceBlockIdsMax) {
+      throw new MembraneError(
+        'LIMIT_REACHED',
+        `The agents' sessions have more than ${LIMITS.traceBlockIdsMax} prefix blocks, the most that is kept.`,
+        { remedy: 'Simulate fewer requests in one run, or larger blocks.' },
+      )
+    }
     while (idsUsed + blocksMax > ids.length) {
       const larger = new Int32Array(2 * ids.length)
       larger.set(ids)

@@ -1,3 +1,4 @@
+import { MembraneError } from '../core/errors.ts'
 import { exponential, type Random, standardNormal } from '../core/random.ts'
 
 /** How requests arrive. `burstiness` is the squared coefficient of variation of the gaps; a Poisson stream has 1. */
@@ -20,10 +21,21 @@ export function arrivalGaps({ kind, rateRps, burstiness }: ArrivalOptions, rando
     const shape = 1 / burstiness
     return () => (gamma(shape, random) * meanSeconds) / shape
   }
+  if (burstiness < WEIBULL_BURSTINESS_MIN || burstiness > WEIBULL_BURSTINESS_MAX) {
+    throw new MembraneError(
+      'INVALID_REQUEST',
+      `Weibull gaps need a burstiness from ${WEIBULL_BURSTINESS_MIN} to ${WEIBULL_BURSTINESS_MAX}, found ${burstiness}.`,
+      { remedy: 'Use gamma gaps for others.' },
+    )
+  }
   const shape = weibullShape(burstiness)
   const scale = meanSeconds / gammaFunction(1 + 1 / shape)
   return () => scale * exponential(random) ** (1 / shape)
 }
+
+/** Squared variations of Weibull shapes from 100 down to 0.1; beyond, its moments leave the range of sensible gaps. */
+const WEIBULL_BURSTINESS_MIN = 2e-4
+const WEIBULL_BURSTINESS_MAX = 180_000
 
 /** Marsaglia and Tsang (2000); shapes below 1 by their power rule. Mean `shape`. */
 function gamma(shape: number, random: Random): number {

@@ -64,7 +64,10 @@ function rolesOf({ remoteInstances, localInstances }: ObservedLoad, localPrefill
 }
 
 /** The scenario with what was measured in place of what was planned with. */
-function asObserved(scenario: Scenario, { burstiness, uncachedTokens, linkGbps, outputTokensMean }: ObservedLoad): Scenario {
+function asObserved(
+  scenario: Scenario,
+  { burstiness, uncachedTokens, linkGbps, outputTokensMean }: ObservedLoad,
+): Scenario {
   const linked = linkGbps === scenario.link.gbps ? scenario : withLinkGbps(scenario, linkGbps)
   return { ...linked, burstiness, lengths: empiricalLengths(uncachedTokens), outputTokens: outputTokensMean }
 }

@@ -9,7 +9,7 @@ export interface RequestCapacity {
   readonly sustainableRps: number
   /** What it completes at the rate asked for: each pool its arrivals or its capacity, capped by decode. */
   readonly completedRps: number
-  /** What it completes however much comes. */
+  /** What it completes however much comes, while prefill or decode binds. A link that its transfers share completes less: they pile up unfinished. */
   readonly saturatedRps: number
   /** Lambda_max of Eq. (6). */
   readonly equation6Rps: number

@@ -163,8 +163,9 @@ export class Simulation {
     return this.#arrived === this.traffic.requests && this.jobs.count === 0
   }
 
-  /** Handles events until `steps` of them are done or none is left; a bound, so that a caller can show progress. */
+  /** Handles events until `steps` of them are done or the last request is; a bound, so that a caller can show progress. */
   run(steps: number): void {
+    if (this.isDone) return
     for (let step = 0; step < steps; step++) {
       const source = this.schedule.nextSource()
       if (source < 0) {
@@ -172,8 +173,11 @@ export class Simulation {
         return
       }
       this.#nowSeconds = this.schedule.nextSeconds()
-      if (source >= this.#firstDecode) this.#finishDecode(source - this.#firstDecode)
-      else if (source >= this.#firstLocal) this.#finishLocal(source)
+      if (source >= this.#firstDecode) {
+        this.#finishDecode(source - this.#firstDecode)
+        // What is still pending, such as a change of role, is no part of the run.
+        if (this.isDone) return
+      } else if (source >= this.#firstLocal) this.#finishLocal(source)
       else if (source >= FIRST_SERVER) this.#finishRemote(source)
       else if (source === ARRIVALS) this.#arrive()
       else if (source === LINK) this.#finishFlow(this.link.finish(this.#nowSeconds))

@@ -185,8 +185,18 @@ function cacheSummary(runs: readonly ReplicationData[]): SimulationResult['cache
   const sum = (of: (cache: (typeof caches)[number]) => number): number =>
     caches.reduce((total, cache) => total + of(cache), 0)
   return {
-    hitRatioTokens: sum((cache) => cache.hitTokens) / Math.max(1, sum((cache) => cache.promptTokens)),
-    hitRatioBlocks: sum((cache) => cache.hitBlocks) / Math.max(1, sum((cache) => cache.references)),
+    hitRatioTokens:
+      sum((cache) => cache.hitTokens) /
+      Math.max(
+        1,
+        sum((cache) => cache.promptTokens),
+      ),
+    hitRatioBlocks:
+      sum((cache) => cache.hitBlocks) /
+      Math.max(
+        1,
+        sum((cache) => cache.references),
+      ),
     evictions: sum((cache) => cache.evictions),
     transfersOutside: sum((cache) => cache.transfersOutside),
   }
