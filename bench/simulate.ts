@@ -82,7 +82,7 @@ export const bench: Bench = {
         ratioOf('naive peer / ours without the flag', runs.naive, runs.untuned),
       ],
       notes: [
-        `${eventsText(runs.simulate)}`,
+        eventsText(runs.simulate),
         'The peer sees the very same requests; its mean TTFT must agree within 1 %, or the bench stops.',
       ],
     }

@@ -5,7 +5,12 @@ import { simulationSchema } from './simulation-schema.ts'
 import { traceLineSchema } from './trace-schema.ts'
 
 /** What users write, as JSON Schema (2020-12): published in schemas/ and printed by `membrane config --schema`. */
-const PUBLISHED = { config: configSchema, profile: profileSchema, simulation: simulationSchema, 'trace-line': traceLineSchema } as const
+const PUBLISHED = {
+  config: configSchema,
+  profile: profileSchema,
+  simulation: simulationSchema,
+  'trace-line': traceLineSchema,
+} as const
 
 /** Name of a published schema. */
 export type SchemaName = keyof typeof PUBLISHED

@@ -56,7 +56,10 @@ export const simulationSchema = z
     load: positive.optional().describe('Mean arrivals as a share of the rate that the plan sustains; this or rateRps.'),
     durationSeconds: positive.describe('Simulated time in which requests arrive, in each replication.'),
     replications: z.int().min(1).max(LIMITS.replicationsMax).default(8),
-    schedulers: z.array(z.enum(SCHEDULERS)).min(1).default([...SCHEDULERS]),
+    schedulers: z
+      .array(z.enum(SCHEDULERS))
+      .min(1)
+      .default([...SCHEDULERS]),
     routing: z.enum(ROUTINGS).default('threshold'),
     thresholdTokens: tokens.optional().describe('Fixed t; the planner\u2019s by default.'),
     localPrefill: z.int().nonnegative().optional().describe('N_p at the start; the planner\u2019s by default.'),

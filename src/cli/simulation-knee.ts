@@ -42,7 +42,7 @@ export function kneeFigure(
     chart: (size) => kneeChart({ knee, ...capacity, quoted, sloTtftSecondsP90 }, size),
     text: `Line chart of P50, P90 and P99 time to first token against the rate. ${reading}`,
     legend: html`${legendOf(curves, true)}${legendOf(rules, false)}`,
-    caption: html`${reading} Each mark is a simulation of its own, the bar on it the 95 % interval of the P90; hollow where the queues were still growing or more came than can be served: the latency there depends on how long the run was. In the shaded region more comes than can be served. Eq. (6) replaces lengths by their means, so it lies above the capacity by request.`,
+    caption: html`${reading} Each mark is a simulation of its own, the bar on it the 95 % interval of the P90; hollow where the queues were still growing or more came than can be served: the latency there depends on how long the run was. In the shaded region more comes than can be served. Eq. (6) replaces lengths by their means, which puts it at or above the capacity by request.`,
     numbers: kneeNumbers(knee),
   }
 }

@@ -33,7 +33,8 @@ export const DEFAULT_REALLOCATION_RULES: ReallocationRules = { gainMin: 0.15, he
 export function decideReallocation(question: ReallocationQuestion, rules: ReallocationRules): 'roles' | 'threshold' {
   const { current, proposed, isSameRoles, secondsSinceRolesChanged, drainSeconds } = question
   if (isSameRoles || secondsSinceRolesChanged < rules.drainsBetween * drainSeconds) return 'threshold'
-  if (proposed.ttftSecondsP90 === null) return proposed.headroom > current.headroom * (1 + rules.gainMin) ? 'roles' : 'threshold'
+  if (proposed.ttftSecondsP90 === null)
+    return proposed.headroom > current.headroom * (1 + rules.gainMin) ? 'roles' : 'threshold'
   if (current.ttftSecondsP90 === null || current.headroom < rules.headroomMin) return 'roles'
   return proposed.ttftSecondsP90 <= current.ttftSecondsP90 * (1 - rules.gainMin) ? 'roles' : 'threshold'
 }

@@ -347,33 +347,8 @@ describe('the other commands', () => {
   })
 })
 
-describe('simulate and validate', () => {
-  const flags = ['simulate', '--rate', '2.4', '--requests', '20000', '--seed', '3']
-
-  test('simulate prints the published shape, the same for the same seed but for the wall time', () => {
-    const { wallSeconds, requestsPerWallSecond, ...result } = json(...flags)
-    expect(wallSeconds * requestsPerWallSecond).toBeCloseTo(20_000, 0)
-    expect(Object.keys(result)).toEqual([
-      'ttftSeconds',
-      'firstTokenSeconds',
-      'tpotSeconds',
-      'e2eSeconds',
-      'completedRps',
-      'offloadedRatio',
-      'egressGbps',
-      'thresholdTokens',
-      'stages',
-      'verdict',
-      'capacityRps',
-      'seed',
-    ])
-    const { wallSeconds: _, requestsPerWallSecond: __, ...again } = json(...flags)
-    expect(again).toEqual(result)
-    expect(result.verdict).toBe('stable')
-    expect(membrane(...flags).out).toMatch(/The system is stable at 2\.40 req\/s/)
-  })
-
-  test('validate exits 0 with every row near theory', () => {
+describe('validate', () => {
+  test('exits 0 with every row near theory', () => {
     const rows = json('validate', '--quick', '--seed', '11')
     expect(rows.length).toBeGreaterThan(150)
     for (const row of rows) {

@@ -17,8 +17,8 @@ import { chromiumPath, withPage } from '../chromium.ts'
 const FOLDER = mkdtempSync(join(tmpdir(), 'membrane-simulation-'))
 afterAll(() => rmSync(FOLDER, { recursive: true, force: true }))
 
-/** A curve of the knee, three distributions and ten panels over time. */
-const PICTURES = 14
+/** A curve of the knee, three distributions and eleven panels over time. */
+const PICTURES = 15
 
 function simulated(name: string, more: Partial<SimulationOptions>): SimulatedRun {
   const options: SimulationOptions = {
@@ -97,7 +97,7 @@ describe.skipIf(chromiumPath() === null)('the page of a simulation in a browser'
           .map((text) => text.textContent + ' at ' + Math.round(text.getBoundingClientRect().left))
           .join(', '),
       )`)
-      expect(axes).toHaveLength(10)
+      expect(axes).toHaveLength(11)
       expect(new Set(axes).size).toBe(1)
       expect(axes[0]).toMatch(/10 min at \d+/)
     })
