@@ -8,7 +8,6 @@ interface Event {
 /** The event list of a textbook: a binary heap of objects, each with a function. */
 export class EventQueue {
   nowSeconds = 0
-  happened = 0
   #scheduled = 0
   readonly #heap: Event[] = []
 
@@ -31,7 +30,6 @@ export class EventQueue {
   run(): void {
     for (let event = this.#pop(); event !== undefined; event = this.#pop()) {
       this.nowSeconds = event.atSeconds
-      this.happened += 1
       event.happen()
     }
   }
