@@ -72,18 +72,29 @@ function asObserved(
   return { ...linked, burstiness, lengths: empiricalLengths(uncachedTokens), outputTokens: outputTokensMean }
 }
 
+/**
+ * From the longest threshold down: most of what comes after the best then only has to be shown to be worse. Of equal
+ * plans the one with the shortest threshold wins.
+ */
 function bestFor(scenario: Scenario, roles: Roles, views: readonly QueueView[], rateRps: number): Replan {
   let best: Replan | null = null
-  for (const view of views) {
+  for (const view of views.toReversed()) {
     if (roles.remotePrefill === 0 && view.offloadedRatio > 0) continue
     if (roles.localPrefill === 0 && view.offloadedRatio < 1) continue
-    const plan = planOf(scenario, roles, view, rateRps)
-    if (best === null || isBetter(plan, best)) best = plan
+    const secondsMax = best?.prediction.ttftSecondsP90 ?? Number.POSITIVE_INFINITY
+    const plan = planOf(scenario, roles, view, { rateRps, secondsMax })
+    if (best === null || !isBetter(best, plan)) best = plan
   }
   return best ?? { roles, thresholdTokens: 0, prediction: { ttftSecondsP90: null, headroom: 0 } }
 }
 
-function planOf(scenario: Scenario, roles: Roles, view: QueueView, rateRps: number): Replan {
+/** Of a P90 above `secondsMax` it only says that it is. */
+function planOf(
+  scenario: Scenario,
+  roles: Roles,
+  view: QueueView,
+  { rateRps, secondsMax }: { readonly rateRps: number; readonly secondsMax: number },
+): Replan {
   const { lambdaMaxRps } = candidate(scenario, roles, splitTraffic(scenario, view.thresholdTokens))
   const { batch, stepSeconds } = scenario.decodeBatch
   const decodable = decodeRps({ instances: roles.decode, batch, stepSeconds, outputTokens: scenario.outputTokens })
@@ -92,7 +103,9 @@ function planOf(scenario: Scenario, roles: Roles, view: QueueView, rateRps: numb
     roles,
     thresholdTokens: view.thresholdTokens,
     prediction: {
-      ttftSecondsP90: isDecodable ? queuedTtftP90(scenario, view, roles, rateRps, PRECISION) : null,
+      ttftSecondsP90: isDecodable
+        ? queuedTtftP90(scenario, view, roles, rateRps, { precision: PRECISION, secondsMax })
+        : null,
       headroom: lambdaMaxRps / rateRps,
     },
   }

@@ -106,18 +106,25 @@ export function meetsTtft(scenario: Scenario, view: QueueView, roles: Roles, rat
   return bound === null || ttftTail(view, waits, bound, LATE_MAX) <= LATE_MAX
 }
 
-/** P90 TTFT with queueing at a rate, seconds, to a relative `precision`; null when a stage cannot keep up. */
+/**
+ * P90 TTFT with queueing at a rate, seconds, to a relative `precision`; null when a stage cannot keep up. Above
+ * `secondsMax` it is infinite: who looks for the least need not know by how much another is larger.
+ */
 export function queuedTtftP90(
   scenario: Scenario,
   view: QueueView,
   roles: Roles,
   rateRps: number,
-  precision = 1e-9,
+  {
+    precision = 1e-9,
+    secondsMax = Number.POSITIVE_INFINITY,
+  }: { readonly precision?: number; readonly secondsMax?: number } = {},
 ): number | null {
   const waits = waitsAt(scenario, view, roles, rateRps)
   if (waits === null) return null
   let [low, high] = [0, 1]
   const isLate = (seconds: number): boolean => ttftTail(view, waits, seconds, LATE_MAX) > LATE_MAX
+  if (secondsMax !== Number.POSITIVE_INFINITY && isLate(secondsMax)) return Number.POSITIVE_INFINITY
   while (isLate(high)) high *= 2
   for (let step = 0; step < 60 && high - low > precision * high; step++) {
     const middle = (low + high) / 2
