@@ -27,6 +27,8 @@ export class SharedLink {
   readonly #schedule: EventSchedule
   readonly #source: number
   readonly #flowMax: number
+  /** Bytes per second of each flow since the last change; 0 without any. */
+  #flowRate = 0
   #servedBytes = 0
   #servedAtSeconds = 0
   /** Of all flows so far, less what was broken off. */
@@ -100,19 +102,16 @@ export class SharedLink {
     this.#plan(nowSeconds)
   }
 
-  #flowRate(): number {
-    return this.#finish.count === 0 ? 0 : Math.min(this.#flowMax, this.capacity.value / this.#finish.count)
-  }
-
   #serve(nowSeconds: number): void {
     assert(nowSeconds >= this.#servedAtSeconds, 'time goes forward')
-    this.#servedBytes += this.#flowRate() * (nowSeconds - this.#servedAtSeconds)
+    this.#servedBytes += this.#flowRate * (nowSeconds - this.#servedAtSeconds)
     this.#servedAtSeconds = nowSeconds
   }
 
   #plan(nowSeconds: number): void {
     const flows = this.#finish.count
-    const rate = this.#flowRate()
+    const rate = flows === 0 ? 0 : Math.min(this.#flowMax, this.capacity.value / flows)
+    this.#flowRate = rate
     const carried = rate * flows
     if (carried !== this.carried.value) this.carried.set(carried, nowSeconds)
     const leftBytes = Math.max(0, this.#finish.minKey() - this.#servedBytes)
