@@ -160,7 +160,7 @@ function verdictText({ requests, fittedRequests, errors }: Calibration): string 
       `The fit holds: from the first ${fittedRequests} requests it predicts ${others} within 15 % in TTFT and 5 % in TPOT and E2E.`,
     )
   }
-  return `${bad(`Do not rely on this fit: for ${others} requests, ${misses.join('; ')}.`)} Say how the engine was started, if the last line has it wrong.`
+  return `${bad(`Do not rely on this fit: for ${others} requests, ${misses.join('; ')}.`)} Say how the engine was started, if the last line has it wrong: --replicas, --max-num-seqs, --max-num-batched-tokens.`
 }
 
 const TERMS: readonly { readonly term: keyof EngineStepSeconds; readonly unit: string }[] = [

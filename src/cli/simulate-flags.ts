@@ -16,19 +16,37 @@ export interface SimulationFlags {
   readonly routing?: string
   readonly scheduler?: string
   readonly transfer?: string
-  readonly layers: number
-  readonly rttMs: number
+  readonly layers?: number
+  readonly rttMs?: number
   readonly flowGbpsMax?: number
   readonly stagingGigabytes?: number
   readonly replications?: number
   readonly workers?: number
   readonly html?: string
   readonly chromeTrace?: string
-  readonly timelines: number
+  readonly timelines?: number
 }
 
-export function addSimulationFlags(command: Command): Command {
+/** No flag has a default here, so that one that would be ignored is known to be given. */
+export function addSimulationFlags(
+  command: Command,
+  { hasPages }: { readonly hasPages: boolean } = { hasPages: true },
+): Command {
+  addRunFlags(command)
+  if (!hasPages) return command
   return command
+    .optionsGroup('Output:')
+    .option('--html <file>', 'write a page: knee curve, distributions, queues, link and threshold over time')
+    .option('--chrome-trace <file>', 'write single requests for chrome://tracing and Perfetto')
+    .option('--timelines <n>', `how many requests --chrome-trace shows (default ${DEFAULT_TIMELINES})`, whole)
+}
+
+export const DEFAULT_TIMELINES = 1000
+/** As in simulation files. */
+export const DEFAULT_LAYERS = 60
+
+function addRunFlags(command: Command): void {
+  command
     .optionsGroup('Run:')
     .option('--requests <n>', 'how many requests arrive', whole)
     .option('--seed <n>', 'the same seed gives the same numbers', '1')
@@ -42,16 +60,15 @@ export function addSimulationFlags(command: Command): Command {
     .option('--routing <kind>', `${ROUTINGS.join(', ')} (default threshold)`)
     .option('--threshold <n>', 'uncached tokens above which prompts are offloaded (default: the best one)', whole)
     .option('--local-prefill <n>', 'local instances that prefill (default: the best split)', whole)
-    .option('--arrivals <kind>', `${ARRIVAL_KINDS.join(', ')}; --burstiness shapes gamma and weibull`)
+    .option(
+      '--arrivals <kind>',
+      `${ARRIVAL_KINDS.join(', ')}; --burstiness shapes gamma and weibull (default poisson, gamma with a burstiness)`,
+    )
     .option('--transfer <mode>', 'after-prefill, or layerwise: KV crosses the link while it is computed')
-    .option('--layers <n>', 'layers whose KV is sent one by one, with --transfer layerwise', whole, 60)
-    .option('--rtt-ms <n>', 'round trip between the clusters', number, 0)
+    .option('--layers <n>', `layers whose KV is sent one by one, with --transfer layerwise (default ${DEFAULT_LAYERS})`, whole)
+    .option('--rtt-ms <n>', 'round trip between the clusters (default 0)', number)
     .option('--flow-gbps-max <n>', 'bandwidth of one transfer at most', number)
     .option('--staging-gigabytes <n>', 'memory for KV that waits for a decode slot, 10^9 bytes', number)
-    .optionsGroup('Output:')
-    .option('--html <file>', 'write a page: knee curve, distributions, queues, link and threshold over time')
-    .option('--chrome-trace <file>', 'write single requests for chrome://tracing and Perfetto')
-    .option('--timelines <n>', 'how many requests --chrome-trace shows', whole, 1000)
 }
 
 /** One of a closed list, or INVALID_REQUEST that names it. */

@@ -5,11 +5,10 @@ import type { SimulationFile } from '../api/simulation-schema.ts'
 import { MembraneError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import { agentLengths } from '../planner/agent-traffic.ts'
-import { ARRIVAL_KINDS } from '../planner/arrivals.ts'
 import { optimizeScenario } from '../planner/optimize.ts'
-import { rateCurve } from '../planner/rate-curve.ts'
+import { meanRateSeconds, rateCurve } from '../planner/rate-curve.ts'
 import { requestCapacity } from '../planner/request-capacity.ts'
-import { buildScenario, type Scenario } from '../planner/scenario.ts'
+import { buildScenario, type Scenario, scenarioWarnings } from '../planner/scenario.ts'
 import {
   DEFAULT_SIMULATION,
   ROUTINGS,
@@ -22,26 +21,44 @@ import {
 import type { Roles } from '../planner/split.ts'
 import { defaultReplications } from '../planner/study.ts'
 import { readDocument } from './config-file.ts'
+import { figure } from './print.ts'
+import { refuseGiven } from './refused-flags.ts'
 import type { ScenarioFlags } from './scenario-flags.ts'
 import { type LoadedScenario, loadScenario } from './scenario-load.ts'
-import { bounded, choice, parseSeed, type SimulationFlags } from './simulate-flags.ts'
+import { arrivalsOf, checkRouting, checkSimulationFlags, checkThreshold, lateEvents } from './simulate-checks.ts'
+import {
+  bounded,
+  choice,
+  DEFAULT_LAYERS,
+  DEFAULT_TIMELINES,
+  parseSeed,
+  type SimulationFlags,
+} from './simulate-flags.ts'
 
 export interface Plan {
   readonly roles: Roles
   readonly thresholdTokens: number
 }
 
+interface PlanWishes {
+  readonly threshold?: number | undefined
+  readonly localPrefill?: number | undefined
+  /** Who says `localPrefill`, for messages. */
+  readonly localPrefillFrom?: string
+}
+
 /** The optimizer's plan, with what the user says otherwise. */
 export function planOf(
   scenario: Scenario,
-  { threshold, localPrefill }: { readonly threshold?: number | undefined; readonly localPrefill?: number | undefined },
+  { threshold, localPrefill, localPrefillFrom = '--local-prefill' }: PlanWishes,
 ): Plan {
+  checkThreshold('--threshold', threshold)
   const best = optimizeScenario(scenario).candidates['membrane-pd']
   const plan = localPrefill === undefined ? best[0] : best.find(({ roles }) => roles.localPrefill === localPrefill)
   if (plan === undefined) {
     throw new MembraneError(
       'INVALID_REQUEST',
-      `--local-prefill must leave an instance to decode: 0 to ${scenario.local.instances - 1}, found ${localPrefill}.`,
+      `${localPrefillFrom} must leave an instance to decode: 0 to ${scenario.local.instances - 1}, found ${localPrefill}.`,
     )
   }
   return { roles: plan.roles, thresholdTokens: threshold ?? plan.split.thresholdTokens }
@@ -55,6 +72,7 @@ export interface Study {
   /** The same load under each scheduler. */
   readonly runs: readonly { readonly name: SchedulerKind; readonly options: SimulationOptions }[]
   readonly replications: number
+  readonly warnings: readonly string[]
 }
 
 const REQUESTS_DEFAULT = 100_000
@@ -66,6 +84,7 @@ const SERIES_STEPS = 300
 export async function studyOfFlags(
   flags: SimulationFlags & ScenarioFlags & { readonly rate?: number },
 ): Promise<Study> {
+  await checkSimulationFlags(flags)
   const loaded = await loadScenario(flags)
   const scenario = buildScenario(loaded.spec)
   const plan = planOf(scenario, flags)
@@ -77,6 +96,9 @@ export async function studyOfFlags(
   }
   const requests = bounded('--requests', flags.requests ?? REQUESTS_DEFAULT, LIMITS.simulatedRequestsMax)
   const name = choice('--scheduler', flags.scheduler, SCHEDULERS) ?? 'fixed'
+  const routing = choice('--routing', flags.routing, ROUTINGS) ?? 'threshold'
+  checkRouting(scenario, flags, { routing, scheduler: name })
+  const arrivals = arrivalsOf(flags, scenario)
   const options: SimulationOptions = {
     ...DEFAULT_SIMULATION,
     ...plan,
@@ -84,8 +106,8 @@ export async function studyOfFlags(
     requests,
     seed: parseSeed(flags.seed),
     scheduler: name,
-    routing: choice('--routing', flags.routing, ROUTINGS) ?? 'threshold',
-    arrivals: choice('--arrivals', flags.arrivals, ARRIVAL_KINDS) ?? 'poisson',
+    routing,
+    arrivals,
     transfer: transferOf(flags),
     stagingBytesMax: stagingOf(flags),
     ...outputOf(flags, requests / rate),
@@ -95,7 +117,21 @@ export async function studyOfFlags(
     flags.replications ?? defaultReplications(requests),
     Math.min(requests, LIMITS.replicationsMax),
   )
-  return { title: scenario.name, scenario, plan, loaded, runs: [{ name, options }], replications }
+  const isImplicit = arrivals === 'gamma' && flags.arrivals === undefined
+  return {
+    title: scenario.name,
+    scenario,
+    plan,
+    loaded: isImplicit ? { ...loaded, notes: [...loaded.notes, gammaNote(scenario)] } : loaded,
+    runs: [{ name, options }],
+    replications,
+    warnings: scenarioWarnings(scenario),
+  }
+}
+
+/** What follows from a burstiness without a word about arrivals. */
+function gammaNote({ burstiness }: Scenario): string {
+  return `requests arrive in gamma gaps of burstiness ${figure(burstiness)}; --arrivals chooses others`
 }
 
 /** What pages and traces need; nothing is recorded for nobody. */
@@ -105,11 +141,13 @@ export function outputOf(
 ): Pick<SimulationOptions, 'seriesSeconds' | 'timelines'> {
   return {
     seriesSeconds: html === undefined ? undefined : seconds / SERIES_STEPS,
-    timelines: chromeTrace === undefined ? 0 : bounded('--timelines', timelines, LIMITS.timelinesMax),
+    timelines:
+      chromeTrace === undefined ? 0 : bounded('--timelines', timelines ?? DEFAULT_TIMELINES, LIMITS.timelinesMax),
   }
 }
 
-export function transferOf({ transfer, layers, rttMs, flowGbpsMax }: SimulationFlags): TransferOptions {
+export function transferOf(flags: SimulationFlags): TransferOptions {
+  const { transfer, layers = DEFAULT_LAYERS, rttMs = 0, flowGbpsMax } = flags
   const positive = flowGbpsMax === undefined || flowGbpsMax > 0
   if (!(rttMs >= 0) || !positive || layers < 1) {
     throw new MembraneError(
@@ -117,8 +155,10 @@ export function transferOf({ transfer, layers, rttMs, flowGbpsMax }: SimulationF
       `A transfer needs --rtt-ms of at least 0, --flow-gbps-max above 0 and --layers of at least 1, found ${rttMs}, ${flowGbpsMax ?? 'none'} and ${layers}.`,
     )
   }
+  const mode = choice('--transfer', transfer, ['after-prefill', 'layerwise']) ?? 'after-prefill'
+  if (mode !== 'layerwise') refuseGiven(flags, ['layers'], 'needs --transfer layerwise')
   return {
-    mode: choice('--transfer', transfer, ['after-prefill', 'layerwise']) ?? 'after-prefill',
+    mode,
     layers,
     rttSeconds: rttMs / 1000,
     flowGbpsMax: flowGbpsMax ?? null,
@@ -137,21 +177,42 @@ const FILE_FIELDS = {
   requests: ['--requests', 'durationSeconds'],
   arrivals: ['--arrivals', 'arrivals'],
   transfer: ['--transfer', 'transfer'],
+  layers: ['--layers', 'transfer'],
+  rttMs: ['--rtt-ms', 'transfer'],
   flowGbpsMax: ['--flow-gbps-max', 'transfer'],
   stagingGigabytes: ['--staging-gigabytes', 'stagingGigabytes'],
 } as const
 
-/** A flag that would be ignored is refused. */
-function checkFlagsBesideFile(
-  path: string,
-  flags: Partial<Record<keyof typeof FILE_FIELDS, unknown>> & Pick<SimulationFlags, 'rttMs'>,
-): void {
+/** What the file says itself, no flag says. */
+function checkFlagsBesideFile(path: string, flags: Partial<Record<keyof typeof FILE_FIELDS, unknown>>): void {
   const given = Object.entries(FILE_FIELDS).find(([name]) => flags[name as keyof typeof FILE_FIELDS] !== undefined)
-  const [flag, field] = given?.[1] ?? (flags.rttMs > 0 ? ['--rtt-ms', 'transfer'] : [])
-  if (flag === undefined) return
+  if (given === undefined) return
+  const [flag, field] = given[1]
   throw new MembraneError('INVALID_REQUEST', `${flag} does not go with --scenario: ${path} says it, as ${field}.`, {
     remedy: 'Change a copy of the file, or simulate without --scenario.',
   })
+}
+
+/** What a schema cannot say: fields that exclude one another, and flags that the file leaves no room for. */
+function checkFile(file: SimulationFile, path: string, flags: SimulationFlags & ScenarioFlags): void {
+  const fail = (what: string): never => {
+    throw new MembraneError('INVALID_CONFIG', `${path}: ${what}.`)
+  }
+  if ((file.rateRps === undefined) === (file.load === undefined))
+    fail(`expected rateRps or load, one of them, found ${file.load === undefined ? 'neither' : 'both'}`)
+  if (file.preset !== undefined && file.config !== undefined) fail('expected preset or config, found both')
+  const twice = file.schedulers.find((name, k) => file.schedulers.indexOf(name) !== k)
+  if (twice !== undefined) fail(`schedulers: expected each once, found ${twice} twice`)
+  const { kind, burstiness = 1 } = file.arrivals ?? {}
+  if (kind === 'poisson' && burstiness !== 1)
+    fail(`arrivals.burstiness: Poisson arrivals have 1, found ${burstiness}; gamma and weibull have others`)
+  const base = file.preset === undefined ? (file.config === undefined ? null : 'config') : 'preset'
+  if (base !== null)
+    refuseGiven(flags, ['preset', 'config'], `does not go with --scenario: ${path} says it, as ${base}`)
+  if (file.arrivals !== undefined)
+    refuseGiven(flags, ['burstiness'], `does not go with --scenario: ${path} says it, as arrivals`)
+  if (file.agents !== undefined)
+    refuseGiven(flags, ['burstiness'], `does not go with --scenario: the agents of ${path} send the requests`)
 }
 
 /** A scenario file, or one of those that come along by its name. */
@@ -161,14 +222,10 @@ export async function studyOfFile(
 ): Promise<Study> {
   const path = scenarioPath(reference)
   checkFlagsBesideFile(path, flags)
+  await checkSimulationFlags(flags)
   const { parseSimulationFile } = await import('../api/simulation-schema.ts')
   const file = parseSimulationFile(await readDocument(path, 'a Membrane simulation file'), path)
-  if ((file.rateRps === undefined) === (file.load === undefined)) {
-    throw new MembraneError(
-      'INVALID_CONFIG',
-      `${path}: expected rateRps or load, one of them, found ${file.load === undefined ? 'neither' : 'both'}.`,
-    )
-  }
+  checkFile(file, path, flags)
   const config = file.config === undefined ? {} : { config: resolve(dirname(path), file.config) }
   const loaded = await loadScenario({
     ...(file.preset === undefined ? {} : { preset: file.preset }),
@@ -180,11 +237,21 @@ export async function studyOfFile(
   const plan = planOf(scenario, {
     threshold: flags.threshold ?? file.thresholdTokens,
     localPrefill: flags.localPrefill ?? file.localPrefill,
+    ...(flags.localPrefill === undefined ? { localPrefillFrom: `${path}: localPrefill` } : {}),
   })
   checkEvents(file.events, plan.roles, path)
   const sustainable = requestCapacity(scenario, { ...plan, rateRps: 1 }).sustainableRps
   const rateRps = file.rateRps ?? (file.load ?? 1) * sustainable
-  const requests = Math.max(1, Math.round(rateRps * file.durationSeconds))
+  const curve = file.curve === undefined ? null : rateCurve(file.curve.stepSeconds, file.curve.rates)
+  const loadSeconds = curve === null ? file.durationSeconds : meanRateSeconds(curve, file.durationSeconds)
+  if (loadSeconds <= 0) {
+    throw new MembraneError(
+      'INVALID_CONFIG',
+      `${path}: the curve is 0 for all of durationSeconds ${file.durationSeconds}, so that no request arrives.`,
+      { remedy: 'Give a longer durationSeconds, or begin the curve where its rates are above 0.' },
+    )
+  }
+  const requests = Math.max(1, Math.round(rateRps * loadSeconds))
   if (requests > LIMITS.simulatedRequestsMax)
     throw new MembraneError(
       'LIMIT_REACHED',
@@ -192,17 +259,19 @@ export async function studyOfFile(
     )
   const replications = flags.replications ?? file.replications
   const only = choice('--scheduler', flags.scheduler, [...SCHEDULERS, 'all'] as const) ?? 'all'
+  const routing = choice('--routing', flags.routing, ROUTINGS) ?? file.routing
+  checkRouting(scenario, flags, { routing, scheduler: only })
   const options: SimulationOptions = {
     ...DEFAULT_SIMULATION,
     ...plan,
     rateRps,
     requests: requests * replications,
     seed,
-    routing: choice('--routing', flags.routing, ROUTINGS) ?? file.routing,
+    routing,
     workload: file.agents === undefined ? undefined : { kind: 'agents', ...file.agents },
-    arrivals: file.arrivals?.kind ?? 'poisson',
+    arrivals: file.arrivals?.kind ?? arrivalsOf(flags, scenario),
     burstiness: file.arrivals?.burstiness,
-    curve: file.curve === undefined ? null : rateCurve(file.curve.stepSeconds, file.curve.rates),
+    curve,
     transfer: fileTransfer(file),
     events: file.events.toSorted((a, b) => a.atSeconds - b.atSeconds),
     caches: file.caches ?? null,
@@ -220,6 +289,7 @@ export async function studyOfFile(
       options: { ...options, scheduler: name },
     })),
     replications: bounded('--replications', replications, LIMITS.replicationsMax),
+    warnings: [...scenarioWarnings(scenario), ...lateEvents(options.events ?? [], file.durationSeconds)],
   }
 }
 

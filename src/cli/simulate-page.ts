@@ -1,10 +1,10 @@
-import { writeFile } from 'node:fs/promises'
-import { assumptionsOf, scenarioWarnings } from '../planner/scenario.ts'
+import { assumptionsOf } from '../planner/scenario.ts'
 import type { SimulationCurves } from '../planner/simulation-result.ts'
 import { summarize } from '../planner/simulation-result.ts'
 import { defaultReplications, type Gain } from '../planner/study.ts'
 import { simulationAssumptions } from '../planner/simulation-assumptions.ts'
 import { ttftWithoutQueues } from '../planner/ttft.ts'
+import { writeOutput } from './output-file.ts'
 import type { Study } from './simulate-load.ts'
 import { type Answer, gainSentence } from './simulate-print.ts'
 import { runSimulations } from './simulate-run.ts'
@@ -45,9 +45,9 @@ export async function writeSimulationPage(
           },
     sloTtftSecondsP90: scenario.slo.ttftSecondsP90,
     assumptions: [...assumptionsOf(scenario), ...simulationAssumptions(answers.map(({ options }) => options))],
-    warnings: scenarioWarnings(scenario),
+    warnings: study.warnings,
   })
-  await writeFile(path, await page)
+  await writeOutput({ flag: '--html', path }, await page, 'open it in a browser; it needs no network')
 }
 
 async function kneeOf({ scenario }: Study, { options, result }: Answer, workers: number) {

@@ -25,7 +25,7 @@ export function resultText({ title }: Study, { options, result }: Answer, wall: 
       ? ''
       : ` By request the deployment sustains ${capacityRps.sustainableRps.toPrecision(4)} req/s and completes ${capacityRps.saturatedRps.toPrecision(4)} under overload; Eq. (6), with mean lengths, says ${capacityRps.equation6Rps.toPrecision(4)} (${signedPercent(capacityRps.equation6Rps / capacityRps.saturatedRps - 1)}).`
   return [
-    `${heading(`${title} is ${result.verdict} at ${figure(options.rateRps)} req/s`)}: ${roles.remotePrefill} remote prefill, ${roles.localPrefill} local prefill and ${roles.decode} decode instances, t = ${tokens(options.thresholdTokens)} tokens, scheduler ${options.scheduler ?? 'fixed'}.${capacity}${boundText(result)}`,
+    `${heading(`${title}: ${result.verdict} at ${figure(options.rateRps)} req/s`)}, ${roles.remotePrefill} remote prefill, ${roles.localPrefill} local prefill and ${roles.decode} decode instances, t = ${tokens(options.thresholdTokens)} tokens, scheduler ${options.scheduler ?? 'fixed'}.${capacity}${boundText(result)}`,
     section(
       'Latencies',
       'seconds, with 95 % intervals',

@@ -1,8 +1,7 @@
-import { writeFile } from 'node:fs/promises'
 import type { Command } from 'commander'
-import { scenarioWarnings } from '../planner/scenario.ts'
 import { curvesOf, summarize } from '../planner/simulation-result.ts'
 import { p90Gain } from '../planner/study.ts'
+import { writeOutput } from './output-file.ts'
 import { printJson, printNotes, printText, printWarnings } from './print.ts'
 import { printConfigIfAsked } from './print-config.ts'
 import { type GlobalFlags, onRun } from './run-command.ts'
@@ -28,14 +27,14 @@ export function defineSimulate(command: Command): void {
       .option('--rate <n>', 'mean arrivals, requests per second', number)
       .option(
         '--scenario <name|file>',
-        'what happens over time, under several schedulers: steady, burst, link-drop, diurnal-week, cluster-loss, agents, or a file',
+        'what happens over time, under several schedulers: steady, burst, link-drop, diurnal-week, cluster-loss, agents, or a file (diurnal-week takes a minute or two)',
       ),
   )
   onRun<SimulateFlags>(command, async (flags) => {
     const study = flags.scenario === undefined ? await studyOfFlags(flags) : await studyOfFile(flags.scenario, flags)
     if (await printConfigIfAsked(study.loaded.config, flags)) return
     printNotes(study.loaded.notes)
-    printWarnings(scenarioWarnings(study.scenario))
+    printWarnings(study.warnings)
     await runStudy(study, flags)
   })
 }
@@ -76,7 +75,11 @@ export async function runStudy(study: Study, flags: SimulationFlags & GlobalFlag
   else printText(comparisonText(study, answers, gains, wall))
   if (flags.chromeTrace !== undefined) {
     const { chromeTrace } = await import('../planner/chrome-trace.ts')
-    await writeFile(flags.chromeTrace, JSON.stringify(chromeTrace(only?.curves.timelines ?? [])))
+    await writeOutput(
+      { flag: '--chrome-trace', path: flags.chromeTrace },
+      JSON.stringify(chromeTrace(only?.curves.timelines ?? [])),
+      'open it in chrome://tracing or ui.perfetto.dev',
+    )
   }
   if (flags.html !== undefined) {
     const { writeSimulationPage } = await import('./simulate-page.ts')

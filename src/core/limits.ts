@@ -23,6 +23,29 @@ export const LIMITS = {
   /** Steps of a rate curve, and events of a simulation file; more is rejected. A week of minutes is 10,080. */
   rateCurveStepsMax: 100_000,
   simulationEventsMax: 10_000,
+  /** Seconds that a simulation file names: its duration, a step, an event's time; more is rejected. Ten years: beyond, nobody plans. */
+  scenarioSecondsMax: 10 * 365.25 * 86_400,
+  /** Seconds of a period; less is rejected. A control loop that runs more often is most of the run. */
+  periodSecondsMin: 0.001,
+  /** Seconds of a delay, such as a change of role or a round trip; more is rejected. A day: beyond, it is an event. */
+  delaySecondsMax: 86_400,
+  /** Bandwidth of one transfer, or that an event leaves, 10^9 bit/s; less is rejected. A kilobit a second: a prompt's KV takes months. */
+  flowGbpsMin: 1e-6,
+  /** Squared variation of the gaps between requests; outside is rejected. Beyond, gamma gaps leave the range of numbers. */
+  burstinessMin: 1e-6,
+  burstinessMax: 1e6,
+  /** Mean turns of an agent's session; more is rejected. A turn a minute for a week. */
+  agentTurnsMax: 10_000,
+  /** Prefix blocks of an agent's longest prompt; more is rejected with INVALID_CONFIG. Each session holds so many ids. */
+  agentPromptBlocksMax: 65_536,
+  /** Replicas of a calibrated engine; more is rejected with INVALID_CONFIG. Each arrival looks at all of them. */
+  engineReplicasMax: 1024,
+  /** Slots of an engine, and tokens of its iteration and of its KV cache; more is rejected with INVALID_CONFIG. Far above any engine. */
+  engineSequencesMax: 65_536,
+  engineBatchTokensMax: 100_000_000,
+  engineKvTokensMax: 1e12,
+  /** Iterations that an engine decides ahead; more is rejected with INVALID_CONFIG. Engines use 1 or 2. */
+  engineStepsInFlightMax: 16,
   /** Points of a sweep; more is rejected. Each is a simulation. */
   sweepPointsMax: 10_000,
   /** Threads of one command; more is rejected. */
@@ -31,8 +54,8 @@ export const LIMITS = {
   timelinesMax: 100_000,
   /** Requests of one simulation; more is rejected. A counter of that size is still exact, and takes minutes. */
   simulatedRequestsMax: 1_000_000_000,
-  /** Requests per second; outside is rejected. One in thirty years to one a nanosecond: beyond, times lose their digits. */
-  rateRpsMin: 1e-9,
+  /** Requests per second; outside is rejected. One in twelve days to one a nanosecond. */
+  rateRpsMin: 1e-6,
   rateRpsMax: 1e9,
   /** Instances in one pool; more is rejected with INVALID_CONFIG. The optimizer visits every split. */
   poolInstancesMax: 4096,

@@ -1,7 +1,9 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { runs } from '../../test/effort.ts'
-import { agentLengths, agentTraffic, type AgentWorkload } from './agent-traffic.ts'
+import { LIMITS } from '../core/limits.ts'
+import { agentLengths, agentTraffic, type AgentTrafficOptions, type AgentWorkload } from './agent-traffic.ts'
+import { rateCurve } from './rate-curve.ts'
 
 const workload: AgentWorkload = {
   kind: 'agents',
@@ -22,8 +24,13 @@ interface Request {
   readonly ids: readonly number[]
 }
 
-function requestsOf(made: AgentWorkload, requests: number, seed: number, rateRps = 2): Request[] {
-  const traffic = agentTraffic(made, { rateRps, requests, seed })
+function requestsOf(
+  made: AgentWorkload,
+  requests: number,
+  seed: number,
+  more: Partial<AgentTrafficOptions> = {},
+): Request[] {
+  const traffic = agentTraffic(made, { rateRps: 2, requests, seed, ...more })
   const list: Request[] = []
   while (traffic.next()) {
     const { atSeconds, promptTokens, outputTokens, blockStart, blockEnd } = traffic.head
@@ -42,7 +49,7 @@ const workloads = fc.record({
   turnsMean: fc.constantFrom(1, 3, 20),
   turnGapSeconds: fc.constantFrom(0.5, 60),
   blockTokens: fc.constantFrom(16, 512),
-  promptTokensMax: fc.constantFrom(2000, 40_000),
+  promptTokensMax: fc.constantFrom(5500, 40_000),
 })
 
 describe('agents', () => {
@@ -98,6 +105,60 @@ describe('agents', () => {
     const mean = list.reduce((sum, { outputTokens }) => sum + outputTokens, 0) / requests
     expect(mean / 300).toBeCloseTo(1, 1)
   })
+
+  it('begin sessions along a curve, at the mean rate that was asked for', () => {
+    const curve = rateCurve(1000, [1, 0, 3])
+    const single = { ...workload, turnsMean: 1 }
+    const list = requestsOf(single, 30_000, 5, { curve })
+    const counts = new Float64Array(3)
+    for (const { atSeconds } of list) {
+      const step = Math.floor(atSeconds / 1000) % 3
+      counts[step] = (counts[step] ?? 0) + 1
+    }
+    expect(counts[1]).toBe(0)
+    expect((counts[2] ?? 0) / (counts[0] ?? 0)).toBeGreaterThan(2.7)
+    expect((counts[2] ?? 0) / (counts[0] ?? 0)).toBeLessThan(3.3)
+    expect(30_000 / (list.at(-1)?.atSeconds ?? 0) / 2).toBeCloseTo(1, 1)
+    // Later turns come when the agents are ready: some while no session begins.
+    const later = requestsOf(workload, 30_000, 5, { curve })
+    expect(later.some(({ atSeconds }) => Math.floor(atSeconds / 1000) % 3 === 1)).toBe(true)
+  })
+
+  it.for(['gamma', 'weibull'] as const)('begin sessions with %s gaps of the burstiness that was asked for', (kind) => {
+    const single = { ...workload, turnsMean: 1 }
+    const list = requestsOf(single, 30_000, 5, { arrivals: { kind, burstiness: 4 } })
+    const gaps = list.map(({ atSeconds }, k) => atSeconds - (list[k - 1]?.atSeconds ?? 0))
+    const mean = gaps.reduce((sum, gap) => sum + gap, 0) / gaps.length
+    const variance = gaps.reduce((sum, gap) => sum + (gap - mean) ** 2, 0) / gaps.length
+    expect(mean).toBeCloseTo(0.5, 1)
+    expect(variance / mean ** 2).toBeGreaterThan(3.3)
+    expect(variance / mean ** 2).toBeLessThan(4.7)
+  })
+
+  it.for<[string, Partial<AgentWorkload>, RegExp]>([
+    [
+      'no room beyond the system tokens',
+      { systemTokens: 60_000 },
+      /systemTokens .* promptTokensMax, found 60000 and 60000/,
+    ],
+    ['sessions without end', { turnsMean: LIMITS.agentTurnsMax + 1 }, /turnsMean must be from 1 to 10000, found 10001/],
+    [
+      'too many blocks',
+      { blockTokens: 1, promptTokensMax: 65_537 },
+      /at most 65536 blocks, found promptTokensMax 65537 and/,
+    ],
+  ])('with %s are refused', ([, change, message]) => {
+    const open = (): unknown => agentTraffic({ ...workload, ...change }, { rateRps: 1, requests: 1, seed: 1 })
+    expect(open).toThrow(expect.objectContaining({ code: 'INVALID_CONFIG', message: expect.stringMatching(message) }))
+  })
+
+  it('of 10,000 tiny turns, and of blocks of one token, are planned in seconds', () => {
+    const options = { rateRps: 1, requests: 20_000, seed: 1 }
+    const tiny = { ...workload, firstTokens: 1, turnTokens: 1, outputTokens: 1, turnsMean: LIMITS.agentTurnsMax }
+    expect(agentLengths(tiny, options).promptTokensMean).toBeGreaterThan(workload.systemTokens)
+    const single = { ...workload, firstTokens: 20_000, blockTokens: 1 }
+    expect(agentLengths(single, options).uncachedTokens).toHaveLength(20_000)
+  }, 10_000)
 
   it('are the same for the same seed and others for another', () => {
     expect(requestsOf(workload, 200, 3)).toEqual(requestsOf(workload, 200, 3))

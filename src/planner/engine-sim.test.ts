@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { LIMITS } from '../core/limits.ts'
 import type { EngineRequests } from './engine-jobs.ts'
 import { DEFAULT_ENGINE_OPTIONS, type EngineOptions } from './engine-options.ts'
 import { type EngineRun, simulateEngine } from './engine-sim.ts'
@@ -242,7 +243,7 @@ describe('bad input', () => {
 
   it('is refused in options and coefficients', () => {
     expect(() => run([[0, 1, 1]], { replicas: 0 })).toThrow(
-      "An engine's replicas must be a whole number from 1, found 0.",
+      "An engine's replicas must be a whole number from 1 to 1024, found 0.",
     )
     expect(() => run([[0, 1, 1]], { sequencesMax: 1.5 })).toThrow('sequencesMax')
     expect(() => run([[0, 1, 1]], {}, { ...SECOND, perSequence: Number.NaN })).toThrow(
@@ -331,4 +332,17 @@ describe('laws', () => {
       }),
     )
   })
+})
+
+it.for<[keyof EngineOptions, number, number]>([
+  ['replicas', 1e9, LIMITS.engineReplicasMax],
+  ['replicas', 0, LIMITS.engineReplicasMax],
+  ['sequencesMax', 1e9, LIMITS.engineSequencesMax],
+  ['batchTokensMax', 1e9, LIMITS.engineBatchTokensMax],
+  ['stepsInFlight', 17, LIMITS.engineStepsInFlightMax],
+  ['kvTokensMax', 1e13, LIMITS.engineKvTokensMax],
+])('an engine whose %s is %d is refused, with the range that it may have', ([name, value, max]) => {
+  const open = (): unknown => simulateEngine(requestsOf([[0, 1, 1]]), { ...SYNC, [name]: value }, SECOND)
+  const message = expect.stringMatching(`${name} must be .*from 1 to ${max}, found ${value}`)
+  expect(open).toThrow(expect.objectContaining({ code: 'INVALID_CONFIG', message }))
 })

@@ -7,6 +7,7 @@
  *                      └─ engine-step: what an iteration costs               └─ engine-jobs: how far each request is
  */
 import { assert, MembraneError } from '../core/errors.ts'
+import { LIMITS } from '../core/limits.ts'
 import { EngineGroup } from './engine-group.ts'
 import { EngineJobs, type EngineRequests } from './engine-jobs.ts'
 import { ENGINE_BLOCK_TOKENS, type EngineOptions } from './engine-options.ts'
@@ -63,12 +64,25 @@ function leastLoaded(groups: readonly EngineGroup[]): EngineGroup {
 
 function checkOptions(options: EngineOptions): void {
   const { sequencesMax, batchTokensMax, replicas, stepsInFlight, kvTokensMax } = options
-  for (const [name, value] of Object.entries({ sequencesMax, batchTokensMax, replicas, stepsInFlight })) {
-    if (Number.isInteger(value) && value >= 1) continue
-    throw new MembraneError('INVALID_CONFIG', `An engine's ${name} must be a whole number from 1, found ${value}.`)
+  const { engineSequencesMax, engineBatchTokensMax, engineReplicasMax, engineStepsInFlightMax } = LIMITS
+  const bounded = [
+    ['sequencesMax', sequencesMax, engineSequencesMax],
+    ['batchTokensMax', batchTokensMax, engineBatchTokensMax],
+    ['replicas', replicas, engineReplicasMax],
+    ['stepsInFlight', stepsInFlight, engineStepsInFlightMax],
+  ] as const
+  for (const [name, value, max] of bounded) {
+    if (Number.isInteger(value) && value >= 1 && value <= max) continue
+    throw new MembraneError(
+      'INVALID_CONFIG',
+      `An engine's ${name} must be a whole number from 1 to ${max}, found ${value}.`,
+    )
   }
-  if (kvTokensMax !== null && !(kvTokensMax >= 1)) {
-    throw new MembraneError('INVALID_CONFIG', `An engine's kvTokensMax must be at least 1, found ${kvTokensMax}.`)
+  if (kvTokensMax !== null && !(kvTokensMax >= 1 && kvTokensMax <= LIMITS.engineKvTokensMax)) {
+    throw new MembraneError(
+      'INVALID_CONFIG',
+      `An engine's kvTokensMax must be from 1 to ${LIMITS.engineKvTokensMax}, found ${kvTokensMax}.`,
+    )
   }
 }
 

@@ -37,9 +37,14 @@ export class EventSchedule {
     return this.#times[source] ?? Number.POSITIVE_INFINITY
   }
 
-  /** Whether any source but this one has a pending event. */
-  pendingBesides(source: number): boolean {
-    return this.#times.some((seconds, other) => other !== source && seconds !== Number.POSITIVE_INFINITY)
+  /** When the first event of any source but this one is due; infinite when none is. Looks at every source. */
+  nextBesides(source: number): number {
+    let first = Number.POSITIVE_INFINITY
+    for (let other = 0; other < this.#times.length; other++) {
+      const seconds = this.#times[other] ?? Number.POSITIVE_INFINITY
+      if (other !== source && seconds < first) first = seconds
+    }
+    return first
   }
 
   /** Sets or moves the source's event; an infinite time takes it away. */

@@ -18,6 +18,8 @@ const FIRST_BUCKET_BITS = (1023 + OCTAVE_MIN) << CUTS_PER_OCTAVE_BITS
 export interface HistogramData {
   readonly counts: Float64Array
   readonly sum: number
+  /** Infinite without values. */
+  readonly min: number
   readonly max: number
 }
 
@@ -29,6 +31,7 @@ export class LogHistogram {
   readonly #counts: Float64Array
   #count = 0
   #sum = 0
+  #min = Number.POSITIVE_INFINITY
   #max = 0
 
   constructor(data?: HistogramData) {
@@ -36,6 +39,7 @@ export class LogHistogram {
     if (data === undefined) return
     this.#count = data.counts.reduce((total, count) => total + count, 0)
     this.#sum = data.sum
+    this.#min = data.min
     this.#max = data.max
   }
 
@@ -55,6 +59,7 @@ export class LogHistogram {
     this.#count += 1
     this.#sum += value
     if (value > this.#max) this.#max = value
+    if (value < this.#min) this.#min = value
     let bucket = 0
     if (value >= SMALLEST) {
       BITS[0] = value
@@ -65,7 +70,7 @@ export class LogHistogram {
   }
 
   data(): HistogramData {
-    return { counts: this.#counts.slice(), sum: this.#sum, max: this.#max }
+    return { counts: this.#counts.slice(), sum: this.#sum, min: this.#min, max: this.#max }
   }
 
   /** Adds another histogram's values. */
@@ -73,6 +78,7 @@ export class LogHistogram {
     for (let k = 0; k < BUCKETS; k++) this.#counts[k] = (this.#counts[k] ?? 0) + (other.#counts[k] ?? 0)
     this.#count += other.#count
     this.#sum += other.#sum
+    this.#min = Math.min(this.#min, other.#min)
     this.#max = Math.max(this.#max, other.#max)
   }
 
@@ -81,7 +87,7 @@ export class LogHistogram {
     return this.#count === 0 ? 0 : this.#sum / this.#count
   }
 
-  /** Nearest rank, to the middle of its bucket; 0 without values. */
+  /** Nearest rank, to the middle of its bucket and within what was recorded; 0 without values. */
   quantile(probability: number): number {
     if (this.#count === 0) return 0
     const rank = Math.max(1, Math.ceil(probability * this.#count - 1e-9))
@@ -106,8 +112,11 @@ export class LogHistogram {
     return points
   }
 
+  /** Never beyond what was recorded; the last bucket has no end of its own. */
   #middle(bucket: number): number {
-    return bucket === 0 ? 0 : Math.min(this.#max, (endOf(bucket - 1) + endOf(bucket)) / 2)
+    if (bucket === BUCKETS - 1) return this.#max
+    const middle = bucket === 0 ? 0 : (endOf(bucket - 1) + endOf(bucket)) / 2
+    return Math.min(this.#max, Math.max(this.#min, middle))
   }
 }
 

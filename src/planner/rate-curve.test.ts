@@ -4,7 +4,7 @@ import { runs } from '../../test/effort.ts'
 import { exponential, seededRandom } from '../core/random.ts'
 import { buildScenario } from './scenario.ts'
 import { preset } from './presets.ts'
-import { curveOfClients, RateClock, rateCurve } from './rate-curve.ts'
+import { curveOfClients, meanRateSeconds, RateClock, rateCurve } from './rate-curve.ts'
 import { syntheticTraffic } from './sim-traffic.ts'
 import type { ClientRates } from './trace.ts'
 
@@ -69,6 +69,46 @@ describe('a rate curve', () => {
       ),
       { numRuns: runs(50) },
     )
+  })
+
+  it('brings in the first day of a rich and a poor one 1.6 times the mean, nothing while it is 0, and the mean in whole periods', () => {
+    const days = rateCurve(86_400, [2, 0.5])
+    expect(meanRateSeconds(days, 86_400)).toBeCloseTo(1.6 * 86_400, 6)
+    expect(meanRateSeconds(days, 2 * 86_400)).toBeCloseTo(2 * 86_400, 6)
+    expect(meanRateSeconds(days, 2.5 * 86_400)).toBeCloseTo(2.8 * 86_400, 6)
+    expect(meanRateSeconds(rateCurve(60, [0, 1]), 60)).toBe(0)
+    expect(meanRateSeconds(rateCurve(60, [0, 1]), 61)).toBeCloseTo(2, 9)
+  })
+
+  it('brings by any time what its clock says', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.constantFrom(0.1, 1, 7), { minLength: 1, maxLength: 12 }),
+        fc.double({ min: 0.1, max: 500, noNaN: true }),
+        (values, seconds) => {
+          const curve = rateCurve(5, values)
+          expect(new RateClock(curve).advance(meanRateSeconds(curve, seconds))).toBeCloseTo(seconds, 6)
+        },
+      ),
+      { numRuns: runs(50) },
+    )
+  })
+
+  it('fills a duration with as many requests as its integral brings', () => {
+    const scenario = buildScenario(preset('case-study'))
+    const curve = rateCurve(86_400, [2, 0.5])
+    const requests = Math.round(meanRateSeconds(curve, 86_400))
+    const arrivals = { kind: 'poisson', rateRps: 1, burstiness: 1 } as const
+    const traffic = syntheticTraffic({ lengths: scenario.lengths, outputTokens: 1, arrivals, curve, requests, seed: 1 })
+    while (traffic.next());
+    expect(Math.abs(traffic.head.atSeconds / 86_400 - 1)).toBeLessThan(0.02)
+  })
+
+  it('is passed in no time by a gap of many periods', () => {
+    const clock = new RateClock(rateCurve(0.001, [0, 2]))
+    const first = clock.advance(1e9)
+    expect(first).toBeCloseTo(1e9, 1)
+    expect(clock.advance(1e-6)).toBeGreaterThanOrEqual(first)
   })
 
   it('is followed by the counts of a stream, step by step, and its mean rate is kept', () => {

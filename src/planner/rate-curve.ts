@@ -25,6 +25,20 @@ export function rateCurve(stepSeconds: number, values: ArrayLike<number>): RateC
   return { stepSeconds, factors: factors.map((value) => value / mean) }
 }
 
+/**
+ * The seconds in which the mean rate brings as much as the curve does in `seconds` from its beginning: its integral. 0
+ * where the curve is.
+ */
+export function meanRateSeconds({ stepSeconds, factors }: RateCurve, seconds: number): number {
+  const periodSeconds = factors.length * stepSeconds
+  const periods = Math.floor(seconds / periodSeconds)
+  const rest = seconds - periods * periodSeconds
+  return factors.reduce((sum, factor, step) => {
+    const inStep = Math.min(Math.max(rest - step * stepSeconds, 0), stepSeconds)
+    return sum + factor * inStep
+  }, periods * periodSeconds)
+}
+
 /** The sum of all clients' rates, window by window, with the rate-weighted squared variation of their gaps. */
 export function curveOfClients(rates: ClientRates): {
   readonly curve: RateCurve
@@ -68,17 +82,23 @@ export class RateClock {
 
   /** The time at which the curve has brought as much as the mean rate brings in `gapSeconds`. */
   advance(gapSeconds: number): number {
-    let left = gapSeconds
+    const periodSeconds = this.#factors.length * this.#stepSeconds
+    // Whole periods bring what the mean rate brings in them: a long gap need not walk through short steps.
+    const periods = Math.floor(gapSeconds / periodSeconds)
+    let left = gapSeconds - periods * periodSeconds
+    this.#nowSeconds += periods * periodSeconds
+    this.#step += periods * this.#factors.length
     for (;;) {
       const factor = this.#factors[this.#step % this.#factors.length] ?? 0
       const stepEnd = (this.#step + 1) * this.#stepSeconds
-      const brings = (stepEnd - this.#nowSeconds) * factor
+      // The clock may stand a rounding error past the end, never behind where it was.
+      const brings = Math.max(0, stepEnd - this.#nowSeconds) * factor
       if (left <= brings && factor > 0) {
         this.#nowSeconds += left / factor
         return this.#nowSeconds
       }
       left -= brings
-      this.#nowSeconds = stepEnd
+      this.#nowSeconds = Math.max(this.#nowSeconds, stepEnd)
       this.#step += 1
     }
   }

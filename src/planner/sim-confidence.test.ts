@@ -11,9 +11,10 @@ function run(means: readonly number[], count = 10, ttft: readonly number[] = [1]
   for (const value of ttft) histogram.record(value)
   const sums = Float64Array.from({ length: BATCHES }, (_, k) => (means[k] ?? 0) * count)
   const batchSums = { ttft: sums, firstToken: sums, tpot: sums, e2e: sums }
+  const counts = new Float64Array(BATCHES).fill(count)
   const data = histogram.data()
   const parts = {
-    batchCounts: new Float64Array(BATCHES).fill(count),
+    batchCounts: { ttft: counts, firstToken: counts, tpot: counts, e2e: counts },
     batchSums,
     latencies: { ttft: data, firstToken: data, tpot: data, e2e: data },
   }

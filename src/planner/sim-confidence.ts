@@ -7,7 +7,7 @@ export function meanHalfWidth95(runs: readonly ReplicationData[], name: Latency)
   const means: number[] = []
   for (const { batchCounts, batchSums } of runs) {
     for (let batch = 0; batch < BATCHES; batch++) {
-      const count = batchCounts[batch] ?? 0
+      const count = batchCounts[name][batch] ?? 0
       if (count < 2) return null
       means.push((batchSums[name][batch] ?? 0) / count)
     }
@@ -49,8 +49,8 @@ function student95(degrees: number): number {
 
 /** Whether sojourns were still growing at the end: the last quarter far above the second, by more than their noise. */
 export function isBacklogged({ batchCounts, batchSums }: ReplicationData): boolean {
-  if ((batchCounts[0] ?? 0) < 2) return false
-  const means = [...batchSums.e2e].map((sum, batch) => sum / (batchCounts[batch] ?? 1))
+  if ((batchCounts.e2e[0] ?? 0) < 2) return false
+  const means = [...batchSums.e2e].map((sum, batch) => sum / (batchCounts.e2e[batch] ?? 1))
   const quarter = BATCHES / 4
   const second = spreadOf(means.slice(quarter, 2 * quarter))
   const last = spreadOf(means.slice(3 * quarter))

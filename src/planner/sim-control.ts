@@ -1,11 +1,13 @@
 import { seededRandom, type Random } from '../core/random.ts'
-import type { PrefillEstimate } from '../policy/cost.ts'
 import { routeByPrice } from '../policy/economic-route.ts'
 import { routeByLatency } from '../policy/latency-route.ts'
 import { decideOffload } from '../policy/offload.ts'
-import { type Regime, routePrefill } from '../policy/route.ts'
+import { DEFAULT_REGIME_BOUNDS, nextRegime, type Regime } from '../policy/regime.ts'
+import { judgedTokens, type Place, type RouteQuestion, routePrefill, routeTo } from '../policy/route.ts'
 import type { Scenario } from './scenario.ts'
 import { type CacheData, ClusterCaches } from './sim-caches.ts'
+import { prefillEstimates } from './sim-estimate.ts'
+import { LinkMeter } from './sim-meters.ts'
 import type { SimulationOptions, TimedEvent } from './sim-options.ts'
 import { DualTimescaleScheduler } from './sim-scheduler.ts'
 import { WARM_UP } from './sim-record.ts'
@@ -29,7 +31,11 @@ export class SimulationControl implements Control {
   readonly threshold = new TimeAverage()
   thresholdMin: number
   thresholdMax: number
+  /** Moves with the measured use of the link, whoever decides on thresholds. */
   #regime: Regime
+  readonly #isCopying: boolean
+  readonly #linkMeter = new LinkMeter()
+  #nextRegimeSeconds: number
   readonly #scenario: Scenario
   readonly #options: SimulationOptions
   readonly #caches: ClusterCaches | null
@@ -52,7 +58,9 @@ export class SimulationControl implements Control {
     this.#options = options
     const { caches = null, scheduler, seed, thresholdTokens, seriesSeconds } = options
     this.#caches = caches === null ? null : new ClusterCaches(caches, traffic)
+    this.#isCopying = caches?.isCopiedAcross === true
     this.#regime = options.regime ?? 'bandwidth-scarce'
+    this.#nextRegimeSeconds = this.#isCopying ? options.controlSeconds : Number.POSITIVE_INFINITY
     this.#events = options.events ?? []
     this.#scheduler = scheduler === 'on' ? new DualTimescaleScheduler(scenario, options) : null
     this.#blindRandom = scheduler === 'off' ? seededRandom(seed + BLIND_SEED) : null
@@ -73,81 +81,52 @@ export class SimulationControl implements Control {
   route(simulation: Simulation, job: number): void {
     const { jobs } = simulation
     this.#caches?.abandonTransfer(jobs, job)
-    const promptTokens = (jobs.promptTokens[job] ?? 1) + (jobs.tokensDone[job] ?? 0)
+    const question = this.#question(simulation, job)
+    const proposed = routePrefill(question)
+    const place = this.#place(simulation, question, proposed.prefill)
+    const route = place === proposed.prefill ? proposed : routeTo(place, question)
+    this.#scheduler?.seen(judgedTokens(question))
+    this.#caches?.routed(jobs, job, question.promptTokens - route.uncachedTokens)
+    const { remote, local } = this.#scenario
+    const isRemote = place === 'remote'
+    jobs.isRemote[job] = isRemote ? 1 : 0
+    jobs.uncachedTokens[job] = route.uncachedTokens
+    jobs.prefillSeconds[job] = (isRemote ? remote : local).profile.prefillSeconds.at(route.uncachedTokens)
+    // The decode side lacks everything beyond its own prefix, wherever it was computed.
+    const lackingTokens = Math.max(1, question.promptTokens - question.localCachedTokens)
+    jobs.transferBytes[job] = isRemote ? remote.profile.kvBytes.at(lackingTokens) : 0
+    if (route.copiedTokens === 0) simulation.enterPrefill(job)
+    else simulation.copyPrefix(job, remote.profile.kvBytes.at(route.copiedTokens))
+  }
+
+  #question({ jobs }: Simulation, job: number): RouteQuestion {
     const remoteCachedTokens = this.#caches?.cachedTokens(jobs, job, true) ?? 0
     const isShared = this.#caches?.isShared === true
-    const localCachedTokens = isShared ? remoteCachedTokens : (this.#caches?.cachedTokens(jobs, job, false) ?? 0)
-    // The longer cache of the two only counts where it can be copied.
-    const regime = this.#isCopied() ? 'bandwidth-abundant' : 'bandwidth-scarce'
-    const { prefill: proposed } = routePrefill({
-      promptTokens,
+    return {
+      promptTokens: (jobs.promptTokens[job] ?? 1) + (jobs.tokensDone[job] ?? 0),
       remoteCachedTokens,
-      localCachedTokens,
+      localCachedTokens: isShared ? remoteCachedTokens : (this.#caches?.cachedTokens(jobs, job, false) ?? 0),
       thresholdTokens: this.threshold.value,
-      regime,
-    })
-    const isRemote =
-      this.#place(simulation, proposed, { promptTokens, remoteCachedTokens, localCachedTokens }) === 'remote'
-    const ownTokens = isRemote ? remoteCachedTokens : localCachedTokens
-    const prefixTokens = this.#isCopied() ? Math.max(remoteCachedTokens, localCachedTokens) : ownTokens
-    const uncachedTokens = Math.max(1, promptTokens - prefixTokens)
-    jobs.uncachedTokens[job] = uncachedTokens
-    this.#caches?.routed(jobs, job, prefixTokens)
-    // The decode side lacks everything beyond its own prefix, wherever it was computed.
-    const lackingTokens = Math.max(1, promptTokens - localCachedTokens)
-    const judgedBy =
-      regime === 'bandwidth-abundant' ? Math.max(remoteCachedTokens, localCachedTokens) : localCachedTokens
-    this.#scheduler?.seen(Math.max(1, promptTokens - judgedBy))
-    const { remote, local } = this.#scenario
-    jobs.isRemote[job] = isRemote ? 1 : 0
-    jobs.prefillSeconds[job] = (isRemote ? remote : local).profile.prefillSeconds.at(uncachedTokens)
-    jobs.transferBytes[job] = isRemote ? remote.profile.kvBytes.at(lackingTokens) : 0
-    if (prefixTokens === ownTokens) simulation.enterPrefill(job)
-    else simulation.copyPrefix(job, remote.profile.kvBytes.at(prefixTokens - ownTokens))
+      // The longer cache of the two only counts where it can be copied.
+      regime: this.#isCopying ? this.#regime : 'bandwidth-scarce',
+    }
   }
 
-  #isCopied(): boolean {
-    return this.#caches?.isCopiedAcross === true && this.#regime === 'bandwidth-abundant'
-  }
-
-  #place(simulation: Simulation, proposed: 'remote' | 'local', lengths: Lengths): 'remote' | 'local' {
+  #place(simulation: Simulation, question: RouteQuestion, byThreshold: Place): Place {
     const { routing } = this.#options
-    let place = proposed
-    if (this.#blindRandom !== null) place = this.#blindRandom() < this.#remoteShare ? 'remote' : 'local'
-    else if (routing === 'latency' || routing === 'economic') place = this.#byEstimate(simulation, lengths, routing)
+    let proposed = byThreshold
+    if (this.#blindRandom !== null) proposed = this.#blindRandom() < this.#remoteShare ? 'remote' : 'local'
+    else if (routing === 'latency' || routing === 'economic') {
+      const { remote, local } = prefillEstimates(simulation, question)
+      const ttftSecondsMax = this.#scenario.slo.ttftSecondsP90 ?? Number.POSITIVE_INFINITY
+      proposed = routing === 'latency' ? routeByLatency(remote, local) : routeByPrice(remote, local, ttftSecondsMax)
+    }
     return decideOffload({
-      proposed: place,
+      proposed,
       // A loss that was not noticed yet is not known.
       remoteServers: this.#isRemoteDown ? 0 : this.#options.roles.remotePrefill,
       localServers: simulation.local.openServers,
     })
-  }
-
-  #byEstimate(
-    simulation: Simulation,
-    { promptTokens, remoteCachedTokens, localCachedTokens }: Lengths,
-    routing: 'latency' | 'economic',
-  ): 'remote' | 'local' {
-    const { remote, local, link, slo } = this.#scenario
-    const bytes = remote.profile.kvBytes.at(Math.max(1, promptTokens - localCachedTokens))
-    const remoteEstimate: PrefillEstimate = {
-      waitSeconds: simulation.remote.waitSeconds(simulation.nowSeconds),
-      prefillSeconds: remote.profile.prefillSeconds.at(Math.max(1, promptTokens - remoteCachedTokens)),
-      transferSeconds: simulation.linkDelaySeconds(bytes),
-      transferBytes: bytes,
-      pricePerInstanceSecond: pricePerSecond(remote),
-      pricePerByte: (link.pricePerGigabyte ?? 0) / 1e9,
-    }
-    const localEstimate: PrefillEstimate = {
-      waitSeconds: simulation.local.waitSeconds(simulation.nowSeconds),
-      prefillSeconds: local.profile.prefillSeconds.at(Math.max(1, promptTokens - localCachedTokens)),
-      transferSeconds: 0,
-      transferBytes: 0,
-      pricePerInstanceSecond: pricePerSecond(local),
-      pricePerByte: 0,
-    }
-    if (routing === 'latency') return routeByLatency(remoteEstimate, localEstimate)
-    return routeByPrice(remoteEstimate, localEstimate, slo.ttftSecondsP90 ?? Number.POSITIVE_INFINITY)
   }
 
   prefilled({ jobs }: Simulation, job: number, isRemote: boolean): void {
@@ -169,12 +148,14 @@ export class SimulationControl implements Control {
     this.series?.finished((jobs.kvReadySeconds[job] ?? 0) - (jobs.arrivalSeconds[job] ?? 0))
   }
 
-  nextSeconds(): number {
+  nextSeconds(quietUntilSeconds: number): number {
+    const lookSeconds = Math.min(this.#scheduler?.nextSeconds ?? Number.POSITIVE_INFINITY, this.#nextRegimeSeconds)
     return Math.min(
       this.#events[this.#nextEvent]?.atSeconds ?? Number.POSITIVE_INFINITY,
       this.#nextSeriesSeconds,
       this.#noticeSeconds,
-      this.#scheduler?.nextSeconds ?? Number.POSITIVE_INFINITY,
+      // Looking again before anything happens would show the same. What is pending never ends only for who is stuck.
+      quietUntilSeconds === Number.POSITIVE_INFINITY ? lookSeconds : Math.max(lookSeconds, quietUntilSeconds),
     )
   }
 
@@ -189,6 +170,12 @@ export class SimulationControl implements Control {
     if (this.#noticeSeconds <= now) {
       this.#noticeSeconds = Number.POSITIVE_INFINITY
       this.#isRemoteDown = simulation.remote.openServers === 0
+    }
+    if (this.#nextRegimeSeconds <= now) {
+      // ASSUMPTION: regime-bounds.
+      const utilisation = this.#linkMeter.measure(simulation.link, now)
+      this.#regime = nextRegime(this.#regime, utilisation, DEFAULT_REGIME_BOUNDS)
+      this.#nextRegimeSeconds = now + this.#options.controlSeconds
     }
     if (this.#scheduler !== null && this.#scheduler.nextSeconds <= now) this.#steer(simulation, this.#scheduler)
     this.#rescueWaiting(simulation)
@@ -222,24 +209,14 @@ export class SimulationControl implements Control {
   }
 
   #steer(simulation: Simulation, scheduler: DualTimescaleScheduler): void {
-    const { thresholdTokens, regime, localPrefill } = scheduler.look(simulation, this.#regime)
+    const utilisation = this.#linkMeter.measure(simulation.link, simulation.nowSeconds)
+    const { thresholdTokens, localPrefill } = scheduler.look(simulation, utilisation)
     this.#hasNews = false
-    this.#regime = regime
     this.threshold.set(thresholdTokens, simulation.nowSeconds)
     this.thresholdMin = Math.min(this.thresholdMin, thresholdTokens)
     this.thresholdMax = Math.max(this.thresholdMax, thresholdTokens)
     if (localPrefill !== simulation.locals.prefillRoles) simulation.setPrefillRoles(localPrefill)
   }
-}
-
-interface Lengths {
-  readonly promptTokens: number
-  readonly remoteCachedTokens: number
-  readonly localCachedTokens: number
-}
-
-function pricePerSecond({ pricePerGpuHour, profile }: Scenario['remote']): number {
-  return ((pricePerGpuHour ?? 0) * profile.data.gpusPerInstance) / 3600
 }
 
 /** ASSUMPTION: blind-routing. The remote share of the prefill capacity for requests of all lengths: what a router does that does not look at them. */

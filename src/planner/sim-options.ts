@@ -1,5 +1,5 @@
 import { EVICTION_POLICIES, type EvictionPolicyName } from '../policy/evict-policies.ts'
-import type { Regime } from '../policy/route.ts'
+import type { Regime } from '../policy/regime.ts'
 import type { AgentWorkload } from './agent-traffic.ts'
 import type { ArrivalKind } from './arrivals.ts'
 import type { RateCurve } from './rate-curve.ts'

@@ -48,10 +48,18 @@ export class SimulationRecord {
   firstCompletionSeconds = 0
   lastArrivalSeconds = 0
   completedAtLastArrival = 0
+  leftAtLastArrival = 0
   /** The most requests that were in the system at once, and when their number first passed the bound. */
   inSystemMax = 0
   boundPassedSeconds: number | null = null
+  /** Requests of each batch; for TPOT only those with a second token, which alone have one. */
   readonly batchCounts = new Float64Array(BATCHES)
+  readonly tpotCounts = new Float64Array(BATCHES)
+  /** What TTFT consists of, over the requests that were never lost: sums of seconds. */
+  wholeRequests = 0
+  waitSecondsSum = 0
+  prefillSecondsSum = 0
+  transferSecondsSum = 0
   /** Sums of each latency in each batch. */
   readonly batchSums: Readonly<Record<Latency, Float64Array>> = {
     ttft: new Float64Array(BATCHES),
@@ -82,7 +90,8 @@ export class SimulationRecord {
     jobs.keptFirstTokenSeconds[job] = jobs.firstTokenSeconds[job] ?? 0
   }
 
-  lastArrival(nowSeconds: number): void {
+  lastArrival(inSystem: number, nowSeconds: number): void {
+    this.leftAtLastArrival = inSystem
     this.lastArrivalSeconds = nowSeconds
     this.completedAtLastArrival = this.completed
   }
@@ -102,11 +111,10 @@ export class SimulationRecord {
     const isKept = (jobs.tokensDone[job] ?? 0) > 0
     const ttft = ((isKept ? jobs.keptKvReadySeconds[job] : jobs.kvReadySeconds[job]) ?? 0) - arrival
     const firstToken = ((isKept ? jobs.keptFirstTokenSeconds[job] : jobs.firstTokenSeconds[job]) ?? 0) - arrival
-    const tpot = outputTokens > 1 ? (e2e - firstToken) / (outputTokens - 1) : 0
     this.ttft.record(ttft)
     this.firstToken.record(firstToken)
-    this.tpot.record(tpot)
     this.e2e.record(e2e)
+    if (!isKept) this.#split(jobs, job, arrival, ttft)
     // Batches are cut by arrival number, so that they are the same in whatever order requests end.
     const place = Math.floor((number - this.#warmUp) / this.#batchSize)
     const batch = place < BATCHES ? place : BATCHES - 1
@@ -114,7 +122,21 @@ export class SimulationRecord {
     batchCounts[batch] = (batchCounts[batch] ?? 0) + 1
     batchSums.ttft[batch] = (batchSums.ttft[batch] ?? 0) + ttft
     batchSums.firstToken[batch] = (batchSums.firstToken[batch] ?? 0) + firstToken
-    batchSums.tpot[batch] = (batchSums.tpot[batch] ?? 0) + tpot
     batchSums.e2e[batch] = (batchSums.e2e[batch] ?? 0) + e2e
+    if (outputTokens < 2) return
+    const tpot = (e2e - firstToken) / (outputTokens - 1)
+    this.tpot.record(tpot)
+    this.tpotCounts[batch] = (this.tpotCounts[batch] ?? 0) + 1
+    batchSums.tpot[batch] = (batchSums.tpot[batch] ?? 0) + tpot
+  }
+
+  /** Wait, prefill, and what of the transfer did not overlap it. */
+  #split(jobs: JobTable, job: number, arrivalSeconds: number, ttftSeconds: number): void {
+    const waitSeconds = (jobs.prefillStartSeconds[job] ?? 0) - arrivalSeconds
+    const prefillSeconds = jobs.prefillSeconds[job] ?? 0
+    this.wholeRequests += 1
+    this.waitSecondsSum += waitSeconds
+    this.prefillSecondsSum += prefillSeconds
+    this.transferSecondsSum += ttftSeconds - waitSeconds - prefillSeconds
   }
 }

@@ -484,11 +484,19 @@ describe('prefix caches in a run', () => {
         workload: agents,
         caches: { ...clusterCaches, isCopiedAcross },
         regime,
+        // So long a period that the link's use is never looked at: the regime stays.
+        controlSeconds: 1e8,
         rateRps: 1,
         thresholdTokens: 6000,
       }).bytesCopied
     expect([of(false, 'bandwidth-abundant'), of(true, 'bandwidth-scarce')]).toEqual([0, 0])
     expect(of(true, 'bandwidth-abundant')).toBeGreaterThan(0)
+  })
+
+  it('are copied across as soon as the link is seen to be little used, whoever schedules', () => {
+    const caches = { ...clusterCaches, isCopiedAcross: true }
+    const run = simulate({ workload: agents, caches, scheduler: 'fixed', rateRps: 1, thresholdTokens: 6000 })
+    expect(run.bytesCopied).toBeGreaterThan(0)
   })
 
   it('need requests with block ids', () => {

@@ -28,7 +28,16 @@ export interface ReplicationData {
   readonly requests: number
   readonly seconds: number
   readonly latencies: Readonly<Record<Latency, HistogramData>>
-  readonly batchCounts: Float64Array
+  readonly batchCounts: Readonly<Record<Latency, Float64Array>>
+  /** Sums of the parts of TTFT over requests that were never lost. */
+  readonly ttftParts: {
+    readonly requests: number
+    readonly waitSeconds: number
+    readonly prefillSeconds: number
+    readonly transferSeconds: number
+  }
+  /** Requests in the system when the last one came. */
+  readonly leftAtLastArrival: number
   readonly batchSums: Readonly<Record<Latency, Float64Array>>
   readonly stages: Readonly<Record<'remotePrefill' | 'link' | 'localPrefill' | 'decode', StageData>>
   readonly completedRps: number
@@ -74,19 +83,23 @@ export function simulateBatch(
 const STEPS_BETWEEN_REPORTS = 500_000
 
 function openTraffic(scenario: Scenario, options: SimulationOptions): Traffic {
-  const { rateRps, requests, seed, workload } = options
+  const { rateRps, requests, seed, workload, curve = null } = options
+  const arrivals = {
+    kind: options.arrivals ?? 'poisson',
+    burstiness: options.burstiness ?? scenario.burstiness,
+  } as const
   if (workload?.kind === 'trace') {
     const { trace, rateRps: replayRps } = workload
     const isFullBlocksOnly = (options.caches?.stateBlocks ?? 0) > 0
     const { outputTokens } = scenario
     return traceTraffic(trace, { rateRps: replayRps, requests, seed, outputTokens, isFullBlocksOnly })
   }
-  if (workload?.kind === 'agents') return agentTraffic(workload, { rateRps, requests, seed })
+  if (workload?.kind === 'agents') return agentTraffic(workload, { rateRps, requests, seed, arrivals, curve })
   return syntheticTraffic({
     lengths: scenario.lengths,
     outputTokens: scenario.outputTokens,
-    arrivals: { kind: options.arrivals ?? 'poisson', rateRps, burstiness: options.burstiness ?? scenario.burstiness },
-    curve: options.curve ?? null,
+    arrivals: { ...arrivals, rateRps },
+    curve,
     requests,
     seed,
   })
@@ -100,7 +113,14 @@ function dataOf(simulation: Simulation, control: SimulationControl): Replication
     requests: record.completed,
     seconds: nowSeconds,
     latencies: byLatency((name) => record[name].data()),
-    batchCounts: record.batchCounts,
+    batchCounts: byLatency((name) => (name === 'tpot' ? record.tpotCounts : record.batchCounts)),
+    ttftParts: {
+      requests: record.wholeRequests,
+      waitSeconds: record.waitSecondsSum,
+      prefillSeconds: record.prefillSecondsSum,
+      transferSeconds: record.transferSecondsSum,
+    },
+    leftAtLastArrival: record.leftAtLastArrival,
     batchSums: record.batchSums,
     stages: {
       remotePrefill: stageOf(record.remotePrefill, remote.busy.area(nowSeconds), remote.open.area(nowSeconds)),
@@ -148,7 +168,7 @@ function throughput(
 
 function checkOptions(scenario: Scenario, options: SimulationOptions): void {
   const { decodeBatch, decode } = scenario
-  const { rateRps, requests, seed, roles } = options
+  const { rateRps, requests, seed, roles, workload } = options
   const fail = (what: string, remedy?: string): never => {
     throw new MembraneError('INVALID_REQUEST', what, remedy === undefined ? {} : { remedy })
   }
@@ -159,6 +179,12 @@ function checkOptions(scenario: Scenario, options: SimulationOptions): void {
   }
   if (!Number.isInteger(requests) || requests < 1 || requests > LIMITS.simulatedRequestsMax)
     fail(`The number of requests must be a whole number from 1 to ${LIMITS.simulatedRequestsMax}, found ${requests}.`)
+  if (workload === undefined && requests / rateRps > LIMITS.simulatedSecondsMax) {
+    fail(
+      `${requests} requests at ${rateRps} requests per second take ${(requests / rateRps).toPrecision(3)} s, expected at most ${LIMITS.simulatedSecondsMax}.`,
+      'Simulate fewer requests, or a higher rate.',
+    )
+  }
   if (!Number.isSafeInteger(seed) || seed < 0) fail(`The seed must be a whole number of at least 0, found ${seed}.`)
   if (roles.decode < 1 || decodeBatch.batch < 1)
     fail('A simulation needs a decode instance whose batch holds at least one sequence.')

@@ -34,8 +34,8 @@ export interface Control {
   finished(simulation: Simulation, job: number): void
   /** Whether something is still to come that may let waiting requests go on. */
   isExpecting(): boolean
-  /** When it next wants to be asked, seconds; infinite for never. */
-  nextSeconds(): number
+  /** When it next wants to be asked, seconds; infinite for never. Before `quietUntilSeconds` nothing else happens. */
+  nextSeconds(quietUntilSeconds: number): number
   /** Its time has come. */
   tick(simulation: Simulation): void
 }
@@ -144,7 +144,7 @@ export class Simulation {
     })
     this.record = new SimulationRecord(traffic.requests, queueBound(options, scenario.decodeBatch.batch))
     if (traffic.next()) schedule.set(ARRIVALS, traffic.head.atSeconds)
-    schedule.set(CONTROL, control.nextSeconds())
+    schedule.set(CONTROL, control.nextSeconds(schedule.nextBesides(CONTROL)))
   }
 
   get nowSeconds(): number {
@@ -225,9 +225,21 @@ export class Simulation {
     }
   }
 
-  /** How long `bytes` more would take behind what is in flight: the whole backlog over the present bandwidth. */
-  linkDelaySeconds(bytes: number): number {
-    return (this.link.backlogBytes(this.#nowSeconds) + bytes) / Math.max(this.link.bytesPerSecond, 1)
+  /** How long `bytes` more take over the link: behind the backlog, no faster than one flow may be, and a round trip. */
+  transferSeconds(bytes: number): number {
+    const { rttSeconds, flowGbpsMax } = this.#transfer
+    const ownSeconds = flowGbpsMax === null ? 0 : bytes / bytesPerSecondFromGbps(flowGbpsMax)
+    const sharedSeconds = (this.link.backlogBytes(this.#nowSeconds) + bytes) / Math.max(this.link.bytesPerSecond, 1)
+    return Math.max(ownSeconds, sharedSeconds) + rttSeconds
+  }
+
+  /** What of a transfer is left when its prefill ends: all of it, or with layer-wise transfer what did not overlap. */
+  afterPrefillSeconds(bytes: number, prefillSeconds: number): number {
+    const { mode, layers, rttSeconds } = this.#transfer
+    const seconds = this.transferSeconds(bytes)
+    if (mode !== 'layerwise') return seconds
+    const lastSeconds = (seconds - rttSeconds) / layers
+    return Math.max(0, seconds - rttSeconds - lastSeconds - prefillSeconds) + lastSeconds + rttSeconds
   }
 
   #arrive(): void {
@@ -248,7 +260,7 @@ export class Simulation {
     if (this.traffic.next()) this.schedule.set(ARRIVALS, head.atSeconds)
     else {
       this.schedule.set(ARRIVALS, Number.POSITIVE_INFINITY)
-      this.record.lastArrival(now)
+      this.record.lastArrival(jobs.count, now)
     }
   }
 
@@ -456,9 +468,9 @@ export class Simulation {
 
   #tick(): void {
     this.#control.tick(this)
-    const next = this.isDone ? Number.POSITIVE_INFINITY : this.#control.nextSeconds()
+    const next = this.isDone ? Number.POSITIVE_INFINITY : this.#control.nextSeconds(this.schedule.nextBesides(CONTROL))
     this.schedule.set(CONTROL, next)
-    if (next === Number.POSITIVE_INFINITY || this.schedule.pendingBesides(CONTROL) || this.#control.isExpecting())
+    if (next === Number.POSITIVE_INFINITY || this.schedule.nextBesides(CONTROL) !== Number.POSITIVE_INFINITY || this.#control.isExpecting())
       return
     throw this.#stuck()
   }

@@ -40,6 +40,7 @@ export function checkLaws(simulation: Simulation): void {
   // Causality and order.
   assert(record.firstToken.sum >= record.ttft.sum, 'no token before its KV')
   assert(record.e2e.sum >= record.firstToken.sum, 'no end before the first token')
+  assert(record.transferSecondsSum >= -ROUNDING * Math.max(1, record.ttft.sum), 'no KV before its prefill')
   for (const histogram of [record.ttft, record.firstToken, record.tpot, record.e2e]) {
     const [p50, p90, p99] = [histogram.quantile(0.5), histogram.quantile(0.9), histogram.quantile(0.99)]
     assert(p50 <= p90 && p90 <= p99 && p99 <= histogram.max, 'percentiles ascend')

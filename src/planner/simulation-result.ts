@@ -36,6 +36,8 @@ export type LoadVerdict = 'stable' | 'backlogged' | 'overloaded'
 export interface SimulationResult {
   /** Until the KV is complete where it is decoded, as the paper's table has it. */
   readonly ttftSeconds: LatencySummary
+  /** Means of what TTFT consists of, over requests that no loss interrupted; the transfer less what overlaps the prefill. */
+  readonly ttftPartsSeconds: { readonly wait: number; readonly prefill: number; readonly transfer: number }
   /** Until the first token is out: with the wait for a decode slot and the first step. */
   readonly firstTokenSeconds: LatencySummary
   readonly tpotSeconds: LatencySummary
@@ -48,7 +50,7 @@ export interface SimulationResult {
   readonly thresholdTokens: { readonly min: number; readonly mean: number; readonly max: number }
   readonly stages: readonly StageSummary[]
   readonly verdict: LoadVerdict
-  /** Eq. (6) replaces lengths by their means; by request, a queue grows earlier. */
+  /** Of the fixed threshold. Eq. (6) replaces lengths by their means; by request, a queue grows earlier. */
   readonly capacityRps: RequestCapacity
   /** Requests in the system: the most at once, the bound, and when a run first passed it (null: never). */
   readonly inSystem: { readonly max: number; readonly bound: number; readonly boundPassedSeconds: number | null }
@@ -89,6 +91,7 @@ export function summarize(
   const capacityRps = requestCapacity(scenario, options)
   return {
     ttftSeconds: latency(runs, 'ttft'),
+    ttftPartsSeconds: ttftParts(runs),
     firstTokenSeconds: latency(runs, 'firstToken'),
     tpotSeconds: latency(runs, 'tpot'),
     e2eSeconds: latency(runs, 'e2e'),
@@ -107,7 +110,7 @@ export function summarize(
         seconds,
       ),
     ),
-    verdict: verdictOf(options, capacityRps, runs),
+    verdict: verdictOf(options, capacityRps, queueBound(options, scenario.decodeBatch.batch), runs),
     capacityRps,
     inSystem: {
       max: Math.max(...runs.map((run) => run.inSystemMax)),
@@ -145,14 +148,32 @@ function merged(runs: readonly ReplicationData[], name: Latency): LogHistogram {
 
 function latency(runs: readonly ReplicationData[], name: Latency): LatencySummary {
   const histogram = merged(runs, name)
+  const half = meanHalfWidth95(runs, name)
   return {
     mean: histogram.mean(),
     p50: histogram.quantile(0.5),
     p90: histogram.quantile(0.9),
     p99: histogram.quantile(0.99),
-    meanHalfWidth95: meanHalfWidth95(runs, name),
+    meanHalfWidth95: half === null ? null : withoutNoise(half, histogram.mean()),
     p90HalfWidth95: quantileHalfWidth95(runs, name, 0.9),
   }
+}
+
+function ttftParts(runs: readonly ReplicationData[]): SimulationResult['ttftPartsSeconds'] {
+  const sum = (of: (parts: ReplicationData['ttftParts']) => number): number =>
+    runs.reduce((total, run) => total + of(run.ttftParts), 0)
+  const requests = Math.max(1, sum((parts) => parts.requests))
+  return {
+    wait: sum((parts) => parts.waitSeconds) / requests,
+    prefill: sum((parts) => parts.prefillSeconds) / requests,
+    // Where nothing is sent, the difference of equal times leaves rounding behind.
+    transfer: withoutNoise(sum((parts) => parts.transferSeconds) / requests, 1),
+  }
+}
+
+/** Less than a billionth of the scale is rounding, which differs between machines. */
+function withoutNoise(value: number, scale: number): number {
+  return Math.abs(value) < 1e-9 * scale ? 0 : value
 }
 
 function stageSummary(name: StageSummary['name'], parts: readonly StageData[], seconds: number): StageSummary {
@@ -168,14 +189,21 @@ function stageSummary(name: StageSummary['name'], parts: readonly StageData[], s
   }
 }
 
-/** Where the load or the deployment changes over time, no closed form says what it can serve: then the queues tell. */
+/**
+ * A fixed threshold under a steady load has a closed form of what it can serve. For all others the queues tell: more
+ * than the bound in the system when the last request came is more than was served, and sojourns that still grew at the
+ * end are a queue that did.
+ */
 function verdictOf(
-  { rateRps, workload, curve, events, scheduler }: SimulationOptions,
+  { rateRps, workload, curve, events, scheduler, routing }: SimulationOptions,
   { sustainableRps }: RequestCapacity,
+  bound: number,
   runs: readonly ReplicationData[],
 ): LoadVerdict {
   const isSteady = workload === undefined && (curve ?? null) === null && (events ?? []).length === 0
-  if (isSteady && (scheduler ?? 'fixed') === 'fixed' && rateRps >= sustainableRps) return 'overloaded'
+  const isFixed = (scheduler ?? 'fixed') === 'fixed' && (routing ?? 'threshold') === 'threshold'
+  if (isSteady && isFixed && rateRps >= sustainableRps) return 'overloaded'
+  if (runs.some(({ leftAtLastArrival }) => leftAtLastArrival > bound)) return 'overloaded'
   return runs.some(isBacklogged) ? 'backlogged' : 'stable'
 }
 

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { runs } from '../../test/effort.ts'
 import { DEFAULT_REGIME_BOUNDS, nextRegime } from './regime.ts'
-import type { Regime } from './route.ts'
+import type { Regime } from './regime.ts'
 
 const { abundantBelow, scarceAbove } = DEFAULT_REGIME_BOUNDS
 

@@ -1,4 +1,5 @@
-import type { Regime } from './route.ts'
+/** Whether the link or compute is what there is too little of. */
+export type Regime = 'bandwidth-scarce' | 'bandwidth-abundant'
 
 /** Shares of the link's bandwidth. Between the two the regime stays what it is, so that it does not flutter. */
 export interface RegimeBounds {

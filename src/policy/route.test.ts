@@ -19,12 +19,12 @@ describe('with scarce bandwidth', () => {
     expect(routePrefill({ ...question, localCachedTokens: 10_000, remoteCachedTokens: 25_000 })).toEqual({
       prefill: 'local',
       uncachedTokens: 20_000,
-      isPrefixTransferred: false,
+      copiedTokens: 0,
     })
     expect(routePrefill({ ...question, localCachedTokens: 1000, remoteCachedTokens: 25_000 })).toEqual({
       prefill: 'remote',
       uncachedTokens: 5000,
-      isPrefixTransferred: false,
+      copiedTokens: 0,
     })
   })
 })
@@ -36,19 +36,19 @@ describe('with abundant bandwidth', () => {
     expect(routePrefill({ ...abundant, remoteCachedTokens: 25_000 })).toEqual({
       prefill: 'local',
       uncachedTokens: 5000,
-      isPrefixTransferred: true,
+      copiedTokens: 25_000,
     })
     expect(routePrefill({ ...abundant, localCachedTokens: 4000 })).toEqual({
       prefill: 'remote',
       uncachedTokens: 26_000,
-      isPrefixTransferred: true,
+      copiedTokens: 4000,
     })
   })
 
   it('copies nothing when both caches are as long, or empty', () => {
     for (const cached of [0, 4000, 25_000]) {
       const route = routePrefill({ ...abundant, remoteCachedTokens: cached, localCachedTokens: cached })
-      expect(route.isPrefixTransferred).toBe(false)
+      expect(route.copiedTokens).toBe(0)
     }
   })
 })

@@ -1,3 +1,5 @@
+import type { Regime } from './regime.ts'
+
 /**
  * Where a request is prefilled: section 3.4.3 of the paper. Plain numbers in, so that simulator and server ask the
  * same question. Lengths are tokens; a cached prefix is a run of blocks from the start of the prompt.
@@ -14,14 +16,14 @@ export interface RouteQuestion {
   readonly regime: Regime
 }
 
-export type Regime = 'bandwidth-scarce' | 'bandwidth-abundant'
+export type Place = 'remote' | 'local'
 
 export interface Route {
-  readonly prefill: 'remote' | 'local'
-  /** What the chosen cluster has to compute. */
+  readonly prefill: Place
+  /** What the chosen cluster has to compute; at least the last token, whose output is asked for. */
   readonly uncachedTokens: number
-  /** The chosen cluster lacks a longer prefix that the other holds, and there is bandwidth to copy it. */
-  readonly isPrefixTransferred: boolean
+  /** Tokens of a longer prefix that the other cluster holds and that are copied over; 0 when nothing is. */
+  readonly copiedTokens: number
 }
 
 /**
@@ -30,22 +32,25 @@ export interface Route {
  * caches need no copy.
  */
 export function routePrefill(question: RouteQuestion): Route {
-  const { promptTokens, remoteCachedTokens, localCachedTokens, thresholdTokens, regime } = question
-  if (regime === 'bandwidth-scarce') {
-    const isRemote = promptTokens - localCachedTokens > thresholdTokens
-    const cachedTokens = isRemote ? remoteCachedTokens : localCachedTokens
-    return {
-      prefill: isRemote ? 'remote' : 'local',
-      uncachedTokens: promptTokens - cachedTokens,
-      isPrefixTransferred: false,
-    }
-  }
-  const prefixTokens = Math.max(remoteCachedTokens, localCachedTokens)
-  const isRemote = promptTokens - prefixTokens > thresholdTokens
+  return routeTo(judgedTokens(question) > question.thresholdTokens ? 'remote' : 'local', question)
+}
+
+/** The uncached length that is held against the threshold. */
+export function judgedTokens({ promptTokens, remoteCachedTokens, localCachedTokens, regime }: RouteQuestion): number {
+  const isLongest = regime === 'bandwidth-abundant' && remoteCachedTokens > localCachedTokens
+  return Math.max(1, promptTokens - (isLongest ? remoteCachedTokens : localCachedTokens))
+}
+
+/** What it takes to prefill in a cluster that was chosen, by the threshold or otherwise. */
+export function routeTo(prefill: Place, question: RouteQuestion): Route {
+  const { promptTokens, remoteCachedTokens, localCachedTokens, regime } = question
+  const isRemote = prefill === 'remote'
   const ownTokens = isRemote ? remoteCachedTokens : localCachedTokens
+  const otherTokens = isRemote ? localCachedTokens : remoteCachedTokens
+  const isCopied = regime === 'bandwidth-abundant' && otherTokens > ownTokens
   return {
-    prefill: isRemote ? 'remote' : 'local',
-    uncachedTokens: promptTokens - prefixTokens,
-    isPrefixTransferred: ownTokens < prefixTokens,
+    prefill,
+    uncachedTokens: Math.max(1, promptTokens - (isCopied ? otherTokens : ownTokens)),
+    copiedTokens: isCopied ? otherTokens - ownTokens : 0,
   }
 }
