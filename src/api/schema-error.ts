@@ -2,7 +2,13 @@ import { z } from 'zod'
 import { type ErrorCode, MembraneError } from '../core/errors.ts'
 
 /** Checks a value from outside. The first problem becomes one sentence that names the place, what was found and what was expected. */
-export function parseWith<T>(schema: z.ZodType<T>, value: unknown, where: string, code: ErrorCode): T {
+export function parseWith<T>(
+  schema: z.ZodType<T>,
+  value: unknown,
+  where: string,
+  code: ErrorCode,
+  schemaName = code === 'INVALID_PROFILE' ? 'profile' : 'config',
+): T {
   const result = schema.safeParse(value)
   if (result.success) return result.data
   const issues = meantIssues(result.error.issues)
@@ -17,7 +23,7 @@ export function parseWith<T>(schema: z.ZodType<T>, value: unknown, where: string
     code,
     `${where}: ${path === '' ? 'the document' : path}: ${sentence(issue)}${others > 0 ? ` (and ${others} more)` : ''}.`,
     {
-      remedy: 'The JSON Schemas in schemas/ describe every field; `membrane config --schema config` prints them.',
+      remedy: `The JSON Schemas in schemas/ describe every field; \`membrane config --schema ${schemaName}\` prints the one of this file.`,
       details: {
         where,
         path,

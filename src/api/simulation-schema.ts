@@ -7,15 +7,15 @@ import { parseWith } from './schema-error.ts'
 
 const positive = z.number().positive()
 /** A length of simulated time. */
-const seconds = positive.max(LIMITS.scenarioSecondsMax)
+const seconds = positive.max(LIMITS.simulatedSecondsMax)
 /** Of something that is done again and again. */
-const periodSeconds = z.number().min(LIMITS.periodSecondsMin).max(LIMITS.scenarioSecondsMax)
+const periodSeconds = z.number().min(LIMITS.periodSecondsMin).max(LIMITS.simulatedSecondsMax)
 const delaySeconds = z.number().nonnegative().max(LIMITS.delaySecondsMax)
 const gbps = z.number().min(LIMITS.flowGbpsMin).max(LIMITS.linkGbpsMax)
 const atSeconds = z
   .number()
   .nonnegative()
-  .max(LIMITS.scenarioSecondsMax)
+  .max(LIMITS.simulatedSecondsMax)
   .describe('Simulated time, seconds from the start.')
 const instances = z.int().positive().max(LIMITS.poolInstancesMax)
 const pool = z.enum(POOL_NAMES)
@@ -126,5 +126,5 @@ export type SimulationFile = z.infer<typeof simulationSchema>
 
 /** Throws INVALID_CONFIG with the place, what was found and what was expected. */
 export function parseSimulationFile(value: unknown, where: string): SimulationFile {
-  return parseWith(simulationSchema, value, where, 'INVALID_CONFIG')
+  return parseWith(simulationSchema, value, where, 'INVALID_CONFIG', 'simulation')
 }

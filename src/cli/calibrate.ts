@@ -1,4 +1,3 @@
-import { writeFile } from 'node:fs/promises'
 import { basename } from 'node:path'
 import type { Command } from 'commander'
 import { MembraneError } from '../core/errors.ts'
@@ -7,9 +6,12 @@ import { calibratedProfile } from '../planner/calibrate-profile.ts'
 import { type Calibration, calibrate, DEFAULT_CALIBRATE_OPTIONS } from '../planner/calibrate.ts'
 import type { EngineOptions } from '../planner/engine-options.ts'
 import type { EngineStepSeconds } from '../planner/engine-step.ts'
+import { OBSERVED_FORMATS } from '../planner/observed-requests.ts'
+import { checkOutputs, writeOutput } from './output-file.ts'
 import { bad, figure, good, printJson, printText, table, tokens } from './print.ts'
 import { section } from './print-optimization.ts'
 import { readObservedFile } from './read-observed.ts'
+import { refuseGiven } from './refused-flags.ts'
 import { type GlobalFlags, onRun, SELF } from './run-command.ts'
 import { number, whole } from './scenario-flags.ts'
 
@@ -24,9 +26,9 @@ interface CalibrateFlags extends GlobalFlags {
   readonly profileOut?: string
   readonly kvBytesPerToken?: number
   readonly name?: string
-  readonly model: string
-  readonly hardware: string
-  readonly gpusPerInstance: number
+  readonly model?: string
+  readonly hardware?: string
+  readonly gpusPerInstance?: number
 }
 
 export function defineCalibrate(command: Command): void {
@@ -51,20 +53,27 @@ export function defineCalibrate(command: Command): void {
     .option('--profile-out <file>', 'write a profile for `membrane optimize`; needs --kv-bytes-per-token')
     .option('--kv-bytes-per-token <n>', 'KV cache of one token, which no request time tells', number)
     .option('--name <text>', 'name of the profile (default: the file)')
-    .option('--model <text>', 'model that was served', 'unnamed model')
-    .option('--hardware <text>', 'hardware of one replica', 'unnamed hardware')
-    .option('--gpus-per-instance <n>', 'GPUs of one replica', whole, 1)
+    .option('--model <text>', 'model that was served')
+    .option('--hardware <text>', 'hardware of one replica')
+    .option('--gpus-per-instance <n>', 'GPUs of one replica (default 1)', whole)
+    .addHelpText('after', OBSERVED_HELP)
   onRun<CalibrateFlags>(command, async (flags, [file = '']) => {
     checkProfileFlags(flags)
+    await checkOutputs([{ flag: '--profile-out', path: flags.profileOut }])
     const observed = await readObservedFile(file)
     const startedMs = performance.now()
     const calibration = calibrate(observed, { trainShare: flags.trainShare, engine: engineOf(flags) })
     const wallSeconds = (performance.now() - startedMs) / 1000
     if (flags.profileOut !== undefined) await writeProfile(flags.profileOut, file, calibration, flags)
     if (flags.json === true) printJson({ ...calibration, wallSeconds })
-    else printText(calibrationText(calibration, wallSeconds, flags))
+    else printText(calibrationText(calibration, wallSeconds))
   })
 }
+
+const OBSERVED_HELP = `
+A line of the file is a request that was measured:
+  {"arrivalSeconds": 0.5, "inputTokens": 2048, "outputTokens": 128, "ttftSeconds": 0.31, "e2eSeconds": 4.2}
+or has the fields of vLLM's benchmark: ${OBSERVED_FORMATS['vllm-bench'].join(', ')}.`
 
 function engineOf(flags: CalibrateFlags): { readonly [Name in keyof EngineOptions]?: EngineOptions[Name] | undefined } {
   return {
@@ -78,8 +87,16 @@ function engineOf(flags: CalibrateFlags): { readonly [Name in keyof EngineOption
 }
 
 /** Before the fit, which takes seconds. */
-function checkProfileFlags({ profileOut, kvBytesPerToken, gpusPerInstance }: CalibrateFlags): void {
-  if (profileOut === undefined) return
+function checkProfileFlags(flags: CalibrateFlags): void {
+  const { profileOut, kvBytesPerToken, gpusPerInstance = 1 } = flags
+  if (profileOut === undefined) {
+    refuseGiven(
+      flags,
+      ['kvBytesPerToken', 'name', 'model', 'hardware', 'gpusPerInstance'],
+      'needs --profile-out: no profile is written without',
+    )
+    return
+  }
   if (kvBytesPerToken === undefined) {
     throw new MembraneError(
       'INVALID_REQUEST',
@@ -98,20 +115,22 @@ async function writeProfile(
   path: string,
   observedFile: string,
   calibration: Calibration,
-  { name, model, hardware, gpusPerInstance, kvBytesPerToken = 0 }: CalibrateFlags,
+  flags: CalibrateFlags,
 ): Promise<void> {
-  const words = { name: name ?? basename(observedFile).slice(-100), model, hardware, gpusPerInstance, kvBytesPerToken }
+  const words = {
+    name: flags.name ?? basename(observedFile).slice(-100),
+    model: flags.model ?? 'unnamed model',
+    hardware: flags.hardware ?? 'unnamed hardware',
+    gpusPerInstance: flags.gpusPerInstance ?? 1,
+    kvBytesPerToken: flags.kvBytesPerToken ?? 0,
+  }
   const { parseProfile } = await import('../api/profile-schema.ts')
   const profile = parseProfile(calibratedProfile(words, calibration), path)
-  try {
-    await writeFile(path, `${JSON.stringify(profile, null, 2)}\n`)
-  } catch (error) {
-    const reason = error instanceof Error && 'code' in error ? ` (${String(error.code)})` : ''
-    throw new MembraneError('FILE_UNREADABLE', `${path} cannot be written${reason}.`, {
-      remedy: 'Choose another place with --profile-out.',
-      cause: error,
-    })
-  }
+  await writeOutput(
+    { flag: '--profile-out', path },
+    `${JSON.stringify(profile, null, 2)}\n`,
+    `${SELF} optimize --local-profile ${path}`,
+  )
 }
 
 /** How near a prediction should come: the project's own targets. */
@@ -121,7 +140,7 @@ const TARGETS: readonly { readonly metric: PredictedMetric; readonly errorMax: n
   { metric: 'E2E mean', errorMax: 0.05 },
 ]
 
-function calibrationText(calibration: Calibration, wallSeconds: number, { profileOut }: CalibrateFlags): string {
+function calibrationText(calibration: Calibration, wallSeconds: number): string {
   const { requests, fittedRequests, stepSeconds, errors, simulations, prefill } = calibration
   return [
     verdictText(calibration),
@@ -144,7 +163,7 @@ function calibrationText(calibration: Calibration, wallSeconds: number, { profil
     section('Fitted', `the first ${fittedRequests} requests`, errorTable(errors.fitted)),
     section('Predicted', `the other ${requests - fittedRequests}`, errorTable(errors.rest)),
     engineText(calibration),
-    `${simulations} simulated runs in ${figure(wallSeconds)} s.${profileOut === undefined ? '' : ` Profile: ${profileOut} (${SELF} optimize --local-profile ${profileOut})`}`,
+    `${simulations} simulated runs in ${figure(wallSeconds)} s.`,
   ].join('\n\n')
 }
 

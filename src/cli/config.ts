@@ -13,7 +13,7 @@ interface ConfigFlags extends ScenarioFlags, GlobalFlags {
 export function defineConfig(command: Command): void {
   addScenarioFlags(
     command.description('the effective configuration, or the JSON Schema of what can be configured'),
-  ).option('--schema <name>', 'print the JSON Schema of config, profile or trace-line')
+  ).option('--schema <name>', 'print the JSON Schema of config, profile, simulation or trace-line')
   onRun<ConfigFlags>(command, async (flags) => {
     if (flags.schema === undefined) {
       await printConfigIfAsked((await loadScenario(flags)).config, { ...flags, printConfig: true })

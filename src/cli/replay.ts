@@ -1,3 +1,4 @@
+import { basename } from 'node:path'
 import type { Command } from 'commander'
 import { MembraneError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
@@ -18,6 +19,8 @@ import { printConfigIfAsked } from './print-config.ts'
 import { type GlobalFlags, onRun } from './run-command.ts'
 import { addScenarioFlags, number, type ScenarioFlags, whole } from './scenario-flags.ts'
 import { type LoadedScenario, loadScenario } from './scenario-load.ts'
+import { refuseGiven } from './refused-flags.ts'
+import { checkRouting, checkSimulationFlags } from './simulate-checks.ts'
 import { runStudy } from './simulate.ts'
 import { addSimulationFlags, bounded, choice, parseSeed, type SimulationFlags } from './simulate-flags.ts'
 import { outputOf, type Plan, planOf, stagingOf, type Study, transferOf } from './simulate-load.ts'
@@ -25,11 +28,11 @@ import { outputOf, type Plan, planOf, stagingOf, type Study, transferOf } from '
 interface ReplayFlags extends ScenarioFlags, SimulationFlags, GlobalFlags {
   readonly rate?: number
   readonly cacheBlocks?: number
-  readonly cacheScope: string
-  readonly stateBlocks: number
-  readonly checkpointBlocks: number
+  readonly cacheScope?: string
+  readonly stateBlocks?: number
+  readonly checkpointBlocks?: number
   readonly copyPrefixes?: boolean
-  readonly policy: string
+  readonly policy?: string
 }
 
 export function defineReplay(command: Command): void {
@@ -42,26 +45,70 @@ export function defineReplay(command: Command): void {
       .optionsGroup('Load and cache:')
       .option('--rate <n>', 'replay at this mean rate (default: at the pace of the trace)', number)
       .option('--cache-blocks <n>', 'blocks of the prefix cache (default: no cache)', whole)
-      .option('--policy <name>', 'eviction policy: lru', 'lru')
-      .option('--cache-scope <scope>', 'shared: one cache, filled on arrival; cluster: one in each', 'shared')
-      .option('--state-blocks <n>', 'room of a recurrent state, in blocks (hybrid models)', whole, 0)
-      .option('--checkpoint-blocks <n>', 'a recurrent state every so many blocks', whole, 0)
-      .option('--copy-prefixes', 'copy prefixes to the other cluster while bandwidth is abundant'),
+      .option('--policy <name>', 'eviction policy: lru (default)')
+      .option('--cache-scope <scope>', 'shared: one cache, filled on arrival; cluster: one in each (default shared)')
+      .option('--state-blocks <n>', 'room of a recurrent state, in blocks (hybrid models; default 0)', whole)
+      .option(
+        '--checkpoint-blocks <n>',
+        'a recurrent state every so many blocks (default: at the end of a prompt)',
+        whole,
+      )
+      .option(
+        '--copy-prefixes',
+        'with --scheduler on and --cache-scope cluster: copy prefixes while bandwidth is abundant',
+      ),
   )
   onRun<ReplayFlags>(command, async (flags, [path]) => {
     if (path === undefined) throw new MembraneError('INVALID_REQUEST', 'A replay needs a trace.')
+    await checkReplayFlags(flags)
     const file = await readTraceFile(path)
     const study =
       file.kind === 'requests' ? await studyOfTrace(file.trace, flags) : await studyOfRates(file.rates, flags)
     if (await printConfigIfAsked(study.loaded.config, flags)) return
     printNotes(study.loaded.notes)
-    printWarnings(scenarioWarnings(study.scenario))
+    printWarnings(study.warnings)
     await runStudy(study, flags)
   })
 }
 
+/** What holds whatever the file holds. */
+async function checkReplayFlags(flags: ReplayFlags): Promise<void> {
+  await checkSimulationFlags(flags)
+  refuseGiven(flags, ['arrivals'], 'does not go with replay: the file says when requests arrive')
+  if (flags.cacheBlocks === undefined)
+    refuseGiven(
+      flags,
+      ['stateBlocks', 'checkpointBlocks', 'cacheScope', 'copyPrefixes', 'policy'],
+      'needs --cache-blocks: there is no cache without',
+    )
+  if (flags.cacheScope !== 'cluster')
+    refuseGiven(flags, ['copyPrefixes'], 'needs --cache-scope cluster: a shared cache has nowhere to copy to')
+  if (flags.scheduler !== 'on')
+    refuseGiven(flags, ['copyPrefixes'], 'needs --scheduler on, which tells when bandwidth is abundant')
+}
+
+/** What a trace of requests says itself. */
+function checkTraceFlags(trace: Trace, flags: ReplayFlags): void {
+  const name = basename(trace.name)
+  refuseGiven(
+    flags,
+    ['mu', 'sigma', 'minTokens', 'maxTokens', 'fixedTokens', 'trace', 'prefixHits'],
+    `does not go with a trace of requests: ${name} has lengths of its own`,
+  )
+  if (trace.outputTokens !== null)
+    refuseGiven(flags, ['outputTokens'], `does not go with a trace of requests: ${name} has output lengths`)
+  refuseGiven(flags, ['burstiness'], `does not go with a trace of requests: ${name} has the order of arrivals`)
+  refuseGiven(flags, ['replications'], 'does not go with a trace of requests, of which there is one')
+  if ((flags.requests ?? 0) <= trace.requestCount) return
+  throw new MembraneError(
+    'INVALID_REQUEST',
+    `--requests must be at most the ${trace.requestCount} of ${name}, found ${flags.requests}.`,
+  )
+}
+
 /** Lengths, answers and times of the trace; the planner plans with its lengths and the cache's hits are simulated. */
 async function studyOfTrace(trace: Trace, flags: ReplayFlags): Promise<Study> {
+  checkTraceFlags(trace, flags)
   const loaded = await loadScenario(flags)
   const { inputTokens, outputTokens } = trace
   const outputTokensMean =
@@ -75,21 +122,20 @@ async function studyOfTrace(trace: Trace, flags: ReplayFlags): Promise<Study> {
   }
   const scenario = buildScenario({ ...loaded.spec, workload })
   const plan = planOf(scenario, flags)
-  const asked = bounded('--requests', flags.requests ?? trace.requestCount, LIMITS.simulatedRequestsMax)
-  const requests = Math.min(asked, trace.requestCount)
+  const requests = bounded('--requests', flags.requests ?? trace.requestCount, LIMITS.simulatedRequestsMax)
   const traceSeconds = trace.atSeconds?.at(requests - 1) ?? 0
   const rateRps = flags.rate ?? (traceSeconds > 0 ? requests / traceSeconds : null)
   if (rateRps === null) {
     throw new MembraneError(
       'INVALID_REQUEST',
-      `${trace.name} holds lengths but no times, expected a rate to replay it at.`,
+      `${basename(trace.name)} ${paceless(trace, requests)}, expected a rate to replay it at.`,
       {
         remedy: 'Give --rate, requests per second.',
       },
     )
   }
   const options: SimulationOptions = {
-    ...baseOptions(flags, plan),
+    ...baseOptions(flags, scenario, plan),
     rateRps,
     requests,
     workload: { kind: 'trace', trace, rateRps: flags.rate ?? null },
@@ -97,7 +143,13 @@ async function studyOfTrace(trace: Trace, flags: ReplayFlags): Promise<Study> {
     ...outputOf(flags, requests / rateRps),
   }
   // Only the spread inside the trace's time steps is drawn: one run says it all.
-  return studyOf(`Replay of ${trace.name}`, { scenario, plan, loaded, options, replications: 1 })
+  return studyOf(`Replay of ${basename(trace.name)}`, { scenario, plan, loaded, options, replications: 1 })
+}
+
+/** Why a trace has no rate. */
+function paceless({ atSeconds }: Trace, requests: number): string {
+  if (atSeconds === null) return 'holds lengths but no times'
+  return requests === 1 ? 'gives a single request, which has no pace' : `has all ${requests} requests at one time`
 }
 
 /** The day curve of all clients together, over the scenario's lengths. */
@@ -120,7 +172,7 @@ async function studyOfRates(rates: ClientRates, flags: ReplayFlags): Promise<Stu
       `${rates.name} brings ${requests} requests, expected at most ${LIMITS.simulatedRequestsMax}; give --requests.`,
     )
   const options: SimulationOptions = {
-    ...baseOptions(flags, plan),
+    ...baseOptions(flags, scenario, plan),
     rateRps,
     requests,
     arrivals: 'gamma',
@@ -128,7 +180,7 @@ async function studyOfRates(rates: ClientRates, flags: ReplayFlags): Promise<Stu
     curve,
     ...outputOf(flags, requests / rateRps),
   }
-  return studyOf(`Day curve of ${rates.name}`, {
+  return studyOf(`Day curve of ${basename(rates.name)}`, {
     scenario,
     plan,
     loaded,
@@ -155,24 +207,28 @@ function studyOf(
     loaded,
     runs: [{ name: options.scheduler ?? 'fixed', options }],
     replications: bounded('--replications', replications, Math.min(options.requests, LIMITS.replicationsMax)),
+    warnings: scenarioWarnings(scenario),
   }
 }
 
-function baseOptions(flags: ReplayFlags, plan: Plan) {
+function baseOptions(flags: ReplayFlags, scenario: Scenario, plan: Plan) {
+  const scheduler = choice('--scheduler', flags.scheduler, SCHEDULERS) ?? 'fixed'
+  const routing = choice('--routing', flags.routing, ROUTINGS) ?? 'threshold'
+  checkRouting(scenario, flags, { routing, scheduler })
   return {
     ...DEFAULT_SIMULATION,
     ...plan,
     seed: parseSeed(flags.seed),
-    scheduler: choice('--scheduler', flags.scheduler, SCHEDULERS) ?? ('fixed' as const),
-    routing: choice('--routing', flags.routing, ROUTINGS) ?? ('threshold' as const),
+    scheduler,
+    routing,
     transfer: transferOf(flags),
     stagingBytesMax: stagingOf(flags),
   }
 }
 
 function cachesOf(flags: ReplayFlags): CacheOptions | null {
-  const policy = parseEvictionPolicy(flags.policy)
-  const { cacheBlocks, stateBlocks, checkpointBlocks } = flags
+  const policy = parseEvictionPolicy(flags.policy ?? 'lru')
+  const { cacheBlocks, stateBlocks = 0, checkpointBlocks = 0 } = flags
   if (cacheBlocks === undefined) return null
   return {
     scope: choice('--cache-scope', flags.cacheScope, ['shared', 'cluster']) ?? 'shared',

@@ -65,7 +65,11 @@ function addRunFlags(command: Command): void {
       `${ARRIVAL_KINDS.join(', ')}; --burstiness shapes gamma and weibull (default poisson, gamma with a burstiness)`,
     )
     .option('--transfer <mode>', 'after-prefill, or layerwise: KV crosses the link while it is computed')
-    .option('--layers <n>', `layers whose KV is sent one by one, with --transfer layerwise (default ${DEFAULT_LAYERS})`, whole)
+    .option(
+      '--layers <n>',
+      `layers whose KV is sent one by one, with --transfer layerwise (default ${DEFAULT_LAYERS})`,
+      whole,
+    )
     .option('--rtt-ms <n>', 'round trip between the clusters (default 0)', number)
     .option('--flow-gbps-max <n>', 'bandwidth of one transfer at most', number)
     .option('--staging-gigabytes <n>', 'memory for KV that waits for a decode slot, 10^9 bytes', number)

@@ -65,6 +65,13 @@ function textOf(page: string): string {
     .replace(/\s+/g, ' ')
 }
 
+test('says that the knee curve leaves out events and other schedulers, where there are some', async () => {
+  const note = /The curve is of the steady deployment, with a fixed t, a constant rate and no events/
+  expect(textOf(await simulationPage(PAGE))).toMatch(note)
+  const steady = await simulationPage({ ...PAGE, runs: [simulated('fixed', {})] })
+  expect(textOf(steady)).not.toMatch(note)
+})
+
 const sectionIds = (page: string): string[] =>
   [...page.matchAll(/<section id="([\w-]+)"/g)].map((match) => match[1] ?? '')
 

@@ -4,13 +4,17 @@ import { type Html, html } from './report-markup.ts'
 import { requestsPerSecond, short, significant } from './report-numbers.ts'
 import { ABSENT, table } from './report-table.ts'
 import { CAPACITY_STYLE, EQUATION6_STYLE, kneeChart, QUOTED_STYLE, SLO_STYLE } from './simulation-knee-chart.ts'
-import type { KneePoint, SimulationPage } from './simulation-page.ts'
+import type { KneePoint, SimulatedRun, SimulationPage } from './simulation-page.ts'
 import { plusMinus } from './simulation-tables.ts'
 
 /** Latency against load: flat, and from the knee on steep. */
 export function kneeFigure(
   points: readonly KneePoint[],
-  { quoted, sloTtftSecondsP90 }: Pick<SimulationPage, 'quoted' | 'sloTtftSecondsP90'>,
+  {
+    quoted,
+    sloTtftSecondsP90,
+    runs = [],
+  }: Pick<SimulationPage, 'quoted' | 'sloTtftSecondsP90'> & { readonly runs?: SimulationPage['runs'] },
 ): Figure {
   const knee = [...points].sort((a, b) => a.rateRps - b.rateRps)
   const capacity = capacityOf(knee, quoted)
@@ -31,7 +35,9 @@ export function kneeFigure(
     { name: 'P90', style: STYLES.plan },
     { name: 'P50', style: STYLES.second },
   ]
+  const note = steadyNote(runs)
   const reading = [
+    ...(note === null ? [] : [note]),
     bendText(knee),
     ...(sloTtftSecondsP90 === null ? [] : [sloText(knee, sloTtftSecondsP90)]),
     ...quotedText(knee, quoted?.ttftSecondsP90 ?? null),
@@ -45,6 +51,17 @@ export function kneeFigure(
     caption: html`${reading} Each mark is a simulation of its own, the bar on it the 95 % interval of the P90; hollow where the queues were still growing or more came than can be served: the latency there depends on how long the run was. In the shaded region more comes than can be served. Eq. (6) replaces lengths by their means, which puts it at or above the capacity by request.`,
     numbers: kneeNumbers(knee),
   }
+}
+
+/** The curve leaves out what happens over time; said where the runs beside it do not. */
+function steadyNote(runs: readonly SimulatedRun[]): string | null {
+  const isSteady = runs.every(
+    ({ options: { events = [], curve = null, scheduler = 'fixed' } }) =>
+      events.length === 0 && curve === null && scheduler === 'fixed',
+  )
+  return isSteady
+    ? null
+    : 'The curve is of the steady deployment, with a fixed t, a constant rate and no events, whatever the runs below have.'
 }
 
 /** Of the deployment, which is the same at all rates; null where there is none. */

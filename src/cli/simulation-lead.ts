@@ -1,5 +1,5 @@
 import { type Html, html } from './report-markup.ts'
-import { percent, requestsPerSecond, short, significant } from './report-numbers.ts'
+import { percent, short, significant } from './report-numbers.ts'
 import { tile, tileList } from './report-tiles.ts'
 import type { SimulationPage } from './simulation-page.ts'
 import { plusMinus } from './simulation-tables.ts'
@@ -24,8 +24,8 @@ function tiles({ runs, quoted, sloTtftSecondsP90 }: SimulationPage): Html[] {
   const bounds = [
     ...(sloTtftSecondsP90 === null
       ? []
-      : [`${ttftSeconds.p90 <= sloTtftSecondsP90 ? 'meets' : 'misses'} the SLO of ${short(sloTtftSecondsP90)} s`]),
-    ...(quoted === null ? [] : [`quoted without queueing: ${significant(quoted.ttftSecondsP90)} s`]),
+      : [`${ttftSeconds.p90 <= sloTtftSecondsP90 ? 'meets' : 'misses'} the SLO of ${short(sloTtftSecondsP90)}\u00a0s`]),
+    ...(quoted === null ? [] : [`quoted without queueing: ${significant(quoted.ttftSecondsP90)}\u00a0s`]),
   ]
   const isOwnRate = options.workload?.kind === 'trace'
   return [
@@ -33,19 +33,21 @@ function tiles({ runs, quoted, sloTtftSecondsP90 }: SimulationPage): Html[] {
       'P90 TTFT',
       plusMinus(ttftSeconds.p90, ttftSeconds.p90HalfWidth95),
       's',
-      bounds.length > 0 ? bounds.join('; ') : `mean ${significant(ttftSeconds.mean)} s`,
+      bounds.length > 0 ? bounds.join('; ') : `mean ${significant(ttftSeconds.mean)}\u00a0s`,
     ),
     tile(
       'P90 first token',
       plusMinus(firstTokenSeconds.p90, firstTokenSeconds.p90HalfWidth95),
       's',
-      `then ${significant(tpotSeconds.mean * 1000)} ms a token`,
+      `then ${significant(tpotSeconds.mean * 1000)}\u00a0ms a token`,
     ),
     tile(
       'Completed',
       significant(result.completedRps),
       'req/s',
-      isOwnRate ? 'while requests arrived' : `of ${requestsPerSecond(options.rateRps)} that arrive; ${result.verdict}`,
+      isOwnRate
+        ? 'while requests arrived'
+        : `of ${significant(options.rateRps)}\u00a0req/s that arrive; ${result.verdict}`,
     ),
     tile('Offloaded', percent(result.offloadedRatio), '', 'of all requests'),
     tile('Egress', significant(result.egressGbps), 'Gbps', 'mean over the run'),

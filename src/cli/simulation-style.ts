@@ -28,6 +28,8 @@ export const SIMULATION_STYLE = `
 .verdict.backlogged{--tone:var(--equal)}
 .verdict.overloaded{--tone:var(--loss)}
 .verdict h1{margin-top:0}
+h1,h2,h3{overflow-wrap:anywhere}
+.tiles dd:not(.note){white-space:nowrap}
 .verdict .lead{margin-bottom:.6rem}
 .verdict .of{margin:1rem 0 .6rem;color:var(--soft);font-size:.9375rem}
 .panels{display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:1rem 2.5rem}

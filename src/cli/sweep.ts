@@ -1,17 +1,21 @@
-import { writeFile } from 'node:fs/promises'
 import type { Command } from 'commander'
 import { MembraneError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import { requestCapacity } from '../planner/request-capacity.ts'
-import { type Scenario, scenarioWarnings, withLinkGbps } from '../planner/scenario.ts'
+import { type Scenario, withLinkGbps } from '../planner/scenario.ts'
 import type { SimulationOptions } from '../planner/sim-options.ts'
-import { type SimulationResult, summarize } from '../planner/simulation-result.ts'
-import { heading, printJson, printNotes, printText, printWarnings, table, tokens } from './print.ts'
+import { summarize } from '../planner/simulation-result.ts'
+import { printJson, printNotes, printText, printWarnings } from './print.ts'
+import { checkOutputs, writeOutput } from './output-file.ts'
+import { printConfigIfAsked } from './print-config.ts'
+import { refuseGiven } from './refused-flags.ts'
 import { type GlobalFlags, onRun } from './run-command.ts'
 import { addScenarioFlags, number, type ScenarioFlags } from './scenario-flags.ts'
+import { checkThreshold } from './simulate-checks.ts'
 import { addSimulationFlags, type SimulationFlags, workersOf } from './simulate-flags.ts'
 import { planOf, studyOfFlags } from './simulate-load.ts'
 import { runSimulations } from './simulate-run.ts'
+import { csvOf, sweepText } from './sweep-table.ts'
 
 interface SweepFlags extends ScenarioFlags, SimulationFlags, GlobalFlags {
   readonly over: readonly string[]
@@ -27,9 +31,20 @@ const DIMENSIONS = {
   'local-prefill': 'local instances that prefill',
   'link-gbps': 'bandwidth of the link, 10^9 bit/s',
   'rtt-ms': 'round trip between the clusters',
-  burstiness: 'squared variation of gamma arrivals',
+  burstiness: 'squared variation of gamma (or weibull) arrivals',
 } as const satisfies Readonly<Record<string, string>>
 type Dimension = keyof typeof DIMENSIONS
+
+/** The flag that says for all points what a dimension says for each. */
+const FLAG_OF = {
+  rate: 'rate',
+  load: 'rate',
+  threshold: 'threshold',
+  'local-prefill': 'localPrefill',
+  'link-gbps': 'linkGbps',
+  'rtt-ms': 'rttMs',
+  burstiness: 'burstiness',
+} as const satisfies Readonly<Record<Dimension, keyof SweepFlags>>
 
 export function defineSweep(command: Command): void {
   addSimulationFlags(
@@ -39,21 +54,25 @@ export function defineSweep(command: Command): void {
       .optionsGroup('Sweep:')
       .requiredOption(
         '--over <name=values>',
-        `a list (rate=1,2,3) or a range (rate=1:3:0.5); several make a grid. Names: ${Object.keys(DIMENSIONS).join(', ')}`,
+        `a list (rate=1,2,3) or a range (rate=1:3:0.5); several make a grid. Names: ${Object.keys(DIMENSIONS).join(', ')}; link-gbps and local-prefill plan t anew at each point`,
         (value: string, before: readonly string[] | undefined) => [...(before ?? []), value],
       )
       .option('--rate <n>', 'mean arrivals, requests per second, where they are not swept', number)
       .option('--csv <file>', 'write the table as CSV'),
+    { hasPages: false },
   )
   onRun<SweepFlags>(command, async (flags) => {
     const axes = flags.over.map(parseAxis)
     const points = gridOf(axes)
+    checkSwept(axes, flags)
+    await checkOutputs([{ flag: '--csv', path: flags.csv }])
     const isRateSwept = axes.some(({ name }) => name === 'rate' || name === 'load')
     const study = await studyOfFlags({ ...flags, rate: flags.rate ?? (isRateSwept ? 1 : undefined) } as SweepFlags)
     const [run] = study.runs
     if (run === undefined) throw new Error('Bug: a study has a run')
+    if (await printConfigIfAsked(study.loaded.config, flags)) return
     printNotes(study.loaded.notes)
-    printWarnings(scenarioWarnings(study.scenario))
+    printWarnings(study.warnings)
     const questions = points.map((point) => ({
       ...questionAt(point, { scenario: study.scenario, options: run.options, flags }),
       replications: study.replications,
@@ -62,9 +81,10 @@ export function defineSweep(command: Command): void {
     const rows = points.map((point, k) => {
       const question = questions[k]
       if (question === undefined) throw new Error('Bug: every point has a question')
-      return { point, result: summarize(question.scenario, question.options, answers[k] ?? []) }
+      const { scenario, options } = question
+      return { point, options, result: summarize(scenario, options, answers[k] ?? []) }
     })
-    if (flags.csv !== undefined) await writeFile(flags.csv, csvOf(axes, rows))
+    if (flags.csv !== undefined) await writeOutput({ flag: '--csv', path: flags.csv }, csvOf(axes, rows))
     if (flags.json === true) printJson(rows.map(({ point, result }) => ({ ...Object.fromEntries(point), ...result })))
     else printText(sweepText(study.title, axes, rows))
   })
@@ -73,6 +93,8 @@ export function defineSweep(command: Command): void {
 interface Axis {
   readonly name: Dimension
   readonly values: readonly number[]
+  /** How many were asked for; of too many, not all are made. */
+  readonly count: number
 }
 
 type Point = ReadonlyMap<Dimension, number>
@@ -82,13 +104,14 @@ function parseAxis(text: string): Axis {
   const name = (Object.keys(DIMENSIONS) as Dimension[]).find((known) => known === rawName)
   const ends = rawValues.split(':').map(Number)
   const [from, to, step] = ends
-  const isRange = ends.length === 3
-  const values =
-    isRange && from !== undefined && to !== undefined && step !== undefined && step > 0 && to >= from
-      ? Array.from({ length: Math.min(LIMITS.sweepPointsMax + 1, Math.floor((to - from) / step + 1e-9) + 1) }, (_, k) =>
-          Number((from + k * step).toPrecision(12)),
-        )
-      : rawValues.split(',').map((value) => (value.trim() === '' ? Number.NaN : Number(value)))
+  const isRange =
+    ends.length === 3 && from !== undefined && to !== undefined && step !== undefined && step > 0 && to >= from
+  const steps = isRange ? Math.floor((to - from) / step + 1e-9) + 1 : 0
+  const values = isRange
+    ? Array.from({ length: Math.min(LIMITS.sweepPointsMax, steps) }, (_, k) =>
+        Number((from + k * step).toPrecision(12)),
+      )
+    : rawValues.split(',').map((value) => (value.trim() === '' ? Number.NaN : Number(value)))
   if (name === undefined || rest.length > 0 || values.some((value) => !Number.isFinite(value))) {
     throw new MembraneError(
       'INVALID_REQUEST',
@@ -98,7 +121,20 @@ function parseAxis(text: string): Axis {
       },
     )
   }
-  return { name, values }
+  return { name, values, count: isRange ? steps : values.length }
+}
+
+/** What is swept is not said for all points too, and Poisson arrivals have no burstiness to sweep. */
+function checkSwept(axes: readonly Axis[], flags: SweepFlags): void {
+  for (const { name } of axes) {
+    refuseGiven(flags, [FLAG_OF[name]], `does not go with --over ${name}, which says it for each point`)
+    if (name === 'burstiness' && flags.arrivals === 'poisson')
+      refuseGiven(flags, ['arrivals'], 'poisson does not go with --over burstiness: it is 1')
+    if (name === 'threshold' && flags.scheduler === 'off')
+      refuseGiven(flags, ['scheduler'], 'off does not go with --over threshold: it does not look at lengths')
+    if (name === 'threshold' && flags.routing !== 'threshold')
+      refuseGiven(flags, ['routing'], `${flags.routing} does not go with --over threshold: it has none`)
+  }
 }
 
 /** Every combination, the last axis fastest. */
@@ -110,7 +146,7 @@ function gridOf(axes: readonly Axis[]): Point[] {
       `--over was given twice for one thing: ${axes.map(({ name }) => name).join(', ')}; expected each name once, and rate or load.`,
     )
   }
-  const size = axes.reduce((product, { values }) => product * values.length, 1)
+  const size = axes.reduce((product, { count }) => product * count, 1)
   if (size > LIMITS.sweepPointsMax)
     throw new MembraneError('LIMIT_REACHED', `The sweep has ${size} points, expected at most ${LIMITS.sweepPointsMax}.`)
   return axes.reduce<Point[]>(
@@ -126,7 +162,7 @@ function questionAt(
   const { flags } = base
   const gbps = point.get('link-gbps')
   const linked = gbps === undefined ? base.scenario : withLinkGbps(base.scenario, checkedGbps(gbps))
-  const threshold = atLeastZero('threshold', point.get('threshold')) ?? flags.threshold
+  const threshold = checkThreshold('--over threshold', point.get('threshold')) ?? flags.threshold
   const localPrefill = point.get('local-prefill') ?? flags.localPrefill
   // Where nothing that the plan rests on is swept, the plan stays.
   const plan =
@@ -138,7 +174,12 @@ function questionAt(
   const options: SimulationOptions = {
     ...base.options,
     ...plan,
-    ...(burstiness === undefined ? {} : { arrivals: 'gamma' as const, burstiness: checked('burstiness', burstiness) }),
+    ...(burstiness === undefined
+      ? {}
+      : {
+          arrivals: flags.arrivals === undefined ? ('gamma' as const) : base.options.arrivals,
+          burstiness: checked('burstiness', burstiness),
+        }),
     ...(rttMs === undefined || base.options.transfer === undefined
       ? {}
       : { transfer: { ...base.options.transfer, rttSeconds: rttMs / 1000 } }),
@@ -170,45 +211,4 @@ function checkedGbps(value: number): number {
 function atLeastZero(name: string, value: number | undefined): number | undefined {
   if (value === undefined || value >= 0) return value
   throw new MembraneError('INVALID_REQUEST', `--over ${name}: values must be at least 0, found ${value}.`)
-}
-
-const COLUMNS = [
-  'TTFT mean s',
-  'P50 s',
-  'P90 s',
-  'P99 s',
-  'offloaded',
-  'egress Gbps',
-  'completed req/s',
-  'verdict',
-] as const
-
-interface Row {
-  readonly point: Point
-  readonly result: SimulationResult
-}
-
-function cells({ ttftSeconds, offloadedRatio, egressGbps, completedRps, verdict }: SimulationResult): string[] {
-  const { mean, p50, p90, p99 } = ttftSeconds
-  return [
-    ...[mean, p50, p90, p99, offloadedRatio, egressGbps, completedRps].map((value) => value.toPrecision(4)),
-    verdict,
-  ]
-}
-
-function sweepText(title: string, axes: readonly Axis[], rows: readonly Row[]): string {
-  const head = [...axes.map(({ name }) => name), ...COLUMNS]
-  const body = rows.map(({ point, result }) => [
-    ...axes.map(({ name }) => (name === 'threshold' ? tokens(point.get(name) ?? null) : String(point.get(name)))),
-    ...cells(result),
-  ])
-  return `${heading(`Sweep of ${title}`)}: ${rows.length} simulations of ${rows[0]?.result.requests.toLocaleString('en-US') ?? 0} requests.\n\n${table(head, body)}`
-}
-
-function csvOf(axes: readonly Axis[], rows: readonly Row[]): string {
-  const lines = [
-    [...axes.map(({ name }) => name), ...COLUMNS].join(','),
-    ...rows.map(({ point, result }) => [...axes.map(({ name }) => point.get(name)), ...cells(result)].join(',')),
-  ]
-  return `${lines.join('\n')}\n`
 }

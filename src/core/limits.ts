@@ -23,8 +23,8 @@ export const LIMITS = {
   /** Steps of a rate curve, and events of a simulation file; more is rejected. A week of minutes is 10,080. */
   rateCurveStepsMax: 100_000,
   simulationEventsMax: 10_000,
-  /** Seconds that a simulation file names: its duration, a step, an event's time; more is rejected. Ten years: beyond, nobody plans. */
-  scenarioSecondsMax: 10 * 365.25 * 86_400,
+  /** Simulated seconds: of a run, a step of a curve, until an event; more is rejected. Ten years: beyond, nobody plans. */
+  simulatedSecondsMax: 10 * 365.25 * 86_400,
   /** Seconds of a period; less is rejected. A control loop that runs more often is most of the run. */
   periodSecondsMin: 0.001,
   /** Seconds of a delay, such as a change of role or a round trip; more is rejected. A day: beyond, it is an event. */

@@ -145,7 +145,9 @@ describe('bounds of the engine', () => {
     expect(engineOrigins).toMatchObject({ sequencesMax: 'given', stepsInFlight: 'given', batchTokensMax: 'default' })
     expect(simulations).toBeLessThan(20)
     const none = { ...options, engine: { replicas: 0 } }
-    expect(messageOf(() => calibrate(observed, none))).toContain('replicas must be a whole number from 1, found 0')
+    expect(messageOf(() => calibrate(observed, none))).toContain(
+      'replicas must be a whole number from 1 to 1024, found 0',
+    )
   })
 })
 

@@ -62,6 +62,7 @@ describe('simulate --json', () => {
     const answer = json(...caseStudy, '--rate', '2.4', '--requests', '20000', '--seed', '1')
     expect(Object.keys(answer)).toEqual([
       'ttftSeconds',
+      'ttftPartsSeconds',
       'firstTokenSeconds',
       'tpotSeconds',
       'e2eSeconds',
@@ -118,7 +119,7 @@ describe('simulate --json', () => {
     expect(above.inSystem.boundPassedSeconds).toBeGreaterThan(0)
     expect(Math.abs(above.completedRps / above.capacityRps.saturatedRps - 1)).toBeLessThan(0.03)
     const { out } = membrane(...caseStudy, '--rate', '4.5', '--requests', '20000')
-    expect(out).toMatch(/is overloaded at 4\.50? req\/s.*requests were in the system from [\d,.]+ s on/)
+    expect(out).toMatch(/case-study: overloaded at 4\.50? req\/s.*requests were in the system from [\d,.]+ s on/)
   })
 
   test('warns of requests longer than the profile was measured for', () => {
@@ -172,9 +173,88 @@ describe('simulate with input that makes no sense', () => {
     ],
     ['no threads', ['--rate', '1', '--workers', '0'], /--workers must be from 1 to \d+, found 0/],
     ['an unknown scenario', ['--scenario', 'doom'], /There is no simulation file doom/],
+    [
+      'burstiness of Poisson arrivals',
+      ['--rate', '1', '--arrivals', 'poisson', '--burstiness', '5'],
+      /--burstiness does not go with --arrivals poisson/,
+    ],
+    ['layers that are not sent one by one', ['--rate', '1', '--layers', '9'], /--layers needs --transfer layerwise/],
+    ['timelines for nobody', ['--rate', '1', '--timelines', '9'], /--timelines needs --chrome-trace/],
+    [
+      'a routing of a blind router',
+      ['--rate', '1', '--scheduler', 'off', '--routing', 'latency'],
+      /--routing does not go with --scheduler off/,
+    ],
+    [
+      'a threshold of a blind router',
+      ['--rate', '1', '--scheduler', 'off', '--threshold', '9'],
+      /--threshold does not go with --scheduler off/,
+    ],
+    [
+      'a threshold that routing has not',
+      ['--rate', '1', '--routing', 'latency', '--threshold', '9'],
+      /--threshold does not go with --routing latency/,
+    ],
+    [
+      'a threshold beyond all prompts',
+      ['--rate', '1', '--threshold', '99999999999'],
+      /--threshold: values must be at least 0 and at most 100000000 tokens/,
+    ],
+    [
+      'economic routing without prices',
+      ['--rate', '1', '--routing', 'economic'],
+      /missing --remote-price .* and --local-price/,
+    ],
+    [
+      'economic routing without one price',
+      ['--rate', '1', '--routing', 'economic', '--remote-price', '4'],
+      /missing --local-price [^-]*$/,
+    ],
+    ['layers beside a scenario', ['--scenario', 'steady', '--layers', '60'], /--layers does not go with --scenario/],
+    [
+      'a round trip beside a scenario',
+      ['--scenario', 'steady', '--rtt-ms', '0'],
+      /--rtt-ms does not go with --scenario/,
+    ],
+    [
+      'a preset beside a scenario that has one',
+      ['--scenario', 'steady'],
+      /--preset does not go with --scenario: .* says it, as preset/,
+    ],
+    [
+      'a page in no folder',
+      ['--rate', '1', '--html', '/nonexist/x.html'],
+      /\/nonexist\/x\.html cannot be written \(ENOENT\)/,
+    ],
+    ['a page in place of a folder', ['--rate', '1', '--html', tmpdir()], /cannot be written \(a directory\)/],
+    ['a trace in place of a folder', ['--rate', '1', '--chrome-trace', tmpdir()], /cannot be written \(a directory\)/],
     ['a rate beside a scenario', ['--scenario', 'link-drop', '--rate', '1'], /--rate does not go with --scenario/],
   ])('refuses %s and says what it expected', ([, words, message]) => {
     expect(refused(...caseStudy, ...words).message).toMatch(message)
+  })
+})
+
+describe('simulate', () => {
+  test('takes --burstiness alone for gamma arrivals, and says so', () => {
+    const words = [...caseStudy, '--rate', '2', '--requests', '500']
+    const { err } = membrane(...words, '--burstiness', '5')
+    expect(err).toMatch(/note: requests arrive in gamma gaps of burstiness 5/)
+    const bursty = json(...words, '--burstiness', '5')
+    expect(bursty.ttftSeconds).toEqual(json(...words, '--burstiness', '5', '--arrivals', 'gamma').ttftSeconds)
+    expect(bursty.ttftSeconds).not.toEqual(json(...words).ttftSeconds)
+  })
+
+  test('says which files it wrote', () => {
+    const words = [...caseStudy, '--rate', '1', '--requests', '50', '--chrome-trace', 'spans.json', '--timelines', '3']
+    const { code, err } = membrane(...words)
+    expect(code).toBe(0)
+    expect(err).toMatch(/note: wrote spans\.json/)
+    expect(JSON.parse(readFileSync(join(folder, 'spans.json'), 'utf8'))).toBeTruthy()
+  })
+
+  test('finds out before it simulates that a page cannot be written', () => {
+    const { code, message } = refused(...caseStudy, '--rate', '0', '--html', '/nonexist/x.html')
+    expect({ code, message }).toMatchObject({ code: 'FILE_UNREADABLE' })
   })
 })
 
@@ -227,6 +307,34 @@ describe('simulate --scenario', () => {
     expect(refused('simulate', '--scenario', policy).message).toMatch(/caches\.policy: .*"lru"/)
   })
 
+  test.for<[string, string, RegExp]>([
+    [
+      'burstiness of Poisson arrivals',
+      'arrivals: { kind: poisson, burstiness: 5 }',
+      /arrivals\.burstiness: Poisson arrivals have 1, found 5/,
+    ],
+    ['a preset and a configuration', 'preset: case-study\nconfig: x.yaml', /expected preset or config, found both/],
+    ['a scheduler twice', 'schedulers: [on, on]', /schedulers: expected each once, found on twice/],
+    ['nobody to decode', 'localPrefill: 8', /\.yaml: localPrefill must leave an instance to decode: 0 to 7, found 8/],
+  ])('refuses a file with %s', ([name, line, message]) => {
+    const path = write(`${name.replaceAll(' ', '-')}.yaml`, `name: x\nrateRps: 1\ndurationSeconds: 10\n${line}\n`)
+    expect(refused('simulate', '--scenario', path).message).toMatch(message)
+  })
+
+  test('points to the schema of simulation files', () => {
+    const path = write('wrong.yaml', 'name: x\nrateRps: 1\nduration: 10\n')
+    expect(membrane('simulate', '--scenario', path).err).toContain('config --schema simulation')
+  })
+
+  test('warns of events after the end', () => {
+    const path = file('  - { kind: link, atSeconds: 9000, gbps: 9 }')
+    const { code, err } = membrane('simulate', '--scenario', path, '--scheduler', 'fixed', '--json')
+    expect(code).toBe(0)
+    expect(err).toMatch(
+      /warning: one event comes at or after the end of arrivals at 300 s, the first \(link\) at 9000 s/,
+    )
+  })
+
   test('ends with an error where everything that decodes is lost for good', () => {
     const path = file('  - { kind: lose, atSeconds: 50, pool: decode, instances: 5 }')
     for (const scheduler of ['on', 'fixed', 'off']) {
@@ -277,7 +385,48 @@ describe('replay', () => {
     ).toBe(400)
   })
 
+  test('is titled by the name of the file, wherever it lies', () => {
+    expect(membrane('replay', trace).out).toMatch(/^Replay of trace\.jsonl: stable at /)
+  })
+
+  test.for<[readonly string[], RegExp]>([
+    [['--arrivals', 'gamma'], /--arrivals does not go with replay/],
+    [['--mu', '9'], /--mu does not go with a trace of requests: trace\.jsonl has lengths of its own/],
+    [['--prefix-hits', '0.3'], /--prefix-hits does not go with/],
+    [['--output-tokens', '9'], /--output-tokens does not go with/],
+    [['--burstiness', '9'], /--burstiness does not go with/],
+    [['--replications', '2'], /--replications does not go with/],
+    [['--requests', '401'], /--requests must be at most the 400 of trace\.jsonl, found 401/],
+    [['--state-blocks', '0'], /--state-blocks needs --cache-blocks/],
+    [['--policy', 'lru'], /--policy needs --cache-blocks/],
+    [['--cache-blocks', '9', '--copy-prefixes', '--scheduler', 'on'], /--copy-prefixes needs --cache-scope cluster/],
+    [['--cache-blocks', '9', '--copy-prefixes', '--cache-scope', 'cluster'], /--copy-prefixes needs --scheduler on/],
+  ])('refuses %j, which would be ignored', ([words, message]) => {
+    expect(refused('replay', trace, ...words).message).toMatch(message)
+  })
+
+  test('takes lengths for client rates, which have none', () => {
+    const rates = write(
+      'rates.csv',
+      'client_id,window_start_s,rate_rps,cv,pattern,arg1,arg2\n1,0,1.5,1.2,Gamma,0.7,0.9\n1,600,0.5,1.1,Gamma,0.8,2.5\n',
+    )
+    expect(json('replay', rates, '--requests', '200', '--fixed-tokens', '5000').requests).toBe(200)
+    expect(refused('replay', rates, '--arrivals', 'weibull').message).toMatch(/--arrivals does not go with replay/)
+  })
+
   test.for<[string, string, readonly string[], RegExp]>([
+    [
+      'requests at one time without a rate',
+      '{"timestamp":7,"input_length":5,"output_length":1}\n{"timestamp":7,"input_length":5,"output_length":1}\n',
+      [],
+      /has all 2 requests at one time, expected a rate/,
+    ],
+    [
+      'a single request without a rate',
+      '{"timestamp":7,"input_length":5,"output_length":1}\n',
+      [],
+      /gives a single request, which has no pace/,
+    ],
     [
       'time that goes backwards',
       '{"timestamp":9,"input_length":5,"output_length":1}\n{"timestamp":1,"input_length":5,"output_length":1}\n',
@@ -300,7 +449,7 @@ describe('replay', () => {
     [
       'an unknown policy',
       'input_tokens,output_tokens\n5,1\n',
-      ['--rate', '1', '--policy', 'magic'],
+      ['--rate', '1', '--cache-blocks', '9', '--policy', 'magic'],
       /no eviction policy "magic", expected lru/,
     ],
     [
@@ -344,8 +493,11 @@ describe('sweep', () => {
     for (const row of rows) expect(row.ttftSeconds.mean).toBeGreaterThan(0)
     expect(rows[2].ttftSeconds.mean).toBeGreaterThan(rows[0].ttftSeconds.mean)
     const [head, ...lines] = readFileSync(join(folder, 'sweep.csv'), 'utf8').trim().split('\n')
-    expect(head).toMatch(/^rate,threshold,TTFT mean s,/)
+    expect(head).toMatch(/^rate,threshold,TTFT mean s,P50 s,P90 s,P90 half width s,.*,t,N_p,verdict$/)
     expect(lines.length).toBe(4)
+    expect(lines[0]).toMatch(/^1,10000,.*,10000,3,stable$/)
+    // Nine digits, as JSON has.
+    expect(Number(lines[0]?.split(',')[2])).toBe(rows[0].ttftSeconds.mean)
   })
 
   test('takes shares of what the deployment sustains, links and round trips', () => {
@@ -367,11 +519,12 @@ describe('sweep', () => {
     [['rate=1:2:1:1'], /expected a name and values/],
     [['rate=0'], /rate must be above 0/],
     [['rtt-ms=-5'], /rtt-ms: values must be at least 0, found -5/],
-    [['threshold=-5'], /threshold: values must be at least 0, found -5/],
+    [['threshold=-5'], /threshold: values must be at least 0 and at most \d+ tokens, found -5/],
     [['link-gbps=1e300'], /link-gbps: values must be above 0, from .* to .*, found 1e\+300/],
     [['burstiness=0'], /burstiness: values must be above 0/],
     [['local-prefill=1.5'], /--local-prefill must leave an instance to decode/],
-    [['rate=1:1e9:0.001'], /points, expected at most/],
+    [['rate=1:1e6:1'], /The sweep has 1000000 points, expected at most/],
+    [['rate=1:1e6:1', 'threshold=1:1e4:1'], /The sweep has 10000000000 points/],
     [['rate=1', 'rate=2'], /given twice/],
     [['rate=1', 'load=0.5'], /given twice/],
   ])('refuses --over %j', ([over, message]) => {
@@ -380,5 +533,31 @@ describe('sweep', () => {
       refused('sweep', ...words, '--requests', '50', ...(over[0]?.startsWith('rate') === true ? [] : ['--rate', '1']))
         .message,
     ).toMatch(message)
+  })
+
+  test.for<[readonly string[], RegExp]>([
+    [['--over', 'rate=1,2', '--rate', '1'], /--rate does not go with --over rate/],
+    [['--over', 'load=0.5', '--rate', '1'], /--rate does not go with --over load/],
+    [['--over', 'rtt-ms=1', '--rate', '1', '--rtt-ms', '0'], /--rtt-ms does not go with --over rtt-ms/],
+    [
+      ['--over', 'burstiness=2', '--rate', '1', '--arrivals', 'poisson'],
+      /--arrivals poisson does not go with --over burstiness/,
+    ],
+    [
+      ['--over', 'threshold=9', '--rate', '1', '--scheduler', 'off'],
+      /--scheduler off does not go with --over threshold/,
+    ],
+    [['--over', 'rate=1', '--html', 'x.html'], /unknown option '--html'/],
+    [['--over', 'rate=1', '--chrome-trace', 'x.json'], /unknown option '--chrome-trace'/],
+    [['--over', 'rate=1', '--csv', tmpdir()], /cannot be written \(a directory\)/],
+  ])('refuses %j', ([words, message]) => {
+    expect(refused('sweep', '--requests', '50', ...words).message).toMatch(message)
+  })
+
+  test('keeps Weibull arrivals when it sweeps their burstiness', () => {
+    const words = ['sweep', '--over', 'burstiness=4', '--rate', '2', '--requests', '500']
+    const [weibull] = json(...words, '--arrivals', 'weibull')
+    const [gamma] = json(...words)
+    expect(weibull.ttftSeconds.mean).not.toBe(gamma.ttftSeconds.mean)
   })
 })
