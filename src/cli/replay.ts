@@ -55,7 +55,7 @@ export function defineReplay(command: Command): void {
       )
       .option(
         '--copy-prefixes',
-        'with --scheduler on and --cache-scope cluster: copy prefixes while bandwidth is abundant',
+        'with --cache-scope cluster: copy prefixes to the other cluster while bandwidth is abundant',
       ),
   )
   onRun<ReplayFlags>(command, async (flags, [path]) => {
@@ -83,8 +83,6 @@ async function checkReplayFlags(flags: ReplayFlags): Promise<void> {
     )
   if (flags.cacheScope !== 'cluster')
     refuseGiven(flags, ['copyPrefixes'], 'needs --cache-scope cluster: a shared cache has nowhere to copy to')
-  if (flags.scheduler !== 'on')
-    refuseGiven(flags, ['copyPrefixes'], 'needs --scheduler on, which tells when bandwidth is abundant')
 }
 
 /** What a trace of requests says itself. */

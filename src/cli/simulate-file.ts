@@ -143,8 +143,6 @@ function checkFile(file: SimulationFile, path: string, flags: SimulationFlags & 
     refuseGiven(flags, ['preset', 'config'], `does not go with --scenario: ${path} says it, as ${base}`)
   if (file.arrivals !== undefined)
     refuseGiven(flags, ['burstiness'], `does not go with --scenario: ${path} says it, as arrivals`)
-  if (file.agents !== undefined)
-    refuseGiven(flags, ['burstiness'], `does not go with --scenario: the agents of ${path} send the requests`)
 }
 
 function timing(file: SimulationFile): Partial<SimulationOptions> {

@@ -139,11 +139,11 @@ export function outputOf(
 
 export function transferOf(flags: SimulationFlags): TransferOptions {
   const { transfer, layers = DEFAULT_LAYERS, rttMs = 0, flowGbpsMax } = flags
-  const positive = flowGbpsMax === undefined || flowGbpsMax > 0
+  const positive = flowGbpsMax === undefined || flowGbpsMax >= LIMITS.flowGbpsMin
   if (!(rttMs >= 0) || !positive || layers < 1) {
     throw new MembraneError(
       'INVALID_REQUEST',
-      `A transfer needs --rtt-ms of at least 0, --flow-gbps-max above 0 and --layers of at least 1, found ${rttMs}, ${flowGbpsMax ?? 'none'} and ${layers}.`,
+      `A transfer needs --rtt-ms of at least 0, --flow-gbps-max of at least ${LIMITS.flowGbpsMin} and --layers of at least 1, found ${rttMs}, ${flowGbpsMax ?? 'none'} and ${layers}.`,
     )
   }
   const mode = choice('--transfer', transfer, ['after-prefill', 'layerwise']) ?? 'after-prefill'

@@ -25,7 +25,7 @@ export function resultText({ title }: Study, { options, result }: Answer, wall: 
       ? ''
       : ` By request the deployment sustains ${capacityRps.sustainableRps.toPrecision(4)} req/s and completes ${capacityRps.saturatedRps.toPrecision(4)} under overload; Eq. (6), with mean lengths, says ${capacityRps.equation6Rps.toPrecision(4)} (${signedPercent(capacityRps.equation6Rps / capacityRps.saturatedRps - 1)}).`
   return [
-    `${heading(`${title}: ${result.verdict} at ${figure(options.rateRps)} req/s`)}, ${roles.remotePrefill} remote prefill, ${roles.localPrefill} local prefill and ${roles.decode} decode instances, t = ${tokens(options.thresholdTokens)} tokens, scheduler ${options.scheduler ?? 'fixed'}.${capacity}${boundText(result)}`,
+    `${heading(`${title}: ${result.verdict} at ${figure(options.rateRps)} req/s`)} with ${roles.remotePrefill} remote prefill, ${roles.localPrefill} local prefill and ${roles.decode} decode instances, t = ${tokens(options.thresholdTokens)} tokens, scheduler ${options.scheduler ?? 'fixed'}.${capacity}${boundText(result)}`,
     section(
       'Latencies',
       'seconds, with 95 % intervals',
@@ -39,6 +39,7 @@ export function resultText({ title }: Study, { options, result }: Answer, wall: 
         ],
       ),
     ),
+    partsText(result),
     section(
       'Stages',
       'wait before the stage, seconds',
@@ -60,6 +61,11 @@ export function resultText({ title }: Study, { options, result }: Answer, wall: 
         ]),
     `${result.requests.toLocaleString('en-US')} requests, ${percent(result.offloadedRatio)} offloaded, egress ${figure(result.egressGbps)} Gbps, completed ${figure(result.completedRps)} req/s. ${runText(result, wall)}`,
   ].join('\n\n')
+}
+
+/** What the mean TTFT is made of. */
+function partsText({ ttftPartsSeconds: { wait, prefill, transfer } }: SimulationResult): string {
+  return `Of the mean TTFT ${wait.toPrecision(3)} s are waiting, ${prefill.toPrecision(3)} s prefill and ${transfer.toPrecision(3)} s transfer.`
 }
 
 /** Schedulers under the same load, side by side. */

@@ -470,7 +470,11 @@ export class Simulation {
     this.#control.tick(this)
     const next = this.isDone ? Number.POSITIVE_INFINITY : this.#control.nextSeconds(this.schedule.nextBesides(CONTROL))
     this.schedule.set(CONTROL, next)
-    if (next === Number.POSITIVE_INFINITY || this.schedule.nextBesides(CONTROL) !== Number.POSITIVE_INFINITY || this.#control.isExpecting())
+    if (
+      next === Number.POSITIVE_INFINITY ||
+      this.schedule.nextBesides(CONTROL) !== Number.POSITIVE_INFINITY ||
+      this.#control.isExpecting()
+    )
       return
     throw this.#stuck()
   }

@@ -162,7 +162,10 @@ function latency(runs: readonly ReplicationData[], name: Latency): LatencySummar
 function ttftParts(runs: readonly ReplicationData[]): SimulationResult['ttftPartsSeconds'] {
   const sum = (of: (parts: ReplicationData['ttftParts']) => number): number =>
     runs.reduce((total, run) => total + of(run.ttftParts), 0)
-  const requests = Math.max(1, sum((parts) => parts.requests))
+  const requests = Math.max(
+    1,
+    sum((parts) => parts.requests),
+  )
   return {
     wait: sum((parts) => parts.waitSeconds) / requests,
     prefill: sum((parts) => parts.prefillSeconds) / requests,

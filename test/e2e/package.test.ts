@@ -24,7 +24,9 @@ beforeAll(() => {
 afterAll(() => rmSync(consumer, { recursive: true, force: true }))
 
 test('the package holds what runs, its scenarios, schemas and papers, and nothing else', () => {
-  const foreign = packedPaths.filter((path) => !/^(dist|scenarios|schemas)\/|^(package\.json|[A-Z]+(\.md)?)$/.test(path))
+  const foreign = packedPaths.filter(
+    (path) => !/^(dist|scenarios|schemas)\/|^(package\.json|[A-Z]+(\.md)?)$/.test(path),
+  )
   expect(foreign).toEqual([])
   const unneeded = packedPaths.filter((path) => /\.(test|bench)\.|(?<!\.d)\.ts$|\/\.|\.map$/.test(path))
   expect(unneeded).toEqual([])

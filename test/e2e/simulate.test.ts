@@ -400,7 +400,6 @@ describe('replay', () => {
     [['--state-blocks', '0'], /--state-blocks needs --cache-blocks/],
     [['--policy', 'lru'], /--policy needs --cache-blocks/],
     [['--cache-blocks', '9', '--copy-prefixes', '--scheduler', 'on'], /--copy-prefixes needs --cache-scope cluster/],
-    [['--cache-blocks', '9', '--copy-prefixes', '--cache-scope', 'cluster'], /--copy-prefixes needs --scheduler on/],
   ])('refuses %j, which would be ignored', ([words, message]) => {
     expect(refused('replay', trace, ...words).message).toMatch(message)
   })
