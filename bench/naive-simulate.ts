@@ -189,7 +189,7 @@ export function simulateNaively(scenario: Scenario, traffic: Traffic, options: N
     if (number < Math.floor(traffic.requests * WARM_UP)) return
     ttft.push(kvReadySeconds - arrivedSeconds)
     e2e.push(events.nowSeconds - arrivedSeconds)
-    tpot.push(outputTokens > 1 ? (events.nowSeconds - firstTokenSeconds) / (outputTokens - 1) : 0)
+    if (outputTokens > 1) tpot.push((events.nowSeconds - firstTokenSeconds) / (outputTokens - 1))
   }
 
   const remotePool = createPool(options.roles.remotePrefill, (tokens) => remote.profile.prefillSeconds.at(tokens), send)
