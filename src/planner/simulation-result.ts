@@ -179,6 +179,12 @@ function withoutNoise(value: number, scale: number): number {
   return Math.abs(value) < 1e-9 * scale ? 0 : value
 }
 
+/** A number of servers that never changed is whole, whatever its integral over time was rounded to. */
+function withoutRounding(servers: number): number {
+  const whole = Math.round(servers)
+  return Math.abs(servers - whole) < 1e-9 * Math.max(1, whole) ? whole : servers
+}
+
 function stageSummary(name: StageSummary['name'], parts: readonly StageData[], seconds: number): StageSummary {
   const waits = new LogHistogram()
   for (const { wait } of parts) waits.merge(new LogHistogram(wait))
@@ -186,7 +192,7 @@ function stageSummary(name: StageSummary['name'], parts: readonly StageData[], s
   const openSeconds = parts.reduce((total, part) => total + part.openSeconds, 0)
   return {
     name,
-    servers: openSeconds / seconds,
+    servers: withoutRounding(openSeconds / seconds),
     utilisation: openSeconds > 0 ? busySeconds / openSeconds : 0,
     waitSeconds: { mean: waits.mean(), p90: waits.quantile(0.9) },
   }
