@@ -17,7 +17,16 @@ const SIMULATED = summarize(SCENARIO, OPTIONS, [simulateBatch(SCENARIO, OPTIONS)
 /** With numbers of our choice, so that every digit can be foreseen. */
 const RESULT: SimulationResult = {
   ...SIMULATED,
-  ttftSeconds: { mean: 4.5, p50: 3.6, p90: 8.4, p99: 15.8, meanHalfWidth95: 0.14, p90HalfWidth95: 0.44 },
+  ttftSeconds: {
+    mean: 4.5,
+    p50: 3.6,
+    p90: 8.4,
+    p99: 15.8,
+    meanHalfWidth95: 0.14,
+    p50HalfWidth95: 0.1,
+    p90HalfWidth95: 0.44,
+    p99HalfWidth95: 1,
+  },
   capacityRps: { ...SIMULATED.capacityRps, sustainableRps: 3.16, equation6Rps: 3.24 },
   verdict: 'stable',
   requests: 200_000,

@@ -120,8 +120,14 @@ function runText({ seed, replications }: SimulationResult, { wallSeconds, reques
 }
 
 function latencyRow(name: string, latency: LatencySummary): string[] {
-  const { mean, meanHalfWidth95, p50, p90, p90HalfWidth95, p99 } = latency
-  return [name, within(mean, meanHalfWidth95), p50.toPrecision(4), within(p90, p90HalfWidth95), p99.toPrecision(4)]
+  const { mean, p50, p90, p99, meanHalfWidth95, p50HalfWidth95, p90HalfWidth95, p99HalfWidth95 } = latency
+  return [
+    name,
+    within(mean, meanHalfWidth95),
+    within(p50, p50HalfWidth95),
+    within(p90, p90HalfWidth95),
+    within(p99, p99HalfWidth95),
+  ]
 }
 
 function within(value: number, halfWidth: number | null): string {

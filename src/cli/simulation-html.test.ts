@@ -158,7 +158,16 @@ describe('a page of less', () => {
   test('copes with a run that observed nothing but 0', async () => {
     const [run] = PLAIN.runs
     if (run === undefined) throw new Error('Bug: no run')
-    const none = { mean: 0, p50: 0, p90: 0, p99: 0, meanHalfWidth95: null, p90HalfWidth95: null }
+    const none = {
+      mean: 0,
+      p50: 0,
+      p90: 0,
+      p99: 0,
+      meanHalfWidth95: null,
+      p50HalfWidth95: null,
+      p90HalfWidth95: null,
+      p99HalfWidth95: null,
+    }
     const result: SimulationResult = { ...run.result, ttftSeconds: none, firstTokenSeconds: none, e2eSeconds: none }
     const cdf = { ttft: [], firstToken: [], tpot: [], e2e: [] }
     const knee = [1, 2].map((rateRps) => ({ rateRps, result }))

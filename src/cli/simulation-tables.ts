@@ -97,9 +97,9 @@ export function latenciesTable(runs: readonly SimulatedRun[], quoted: QuotedPlan
         row(html`<strong>${name} mean</strong>, ${unit}`, ({ result }) =>
           interval(of(result).mean, of(result).meanHalfWidth95),
         ),
-        row(`${name} P50, ${unit}`, ({ result }) => significant(of(result).p50 * scale)),
+        row(`${name} P50, ${unit}`, ({ result }) => interval(of(result).p50, of(result).p50HalfWidth95)),
         row(`${name} P90, ${unit}`, ({ result }) => interval(of(result).p90, of(result).p90HalfWidth95)),
-        row(`${name} P99, ${unit}`, ({ result }) => significant(of(result).p99 * scale)),
+        row(`${name} P99, ${unit}`, ({ result }) => interval(of(result).p99, of(result).p99HalfWidth95)),
       ]
     }),
   })

@@ -16,8 +16,10 @@ export interface LatencySummary {
   readonly p99: number
   /** Half the width of the 95 % interval of the mean, by batch means; null for runs too short to tell. */
   readonly meanHalfWidth95: number | null
-  /** The same of the P90, from independent replications; null with fewer than four. */
+  /** The same of the quantiles, from independent replications; null with fewer than four. */
+  readonly p50HalfWidth95: number | null
   readonly p90HalfWidth95: number | null
+  readonly p99HalfWidth95: number | null
 }
 
 /** One stage of the pipeline as it was observed. */
@@ -155,7 +157,9 @@ function latency(runs: readonly ReplicationData[], name: Latency): LatencySummar
     p90: histogram.quantile(0.9),
     p99: histogram.quantile(0.99),
     meanHalfWidth95: half === null ? null : withoutNoise(half, histogram.mean()),
+    p50HalfWidth95: quantileHalfWidth95(runs, name, 0.5),
     p90HalfWidth95: quantileHalfWidth95(runs, name, 0.9),
+    p99HalfWidth95: quantileHalfWidth95(runs, name, 0.99),
   }
 }
 
