@@ -8,7 +8,7 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url))
 /** Pure, or waiting only on ports. */
 const INSIDE = ['core', 'policy', 'planner', 'indices', 'reconstruct', 'transfer', 'cluster']
 /** Redis, model providers, the wire. */
-const EDGES = ['store', 'hashing', 'engine', 'compute', 'api']
+const EDGES = ['store', 'hashing', 'vectors', 'engine', 'compute', 'api']
 
 /**
  * Who may import whom. Everything may import `core`, and its own folder.
@@ -25,6 +25,7 @@ const RULES: Rules = {
     cluster: ['core', 'policy', 'transfer'],
     store: ['core', 'policy'],
     hashing: ['core'],
+    vectors: ['core'],
     engine: ['core'],
     compute: ['core', 'engine'],
     api: ['core', 'planner'],

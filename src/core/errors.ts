@@ -12,6 +12,15 @@ export const ERROR_CODES = {
   INFEASIBLE: { retryable: false, meaning: 'No configuration can meet what was asked.' },
   FILE_UNREADABLE: { retryable: false, meaning: 'A file could not be read or written.' },
   LIMIT_REACHED: { retryable: false, meaning: 'An input is larger than its stated bound.' },
+  INVALID_FRAGMENT: { retryable: false, meaning: 'The bytes or the description of a fragment are malformed.' },
+  CONTENT_MISMATCH: { retryable: false, meaning: 'The bytes are not those that their hash or length names.' },
+  STORE_FULL: { retryable: true, meaning: 'The store has no room, and nothing that may be evicted.' },
+  QUOTA_EXCEEDED: { retryable: false, meaning: 'The tenant would hold more than its quota.' },
+  STORE_LOCKED: { retryable: true, meaning: 'Another process has the data directory open.' },
+  STORE_FORMAT: { retryable: false, meaning: 'The data is of a format that this version does not read.' },
+  STORE_UNAVAILABLE: { retryable: true, meaning: 'The store did not answer.' },
+  STORE_CLOSED: { retryable: false, meaning: 'The store has been closed.' },
+  MISSING_PACKAGE: { retryable: false, meaning: 'An optional package that the request needs is not installed.' },
 } as const satisfies Readonly<Record<string, { retryable: boolean; meaning: string }>>
 
 /** Key of `ERROR_CODES`. */

@@ -66,4 +66,12 @@ export const LIMITS = {
   requestTokensMax: 100_000_000,
   /** Bytes of a configuration or profile file; more is rejected before parsing. */
   configFileBytesMax: 16 * 1024 * 1024,
+  /** Bytes of a store key, UTF-8; more is rejected with INVALID_REQUEST. Keys of engines take some 200. */
+  storeKeyBytesMax: 1024,
+  /** Bytes of an entry's head; more is rejected with INVALID_REQUEST. A block hash takes about 70: enough for 800 and a text. */
+  storeHeadBytesMax: 64 * 1024,
+  /** Bytes of one payload; more is rejected with INVALID_REQUEST. An array of bytes in memory ends near here. */
+  payloadBytesMax: 4 * 1024 ** 3 - 1,
+  /** Characters of a block hash; longer is rejected with INVALID_REQUEST. 64 bytes of digest and a chain id. */
+  blockHashCharactersMax: 192,
 } as const

@@ -1,0 +1,67 @@
+/**
+ * What a fragment is: immutable KV bytes of one token span and layer range (and optionally head range) of one model.
+ * This description travels with the bytes, as the head of a store entry; the payload is a safetensors file, except of
+ * opaque fragments, tool traces and artifacts, whose bytes are theirs.
+ */
+import type { BlockHash, ContentHash, ModelFingerprint } from './ids.ts'
+
+/** Half-open. */
+export interface Span {
+  readonly start: number
+  readonly end: number
+}
+
+/** Tokens `[start, end)` of a prompt, counted from its first token. */
+export type TokenSpan = Span
+
+/**
+ * `kv`: attention KV of a token span. `state`: recurrent state exactly at `tokens.end` (hybrid models).
+ * `prefix`: token ids. `tool-trace`, `artifact`: what agents keep beside KV. `opaque`: bytes under a foreign key.
+ */
+export const FRAGMENT_KINDS = ['kv', 'state', 'prefix', 'tool-trace', 'artifact', 'opaque'] as const
+export type FragmentKind = (typeof FRAGMENT_KINDS)[number]
+
+/** What the bytes are. Two fragments with equal signatures are interchangeable in shape, not in content. */
+export interface StructuralSignature {
+  readonly model: ModelFingerprint
+  readonly kind: FragmentKind
+  readonly tokens: TokenSpan
+  /** Layers `[start, end)`. */
+  readonly layers: Span
+  /** KV heads `[start, end)`, or null for all of them. */
+  readonly heads: Span | null
+  /** A safetensors dtype, such as `BF16`. */
+  readonly dtype: string
+  /** Order of the axes of a tensor, such as `heads,tokens,headDim`. */
+  readonly layout: string
+  /** How positions are in the bytes, such as `rope:10000` or `none`; bytes move to other positions only by it. */
+  readonly positionEncoding: string
+}
+
+/** Fragments that are only valid together: all of `parts`, or none (attention KV and the recurrent state at its end). */
+export interface FragmentGroup {
+  /** The same for all parts, and for no others. */
+  readonly id: string
+  /** Which part this is, 0 to `parts` - 1. */
+  readonly part: number
+  readonly parts: number
+  /** Memory pool of the engine that the part lives in: `kv`, `state`, `swa`, … */
+  readonly pool: string
+}
+
+/** The head of a store entry. */
+export interface FragmentDescription {
+  readonly signature: StructuralSignature
+  /** The block hash before the first of `blocks`; null at the start of a prompt and where there is no chain. */
+  readonly parent: BlockHash | null
+  /** Hashes of the blocks that `signature.tokens` covers, in order; empty where there is no chain. */
+  readonly blocks: readonly BlockHash[]
+  readonly blockTokens: number
+  readonly group: FragmentGroup | null
+  /** What the tokens say, for the semantic index; null keeps the fragment out of it. */
+  readonly text: string | null
+  /** The sequence (session, document) whose positions `signature.tokens` counts, for the positional index. */
+  readonly sequence: string | null
+  /** Content or block hashes that this fragment was made from, for the graph. */
+  readonly derivedFrom: readonly (ContentHash | BlockHash)[]
+}

@@ -1,0 +1,144 @@
+/**
+ * How the inside reaches the world: what it needs is handed in as one of these, so that a whole fabric runs in one
+ * test on a virtual clock, and so that nothing that the browser imports reaches a native package.
+ */
+import type { ContentHash, ContentHashAlgorithm } from './ids.ts'
+
+/** Milliseconds since 1970. */
+export interface Clock {
+  nowMs(): number
+}
+
+/** One algorithm. A digest is a fresh array unless a target is given. */
+export interface HashFunction {
+  readonly digestBytes: number
+  digest(message: Uint8Array): Uint8Array
+  /** HOT: writes the digest to `target` from `offset` on, and allocates nothing that lasts. */
+  digestInto(message: Uint8Array, target: Uint8Array, offset: number): void
+  /** For a message that comes in pieces. */
+  start(): RunningHash
+}
+
+export interface RunningHash {
+  update(piece: Uint8Array): void
+  /** Ends the message; the hash is not used again. */
+  digest(): Uint8Array
+}
+
+/** What hash chains are made of. Each answers alike on every machine, whichever implementation stands behind it. */
+export interface ChainHashes {
+  /** Fast for messages of some hundred bytes. */
+  readonly blake3: HashFunction
+  readonly sha256: HashFunction
+  /** 16 bytes, big-endian as its makers print it. */
+  readonly xxh3x128: HashFunction
+  /** `seed` and result are unsigned 64-bit numbers. */
+  xxh3x64(message: Uint8Array, seed: bigint): bigint
+  /** FNV-1a, 64 bits. */
+  fnv1a64(message: Uint8Array): bigint
+}
+
+/** Names the bytes of payloads. Fast for messages of some megabytes. */
+export interface ContentHasher {
+  readonly algorithm: ContentHashAlgorithm
+  hash(payload: Uint8Array): ContentHash
+  start(): { update(piece: Uint8Array): void; contentHash(): ContentHash }
+}
+
+/** The hasher that made a hash: a store may hold payloads named by either algorithm. */
+export type ContentHashers = Readonly<Record<ContentHashAlgorithm, ContentHasher>>
+
+/** Half-open: bytes `start` to `end - 1`. */
+export interface ByteSpan {
+  readonly start: number
+  readonly end: number
+}
+
+/** What a store holds under a key, without the payload. */
+export interface StoredEntry {
+  /** 1 to LIMITS.storeKeyBytesMax bytes of UTF-8. */
+  readonly key: string
+  /** What the payload is, for whoever put it: 0 to LIMITS.storeHeadBytesMax bytes. To be left unchanged. */
+  readonly head: Uint8Array
+  readonly payloadBytes: number
+  readonly contentHash: ContentHash
+  /** Milliseconds since 1970 from when on the entry is gone, or null. */
+  readonly expiresAtMs: number | null
+}
+
+export interface StoredFragment extends StoredEntry {
+  /** The payload, or the part that was asked for. To be left unchanged: it may be the store's own memory. */
+  readonly payload: Uint8Array
+}
+
+/** A payload that is read as it is consumed. Iterate once; leaving the loop early frees what it holds. */
+export interface StoredStream extends StoredEntry {
+  readonly chunks: AsyncIterable<Uint8Array>
+}
+
+export interface FragmentPut extends Omit<StoredEntry, 'expiresAtMs'> {
+  readonly expiresAtMs?: number | null
+  /**
+   * All bytes, or pieces of them in order. A store takes a piece before it asks for the next one, so the caller may
+   * use its buffer again then; it does not keep a whole payload's buffer either. When the pieces throw, nothing was put.
+   */
+  readonly payload: Uint8Array | AsyncIterable<Uint8Array>
+}
+
+/** `present`: the same bytes with the same head were there already, and nothing was written. */
+export type PutOutcome = 'stored' | 'replaced' | 'present'
+
+export interface GetOptions {
+  /** The part of the payload to read; default all of it. Throws OUT_OF_DOMAIN when it does not lie within the payload. */
+  readonly span?: ByteSpan
+  /** Where to put the bytes, if the store has to copy them: the payload is then a part of it. Must be large enough. */
+  readonly into?: Uint8Array
+}
+
+export interface StoreStats {
+  readonly entries: number
+  /** Bytes of all payloads. */
+  readonly payloadBytes: number
+  /** Entries that were found damaged since the store was opened: each was answered as missing. */
+  readonly corruptEntries: number
+}
+
+/**
+ * Fragments by key; memory, disk and Redis are stores, and so is each wrapper around one. All promise: a put is
+ * visible whole or not at all, and once acknowledged it is found until it is removed, replaced or expired; an answer
+ * holds the bytes of one put; a missing, expired or damaged entry is null, never an error and never other bytes.
+ * Any call may throw STORE_CLOSED, STORE_UNAVAILABLE (retryable) and FILE_UNREADABLE; wrong arguments INVALID_REQUEST.
+ */
+export interface FragmentStore {
+  /**
+   * Throws CONTENT_MISMATCH when the pieces are not `payloadBytes` bytes; STORE_FULL when it does not fit. Of two puts
+   * at once under one key, either is the one that stays.
+   */
+  put(fragment: FragmentPut): Promise<PutOutcome>
+  get(key: string, options?: GetOptions): Promise<StoredFragment | null>
+  stream(key: string, options?: Pick<GetOptions, 'span'>): Promise<StoredStream | null>
+  head(key: string): Promise<StoredEntry | null>
+  /** One answer a key, in order. */
+  has(keys: readonly string[]): Promise<readonly boolean[]>
+  /** How many were there. */
+  remove(keys: readonly string[]): Promise<number>
+  /** Every entry whose key begins with `prefix`, in no order. What is put or removed meanwhile may be in it or not. */
+  list(prefix?: string): AsyncIterable<StoredEntry>
+  stats(): StoreStats
+  /** Ends when all that was acknowledged before is on the device, as far as the store has one. */
+  sync(): Promise<void>
+  /** Ends what is under way, syncs, and frees everything. A second call changes nothing. */
+  close(): Promise<void>
+}
+
+/** Keeps the bytes that were found damaged, for somebody to look at. */
+export interface Quarantine {
+  keep(evidence: QuarantinedBytes): Promise<void>
+}
+
+export interface QuarantinedBytes {
+  readonly key: string
+  readonly expected: ContentHash
+  readonly reason: string
+  readonly payload: Uint8Array
+}
