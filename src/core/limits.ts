@@ -72,6 +72,10 @@ export const LIMITS = {
   storeHeadBytesMax: 64 * 1024,
   /** Bytes of one payload; more is rejected with INVALID_REQUEST. An array of bytes in memory ends near here. */
   payloadBytesMax: 4 * 1024 ** 3 - 1,
+  /** Removals of content that were answered and are still under way; beyond, the next put or removal waits. */
+  backgroundRemovalsMax: 64,
+  /** Milliseconds of a lease; more is rejected with INVALID_REQUEST. Leases are renewed; nothing else ends one early. */
+  leaseMsMax: 10 * 60_000,
   /** Characters of a block hash; longer is rejected with INVALID_REQUEST. 64 bytes of digest and a chain id. */
   blockHashCharactersMax: 192,
 } as const

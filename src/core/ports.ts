@@ -85,14 +85,25 @@ export interface FragmentPut extends Omit<StoredEntry, 'expiresAtMs'> {
   readonly payload: Uint8Array | AsyncIterable<Uint8Array>
 }
 
-/** `present`: the same bytes with the same head were there already, and nothing was written. */
-export type PutOutcome = 'stored' | 'replaced' | 'present'
+/**
+ * `present`: the same bytes with the same head and expiry were there already, and nothing was written. `refused`: a
+ * bounded store rather keeps what would have to leave, and nothing was put.
+ */
+export type PutOutcome = 'stored' | 'replaced' | 'present' | 'refused'
 
 export interface GetOptions {
   /** The part of the payload to read; default all of it. Throws OUT_OF_DOMAIN when it does not lie within the payload. */
   readonly span?: ByteSpan
   /** Where to put the bytes, if the store has to copy them: the payload is then a part of it. Must be large enough. */
   readonly into?: Uint8Array
+}
+
+export interface RemoveOptions {
+  /**
+   * Afterwards no byte of these entries' keys, heads and payloads is left in any file of the store, as far as the store
+   * has files of its own. Slow: what lies beside them may have to be copied.
+   */
+  readonly isErased?: boolean
 }
 
 export interface StoreStats {
@@ -121,7 +132,7 @@ export interface FragmentStore {
   /** One answer a key, in order. */
   has(keys: readonly string[]): Promise<readonly boolean[]>
   /** How many were there. */
-  remove(keys: readonly string[]): Promise<number>
+  remove(keys: readonly string[], options?: RemoveOptions): Promise<number>
   /** Every entry whose key begins with `prefix`, in no order. What is put or removed meanwhile may be in it or not. */
   list(prefix?: string): AsyncIterable<StoredEntry>
   stats(): StoreStats

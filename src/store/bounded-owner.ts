@@ -1,0 +1,131 @@
+/** What one owner has in a bounded store: its entries, and the policy that ranks them. */
+import { assert } from '../core/errors.ts'
+import type { EvictionPolicy, EvictionPriority } from '../policy/evict.ts'
+
+/** What a bounded store has to know of an entry, beside its length. */
+export interface EntryTraits {
+  /** What entries that build upon this one call it; null when none can. */
+  readonly chainName: string | null
+  /** The chain name of the entry that this one builds upon, and that leaves after it. Null for the head of a chain. */
+  readonly parentName: string | null
+  /** Seconds of prefill that a hit saves, above 0, in any unit that all entries of the store share. */
+  readonly savedSeconds: number
+  readonly priority: EvictionPriority
+  readonly isPinned: boolean
+}
+
+export interface BoundedEntry {
+  readonly key: string
+  readonly owner: OwnerEntries
+  readonly slot: number
+  readonly chainName: string | null
+  payloadBytes: number
+  expiresAtMs: number | null
+  isPinned: boolean
+  leasedUntilMs: number
+  /** Puts that are under way to this key: it must not be evicted under them. */
+  putsUnderWay: number
+}
+
+export class OwnerEntries {
+  readonly name: string
+  readonly #policy: EvictionPolicy
+  readonly #entryOfSlot: (BoundedEntry | undefined)[] = []
+  readonly #freeSlots: number[] = []
+  readonly #slotOfName = new Map<string, number>()
+  #entries = 0
+  #payloadBytes = 0
+
+  constructor(name: string, policy: EvictionPolicy) {
+    this.name = name
+    this.#policy = policy
+  }
+
+  get entries(): number {
+    return this.#entries
+  }
+
+  /** Each entry in full, whether its bytes are shared with others or not. */
+  get payloadBytes(): number {
+    return this.#payloadBytes
+  }
+
+  admits(payloadBytes: number, traits: EntryTraits): boolean {
+    return this.#policy.admits(this.#parentSlot(traits), densityOf(traits, payloadBytes), traits.priority)
+  }
+
+  add(entry: Pick<BoundedEntry, 'key' | 'payloadBytes' | 'expiresAtMs'>, traits: EntryTraits): BoundedEntry {
+    const slot = this.#freeSlots.pop() ?? this.#entryOfSlot.length
+    const added: BoundedEntry = {
+      ...entry,
+      owner: this,
+      slot,
+      chainName: traits.chainName,
+      isPinned: traits.isPinned,
+      leasedUntilMs: -Infinity,
+      putsUnderWay: 0,
+    }
+    this.#entryOfSlot[slot] = added
+    this.#entries += 1
+    this.#payloadBytes += entry.payloadBytes
+    const density = densityOf(traits, entry.payloadBytes)
+    this.#policy.inserted(slot, hashOfKey(entry.key), this.#parentSlot(traits), density, traits.priority)
+    if (traits.isPinned) this.#policy.pin(slot, true)
+    if (traits.chainName !== null) this.#slotOfName.set(traits.chainName, slot)
+    return added
+  }
+
+  resize(entry: BoundedEntry, payloadBytes: number): void {
+    this.#payloadBytes += payloadBytes - entry.payloadBytes
+    entry.payloadBytes = payloadBytes
+  }
+
+  touch(entry: BoundedEntry): void {
+    this.#policy.touched(entry.slot)
+  }
+
+  drop(entry: BoundedEntry): void {
+    assert(this.#entryOfSlot[entry.slot] === entry, `${entry.key} is dropped twice`)
+    this.#entryOfSlot[entry.slot] = undefined
+    this.#freeSlots.push(entry.slot)
+    this.#entries -= 1
+    this.#payloadBytes -= entry.payloadBytes
+    this.#policy.removed(entry.slot)
+    // Another entry may go by the same name since.
+    if (entry.chainName !== null && this.#slotOfName.get(entry.chainName) === entry.slot)
+      this.#slotOfName.delete(entry.chainName)
+  }
+
+  close(entry: BoundedEntry): void {
+    this.#policy.closed(entry.slot)
+  }
+
+  /** Tells the policy whether anything holds the entry. */
+  updatePin(entry: BoundedEntry, nowMs: number): void {
+    this.#policy.pin(entry.slot, entry.isPinned || entry.putsUnderWay > 0 || entry.leasedUntilMs > nowMs)
+  }
+
+  victim(): BoundedEntry | null {
+    const slot = this.#policy.victim()
+    return slot < 0 ? null : (this.#entryOfSlot[slot] ?? null)
+  }
+
+  #parentSlot({ parentName }: EntryTraits): number {
+    return parentName === null ? -1 : (this.#slotOfName.get(parentName) ?? -1)
+  }
+}
+
+/** What an entry saves for the room that it takes; empty ones take the room of their records. */
+function densityOf({ savedSeconds }: EntryTraits, payloadBytes: number): number {
+  return savedSeconds / (payloadBytes + ENTRY_OVERHEAD_BYTES)
+}
+
+/** Room of an entry beside its payload, about: a record on disk and its place in the index. */
+const ENTRY_OVERHEAD_BYTES = 256
+
+/** 31 bits of FNV-1a over the key's characters: policies remember by it what they have seen before. */
+function hashOfKey(key: string): number {
+  let hash = 0x811c9dc5
+  for (let index = 0; index < key.length; index++) hash = Math.imul(hash ^ key.charCodeAt(index), 0x01000193)
+  return hash >>> 1
+}

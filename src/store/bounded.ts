@@ -1,0 +1,409 @@
+/**
+ * Keeps a store within bytes and entries, and every owner within its quota. When room is needed, the owner that holds
+ * most for its share gives it, so that one tenant's flood evicts that tenant's entries first; within an owner the
+ * eviction policy ranks. What is leased, pinned or being written never leaves; if nothing else is left, a put fails.
+ *
+ * Room is taken before a put is passed on, so the bound holds at every moment, also with many puts at once.
+ */
+import { MembraneError } from '../core/errors.ts'
+import { LIMITS } from '../core/limits.ts'
+import type {
+  Clock,
+  FragmentPut,
+  FragmentStore,
+  GetOptions,
+  PutOutcome,
+  RemoveOptions,
+  StoredEntry,
+  StoredFragment,
+  StoredStream,
+  StoreStats,
+} from '../core/ports.ts'
+import { EVICTION_POLICIES, type EvictionPolicyName } from '../policy/evict-policies.ts'
+import { type BoundedEntry, type EntryTraits, OwnerEntries } from './bounded-owner.ts'
+import { ownerOf } from './canonical.ts'
+import { Deadlines } from './deadlines.ts'
+import { SerialTasks } from './serial.ts'
+
+/** At most so much of one owner; what an owner puts beyond evicts its own. */
+export interface Quota {
+  readonly payloadBytesMax: number
+  readonly entriesMax: number
+}
+
+export interface BoundedOptions extends Quota {
+  readonly policy: EvictionPolicyName
+  readonly clock: Clock
+  /** What the store cannot know of an entry from its key and length. */
+  readonly traitsOf: (entry: Pick<StoredEntry, 'key' | 'head' | 'payloadBytes'>) => EntryTraits
+  /** Null for an owner without a quota of its own. */
+  readonly quotaOf: (owner: string) => Quota | null
+  /** Milliseconds after which an entry that names no time of its own is gone; null keeps it. */
+  readonly ttlMs: number | null
+  /** Told of every entry that left without being asked to: evicted or expired. */
+  readonly left: (keys: readonly string[], reason: 'evicted' | 'expired') => void
+}
+
+export interface BoundedStats {
+  readonly evictions: number
+  readonly expirations: number
+  readonly refusals: number
+  readonly owners: Readonly<Record<string, { readonly entries: number; readonly payloadBytes: number }>>
+}
+
+/** Reads what the store holds, evicting what is beyond the bound. */
+export async function openBoundedStore(inner: FragmentStore, options: BoundedOptions): Promise<BoundedStore> {
+  const store = new BoundedStore(inner, options)
+  await store.load()
+  return store
+}
+
+const DEADLINE_BUCKET_MS = 100
+
+/** An entry that was there when the store was opened. */
+interface Found {
+  readonly entry: StoredEntry
+  readonly traits: EntryTraits
+}
+
+export class BoundedStore implements FragmentStore {
+  readonly #inner: FragmentStore
+  readonly #options: BoundedOptions
+  readonly #entries = new Map<string, BoundedEntry>()
+  readonly #owners = new Map<string, OwnerEntries>()
+  readonly #byKey = new SerialTasks()
+  readonly #leaseEnds = new Deadlines<BoundedEntry>(DEADLINE_BUCKET_MS)
+  readonly #expiries = new Deadlines<BoundedEntry>(DEADLINE_BUCKET_MS)
+  #reservedBytes = 0
+  #reservedEntries = 0
+  #evictions = 0
+  #expirations = 0
+  #refusals = 0
+
+  /** Use `openBoundedStore`, which also reads what is there. */
+  constructor(inner: FragmentStore, options: BoundedOptions) {
+    this.#inner = inner
+    this.#options = options
+  }
+
+  /** Parents before what builds upon them, because a policy learns a chain from its head on. */
+  async load(): Promise<void> {
+    const found: Found[] = []
+    const byName = new Map<string, Found>()
+    for await (const entry of this.#inner.list()) {
+      const traits = this.#options.traitsOf(entry)
+      const one = { entry, traits }
+      found.push(one)
+      if (traits.chainName !== null) byName.set(nameWithin(entry, traits.chainName), one)
+    }
+    for (const last of found) {
+      const chain = new Set<Found>()
+      // A chain that bites its own tail comes from wrong descriptions, and ends where it began.
+      for (let one: Found | undefined = last; one !== undefined && !chain.has(one); ) {
+        if (this.#entries.has(one.entry.key)) break
+        chain.add(one)
+        const { parentName } = one.traits
+        one = parentName === null ? undefined : byName.get(nameWithin(one.entry, parentName))
+      }
+      for (const { entry, traits } of [...chain].toReversed()) this.#register(entry, traits)
+    }
+    await this.#makeRoom(null, 0, 0)
+  }
+
+  async put(fragment: FragmentPut): Promise<PutOutcome> {
+    await this.#removeExpired()
+    return this.#byKey.run(fragment.key, () => this.#put(fragment))
+  }
+
+  async #put(fragment: FragmentPut): Promise<PutOutcome> {
+    const { key, payloadBytes } = fragment
+    const expiresAtMs = fragment.expiresAtMs ?? this.#defaultExpiry()
+    const traits = this.#options.traitsOf(fragment)
+    const owner = this.#ownerNamed(ownerOf(key))
+    const before = this.#entries.get(key)
+    // The old bytes stay until the new ones are in: both need room for a moment.
+    const newEntries = before === undefined ? 1 : 0
+    if (before !== undefined) this.#hold(before, 1)
+    this.#reservedBytes += payloadBytes
+    this.#reservedEntries += newEntries
+    try {
+      if (!(await this.#makeRoomFor(owner, payloadBytes, newEntries, traits))) return 'refused'
+      const outcome = await this.#inner.put({ ...fragment, expiresAtMs })
+      const entry = this.#entries.get(key)
+      if (entry === undefined) this.#register({ key, payloadBytes, expiresAtMs }, traits)
+      else this.#renew(entry, payloadBytes, expiresAtMs)
+      return outcome
+    } finally {
+      this.#reservedBytes -= payloadBytes
+      this.#reservedEntries -= newEntries
+      if (before !== undefined) this.#hold(before, -1)
+    }
+  }
+
+  async get(key: string, options?: GetOptions): Promise<StoredFragment | null> {
+    return this.#touched(key, await this.#inner.get(key, options))
+  }
+
+  async stream(key: string, options?: Pick<GetOptions, 'span'>): Promise<StoredStream | null> {
+    return this.#touched(key, await this.#inner.stream(key, options))
+  }
+
+  async head(key: string): Promise<StoredEntry | null> {
+    return this.#inner.head(key)
+  }
+
+  has(keys: readonly string[]): Promise<readonly boolean[]> {
+    return this.#inner.has(keys)
+  }
+
+  remove(keys: readonly string[], options?: RemoveOptions): Promise<number> {
+    for (const key of keys) this.#forget(key)
+    return this.#inner.remove(keys, options)
+  }
+
+  list(prefix?: string): AsyncIterable<StoredEntry> {
+    return this.#inner.list(prefix)
+  }
+
+  stats(): StoreStats {
+    return this.#inner.stats()
+  }
+
+  boundedStats(): BoundedStats {
+    const owners = [...this.#owners].map(([name, { entries, payloadBytes }]) => [name, { entries, payloadBytes }])
+    return {
+      evictions: this.#evictions,
+      expirations: this.#expirations,
+      refusals: this.#refusals,
+      owners: Object.fromEntries(owners),
+    }
+  }
+
+  sync(): Promise<void> {
+    return this.#inner.sync()
+  }
+
+  close(): Promise<void> {
+    return this.#inner.close()
+  }
+
+  /**
+   * Promises that what is there of `keys` is not evicted for `durationMs`, or until it expires; a longer lease of an
+   * entry stays. Counts as a use. One answer a key: whether it is there. Throws INVALID_REQUEST beyond
+   * LIMITS.leaseMsMax.
+   */
+  async lease(keys: readonly string[], durationMs: number): Promise<readonly boolean[]> {
+    if (!(durationMs > 0 && durationMs <= LIMITS.leaseMsMax))
+      throw new MembraneError(
+        'INVALID_REQUEST',
+        `A lease lasts above 0 and at most ${LIMITS.leaseMsMax} ms, found ${durationMs}.`,
+      )
+    const nowMs = this.#options.clock.nowMs()
+    const untilMs = nowMs + durationMs
+    // Held before asking: between the answer and the lease, an eviction could fall.
+    for (const key of keys) {
+      const entry = this.#entries.get(key)
+      if (entry === undefined) continue
+      entry.owner.touch(entry)
+      if (entry.leasedUntilMs >= untilMs) continue
+      entry.leasedUntilMs = untilMs
+      entry.owner.updatePin(entry, nowMs)
+      this.#leaseEnds.add(entry, untilMs)
+    }
+    const isThere = await this.#inner.has(keys)
+    return keys.map((key, index) => isThere[index] === true && this.#entries.has(key))
+  }
+
+  /** A pinned entry is never evicted; it still expires. False when it is not there. */
+  pin(key: string, isPinned: boolean): boolean {
+    const entry = this.#entries.get(key)
+    if (entry === undefined) return false
+    entry.isPinned = isPinned
+    entry.owner.updatePin(entry, this.#options.clock.nowMs())
+    return true
+  }
+
+  /** The chain that ends here will not go on: what nothing else builds upon leaves first. False when it is not there. */
+  closeChain(key: string): boolean {
+    const entry = this.#entries.get(key)
+    entry?.owner.close(entry)
+    return entry !== undefined
+  }
+
+  #touched<T>(key: string, found: T | null): T | null {
+    const entry = this.#entries.get(key)
+    if (entry === undefined) return found
+    if (found === null) void this.#forgetIfGone(key)
+    else entry.owner.touch(entry)
+    return found
+  }
+
+  /** What was found damaged or expired below takes no room any more. It may have been put again since. */
+  #forgetIfGone(key: string): Promise<void> {
+    return this.#byKey.run(key, async () => {
+      const [isThere] = await this.#inner.has([key])
+      if (isThere !== true) this.#forget(key)
+    })
+  }
+
+  #register(entry: Pick<StoredEntry, 'key' | 'payloadBytes' | 'expiresAtMs'>, traits: EntryTraits): void {
+    const { key, payloadBytes, expiresAtMs } = entry
+    const added = this.#ownerNamed(ownerOf(key)).add({ key, payloadBytes, expiresAtMs }, traits)
+    this.#entries.set(key, added)
+    if (expiresAtMs !== null) this.#expiries.add(added, expiresAtMs)
+  }
+
+  #renew(entry: BoundedEntry, payloadBytes: number, expiresAtMs: number | null): void {
+    entry.owner.resize(entry, payloadBytes)
+    entry.owner.touch(entry)
+    entry.expiresAtMs = expiresAtMs
+    if (expiresAtMs !== null) this.#expiries.add(entry, expiresAtMs)
+  }
+
+  #forget(key: string): void {
+    const entry = this.#entries.get(key)
+    if (entry === undefined) return
+    this.#entries.delete(key)
+    entry.owner.drop(entry)
+  }
+
+  #hold(entry: BoundedEntry, by: 1 | -1): void {
+    entry.putsUnderWay += by
+    if (this.#entries.get(entry.key) === entry) entry.owner.updatePin(entry, this.#options.clock.nowMs())
+  }
+
+  #ownerNamed(name: string): OwnerEntries {
+    const known = this.#owners.get(name)
+    if (known !== undefined) return known
+    const policy = EVICTION_POLICIES[this.#options.policy](this.#options.entriesMax)
+    const owner = new OwnerEntries(name, policy)
+    this.#owners.set(name, owner)
+    return owner
+  }
+
+  #defaultExpiry(): number | null {
+    const { ttlMs, clock } = this.#options
+    return ttlMs === null ? null : clock.nowMs() + ttlMs
+  }
+
+  /** Makes the room that was reserved; false when the policy would rather keep what would have to leave. */
+  async #makeRoomFor(
+    owner: OwnerEntries,
+    payloadBytes: number,
+    newEntries: number,
+    traits: EntryTraits,
+  ): Promise<boolean> {
+    const quota = this.#options.quotaOf(owner.name)
+    this.#checkFits(owner, payloadBytes, quota)
+    if (quota !== null && !(await this.#makeRoomInQuota(owner, quota, payloadBytes, newEntries))) {
+      throw new MembraneError(
+        'QUOTA_EXCEEDED',
+        `${owner.name} holds ${owner.payloadBytes} bytes in ${owner.entries} entries that are pinned or leased, and its quota is ${quota.payloadBytesMax} bytes in ${quota.entriesMax}.`,
+        { remedy: 'Unpin some, wait for leases to end, or raise the quota.', details: { owner: owner.name, quota } },
+      )
+    }
+    if (this.#isWithinBound()) return true
+    if (newEntries > 0 && !owner.admits(payloadBytes, traits)) {
+      this.#refusals += 1
+      return false
+    }
+    await this.#makeRoom(owner, payloadBytes, newEntries)
+    return true
+  }
+
+  #checkFits(owner: OwnerEntries, payloadBytes: number, quota: Quota | null): void {
+    const payloadBytesMax = Math.min(this.#options.payloadBytesMax, quota?.payloadBytesMax ?? Infinity)
+    if (payloadBytes <= payloadBytesMax) return
+    throw new MembraneError(
+      payloadBytes > this.#options.payloadBytesMax ? 'STORE_FULL' : 'QUOTA_EXCEEDED',
+      `A fragment of ${payloadBytes} bytes does not fit into ${payloadBytesMax} bytes.`,
+      { details: { owner: owner.name, payloadBytes, payloadBytesMax } },
+    )
+  }
+
+  async #makeRoomInQuota(owner: OwnerEntries, quota: Quota, bytes: number, newEntries: number): Promise<boolean> {
+    while (owner.payloadBytes + bytes > quota.payloadBytesMax || owner.entries + newEntries > quota.entriesMax) {
+      this.#endLeases()
+      const victim = owner.victim()
+      if (victim === null) return false
+      await this.#evict(victim)
+    }
+    return true
+  }
+
+  /** Evicts until everything reserved fits. Throws STORE_FULL when nothing is left that may leave. */
+  async #makeRoom(owner: OwnerEntries | null, payloadBytes: number, newEntries: number): Promise<void> {
+    while (!this.#isWithinBound()) {
+      this.#endLeases()
+      const victim = this.#victim()
+      if (victim === null) {
+        const { payloadBytesMax, entriesMax } = this.#options
+        throw new MembraneError(
+          'STORE_FULL',
+          `${this.#entries.size} entries are pinned, leased or being written, and leave no room for ${payloadBytes} bytes in ${newEntries} new entries within ${payloadBytesMax} bytes and ${entriesMax} entries.`,
+          { remedy: 'Unpin some, wait for leases to end, or raise the bound.', details: { owner: owner?.name } },
+        )
+      }
+      await this.#evict(victim)
+    }
+  }
+
+  #isWithinBound(): boolean {
+    const { payloadBytesMax, entriesMax } = this.#options
+    return (
+      this.#inner.stats().payloadBytes + this.#reservedBytes <= payloadBytesMax &&
+      this.#entries.size + this.#reservedEntries <= entriesMax
+    )
+  }
+
+  /** The next to leave of the owner that holds most, if it has one; else of the next. */
+  #victim(): BoundedEntry | null {
+    let best: BoundedEntry | null = null
+    for (const owner of this.#owners.values()) {
+      if (best !== null && !holdsMore(owner, best.owner)) continue
+      best = owner.victim() ?? best
+    }
+    return best
+  }
+
+  async #evict({ key }: BoundedEntry): Promise<void> {
+    this.#forget(key)
+    this.#evictions += 1
+    this.#options.left([key], 'evicted')
+    // In turn with puts of this key: one that comes now is not undone by this removal.
+    await this.#byKey.run(key, () => this.#inner.remove([key]))
+  }
+
+  #endLeases(): void {
+    const nowMs = this.#options.clock.nowMs()
+    for (const entry of this.#leaseEnds.take(nowMs)) {
+      if (this.#entries.get(entry.key) === entry) entry.owner.updatePin(entry, nowMs)
+    }
+  }
+
+  /** Expired entries are missing by themselves; this frees the room that they take. */
+  async #removeExpired(): Promise<void> {
+    const nowMs = this.#options.clock.nowMs()
+    const keys: string[] = []
+    for (const entry of this.#expiries.take(nowMs)) {
+      // An entry that was put again since has a later time, or is another one.
+      const { key, expiresAtMs } = entry
+      if (this.#entries.get(key) !== entry || expiresAtMs === null || expiresAtMs > nowMs) continue
+      this.#forget(key)
+      keys.push(key)
+    }
+    if (keys.length === 0) return
+    this.#expirations += keys.length
+    this.#options.left(keys, 'expired')
+    await Promise.all(keys.map((key) => this.#byKey.run(key, () => this.#inner.remove([key]))))
+  }
+}
+
+/** Two owners may use one chain name. */
+function nameWithin({ key }: StoredEntry, chainName: string): string {
+  return `${ownerOf(key)}/${chainName}`
+}
+
+function holdsMore(a: OwnerEntries, b: OwnerEntries): boolean {
+  return a.payloadBytes === b.payloadBytes ? a.entries > b.entries : a.payloadBytes > b.payloadBytes
+}
