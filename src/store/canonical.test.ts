@@ -26,8 +26,10 @@ async function openOver(inner: FragmentStore): Promise<CanonicalStore> {
 
 describeFragmentStore('a canonical store over memory', {
   open: async (clock) => openOver(new MemoryStore(clock)),
-  keyBytesMax: LIMITS.storeKeyBytesMax - 2,
-  headBytesMax: LIMITS.storeHeadBytesMax - REFERENCE_HEAD_BYTES,
+  bounds: {
+    keyBytesMax: LIMITS.storeKeyBytesMax - 2,
+    headBytesMax: LIMITS.storeHeadBytesMax - REFERENCE_HEAD_BYTES,
+  },
 })
 
 /** Records every call that reaches the store below, and can be told to fail or wait. */
@@ -76,12 +78,14 @@ describe('a canonical store', () => {
     await store.put(fragmentOf('b/1', payload))
     await store.sync()
     expect(await keysOf(inner)).toEqual([`b/${hash}`, 'r/a/1', 'r/a/2', 'r/b/1'])
-    expect(store.stats()).toEqual({ entries: 3, payloadBytes: 5000, corruptEntries: 0 })
+    expect(store.stats()).toEqual({ entries: 3, payloadBytes: 15_000, corruptEntries: 0 })
+    expect(store.contentBytes).toBe(5000)
     expect(await store.remove(['a/1', 'b/1'])).toBe(2)
     expectFragment(await store.get('a/2'), fragmentOf('a/2', payload))
     expect(await store.remove(['a/2'])).toBe(1)
     await store.sync()
     expect(await keysOf(inner)).toEqual([])
+    expect(store.contentBytes).toBe(0)
     expect(store.stats()).toEqual({ entries: 0, payloadBytes: 0, corruptEntries: 0 })
   })
 
@@ -96,7 +100,7 @@ describe('a canonical store', () => {
     expect(spy.calls.filter((call) => call.startsWith('put'))).toHaveLength(before.writes)
     expect(spy.bytesWritten).toEqual([7000, 7000])
     await store.sync()
-    expect(store.stats().payloadBytes).toBe(7000)
+    expect(store.contentBytes).toBe(7000)
   })
 
   test('answers a removal before it touches content, whether others have it or not', async () => {
@@ -165,6 +169,7 @@ describe('a canonical store', () => {
     expect(await store.reclaimExpired(clock.nowMs())).toBe(1)
     await store.sync()
     expect(await keysOf(inner)).toEqual([])
+    expect(store.contentBytes).toBe(0)
     expect(store.stats()).toEqual({ entries: 0, payloadBytes: 0, corruptEntries: 0 })
   })
 
@@ -223,7 +228,8 @@ describe('a canonical store', () => {
         await store.sync()
         const contents = new Set([...expected.values()].map((payload) => `b/${sha256Of(payload)}`))
         expect(await keysOf(inner)).toEqual([...contents, ...[...expected.keys()].map((key) => `r/${key}`)].toSorted())
-        expect(store.stats().payloadBytes).toBe(contents.size * 50)
+        expect(store.contentBytes).toBe(contents.size * 50)
+        expect(store.stats().payloadBytes).toBe(expected.size * 50)
       }),
     )
   })

@@ -27,6 +27,7 @@ import type {
   StoreStats,
 } from '../core/ports.ts'
 import { decodeReference, encodeReference, REFERENCE_HEAD_BYTES } from './canonical-reference.ts'
+import { checkKey } from './arguments.ts'
 import { SerialTasks } from './serial.ts'
 
 const NO_BYTES = new Uint8Array(0)
@@ -76,7 +77,9 @@ export class CanonicalStore implements FragmentStore {
   readonly #background = new Set<Promise<void>>()
   #backgroundError: unknown = null
   #payloadBytes = 0
+  #contentBytes = 0
   #decoys = 0
+  #closing: Promise<void> | null = null
   #recovery: CanonicalRecovery = { references: 0, orphansRemoved: 0, danglingRemoved: 0 }
 
   /** Use `openCanonicalStore`, which also recovers. */
@@ -122,7 +125,7 @@ export class CanonicalStore implements FragmentStore {
       this.#hold(key, contentHash, payloadBytes, expiresAtMs)
       try {
         const outcome = await this.#inner.put({
-          key: `r/${key}`,
+          key: referenceKey(key),
           head: encodeReference({ contentHash, payloadBytes, head }),
           contentHash: this.#emptyContentHash,
           payloadBytes: 0,
@@ -189,11 +192,12 @@ export class CanonicalStore implements FragmentStore {
     return this.#find(key)
   }
 
-  has(keys: readonly string[]): Promise<readonly boolean[]> {
-    return this.#inner.has(keys.map((key) => `r/${key}`))
+  async has(keys: readonly string[]): Promise<readonly boolean[]> {
+    return this.#inner.has(keys.map(referenceKey))
   }
 
   async remove(keys: readonly string[], options?: RemoveOptions): Promise<number> {
+    keys.forEach(referenceKey)
     const removed = await Promise.all(keys.map((key) => this.#byKey.run(key, () => this.#remove(key, options))))
     if (options?.isErased === true) await this.#settleBackground()
     else await this.#roomInBackground()
@@ -201,7 +205,7 @@ export class CanonicalStore implements FragmentStore {
   }
 
   async #remove(key: string, options?: RemoveOptions): Promise<boolean> {
-    const wasThere = (await this.#inner.remove([`r/${key}`], options)) > 0
+    const wasThere = (await this.#inner.remove([referenceKey(key)], options)) > 0
     const known = this.#references.get(key)
     this.#references.delete(key)
     if (known !== undefined) this.#release(ownerOf(key), known.content, options)
@@ -212,7 +216,12 @@ export class CanonicalStore implements FragmentStore {
     for await (const entry of this.#inner.list(`r/${prefix}`)) yield entryOf(entry)
   }
 
-  /** Payload bytes count equal content once. */
+  /** Bytes that are kept: equal content counts once. */
+  get contentBytes(): number {
+    return this.#contentBytes
+  }
+
+  /** Each payload in full. */
   stats(): StoreStats {
     const { corruptEntries } = this.#inner.stats()
     return { entries: this.#references.size, payloadBytes: this.#payloadBytes, corruptEntries }
@@ -230,8 +239,14 @@ export class CanonicalStore implements FragmentStore {
     await this.#inner.sync()
   }
 
-  async close(): Promise<void> {
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
     try {
+      await this.#byKey.settle()
       await this.#settleBackground()
     } finally {
       await this.#inner.close()
@@ -239,12 +254,12 @@ export class CanonicalStore implements FragmentStore {
   }
 
   async #find(key: string): Promise<(StoredEntry & { readonly contentHash: ContentHash }) | null> {
-    const entry = await this.#inner.head(`r/${key}`)
+    const entry = await this.#inner.head(referenceKey(key))
     if (entry !== null) return entryOf(entry)
     // Expired, or found damaged, below: what it held is released here.
     await this.#byKey.run(key, async () => {
       const known = this.#references.get(key)
-      if (known === undefined || (await this.#inner.has([`r/${key}`]))[0] === true) return
+      if (known === undefined || (await this.#inner.has([referenceKey(key)]))[0] === true) return
       this.#references.delete(key)
       this.#release(ownerOf(key), known.content)
     })
@@ -258,7 +273,7 @@ export class CanonicalStore implements FragmentStore {
       const content = this.#contents.get(contentHash)
       if (content === undefined) return
       this.#contents.delete(contentHash)
-      this.#payloadBytes -= content.payloadBytes
+      this.#contentBytes -= content.payloadBytes
     })
     await this.remove([key])
     return null
@@ -269,9 +284,10 @@ export class CanonicalStore implements FragmentStore {
     if (content === undefined) {
       content = { contentHash, payloadBytes, ownerReferences: new Map(), references: 0 }
       this.#contents.set(contentHash, content)
-      this.#payloadBytes += payloadBytes
+      this.#contentBytes += payloadBytes
     }
     this.#references.set(key, { content, expiresAtMs })
+    this.#payloadBytes += payloadBytes
     const owner = ownerOf(key)
     content.references += 1
     content.ownerReferences.set(owner, (content.ownerReferences.get(owner) ?? 0) + 1)
@@ -281,6 +297,7 @@ export class CanonicalStore implements FragmentStore {
     const ofOwner = content.ownerReferences.get(owner)
     assert(ofOwner !== undefined && content.references > 0, `${owner} releases content that it does not hold`)
     content.references -= 1
+    this.#payloadBytes -= content.payloadBytes
     if (ofOwner === 1) content.ownerReferences.delete(owner)
     else content.ownerReferences.set(owner, ofOwner - 1)
     if (content.references > 0) return
@@ -290,7 +307,7 @@ export class CanonicalStore implements FragmentStore {
         // Somebody may have put it again while this waited, or it was lost and is another one now.
         if (this.#contents.get(contentHash) !== content || content.references > 0) return
         this.#contents.delete(contentHash)
-        this.#payloadBytes -= payloadBytes
+        this.#contentBytes -= payloadBytes
         await this.#inner.remove([contentKey(contentHash)], options)
       }),
     )
@@ -334,6 +351,12 @@ function checkHead({ key, head }: FragmentPut): void {
 function entryOf(entry: StoredEntry): StoredEntry {
   assert(entry.key.startsWith('r/'), `a reference is under r/, not ${entry.key}`)
   return { ...decodeReference(entry.head), key: entry.key.slice(2), expiresAtMs: entry.expiresAtMs }
+}
+
+/** Throws INVALID_REQUEST. */
+function referenceKey(key: string): string {
+  checkKey(key)
+  return `r/${key}`
 }
 
 function contentKey(contentHash: ContentHash): string {

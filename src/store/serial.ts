@@ -12,4 +12,9 @@ export class SerialTasks {
     current.then(forget, forget)
     return current
   }
+
+  /** Ends when every task that has been given has ended, in whatever way. */
+  async settle(): Promise<void> {
+    while (this.#last.size > 0) await Promise.allSettled(this.#last.values())
+  }
 }
