@@ -8,10 +8,16 @@ export interface EntryTraits {
   readonly chainName: string | null
   /** The chain name of the entry that this one builds upon, and that leaves after it. Null for the head of a chain. */
   readonly parentName: string | null
-  /** Seconds of prefill that a hit saves, above 0, in any unit that all entries of the store share. */
-  readonly savedSeconds: number
+  /** What a hit saves for each byte, above 0, in any unit that all entries share; 1 where nothing is known. */
+  readonly density: number
   readonly priority: EvictionPriority
   readonly isPinned: boolean
+}
+
+/** At most so much of one owner; what an owner puts beyond evicts its own. */
+export interface Quota {
+  readonly payloadBytesMax: number
+  readonly entriesMax: number
 }
 
 export interface BoundedEntry {
@@ -35,6 +41,8 @@ export class OwnerEntries {
   readonly #slotOfName = new Map<string, number>()
   #entries = 0
   #payloadBytes = 0
+  #reservedEntries = 0
+  #reservedBytes = 0
 
   constructor(name: string, policy: EvictionPolicy) {
     this.name = name
@@ -50,8 +58,21 @@ export class OwnerEntries {
     return this.#payloadBytes
   }
 
-  admits(payloadBytes: number, traits: EntryTraits): boolean {
-    return this.#policy.admits(this.#parentSlot(traits), densityOf(traits, payloadBytes), traits.priority)
+  /** With what is being put. */
+  isWithin({ payloadBytesMax, entriesMax }: Quota): boolean {
+    return (
+      this.#payloadBytes + this.#reservedBytes <= payloadBytesMax && this.#entries + this.#reservedEntries <= entriesMax
+    )
+  }
+
+  reserve(payloadBytes: number, entries: number): void {
+    this.#reservedBytes += payloadBytes
+    this.#reservedEntries += entries
+  }
+
+  /** Whether a new entry is worth what `victim` names; asked once, before `add`. */
+  admits(key: string, traits: EntryTraits): boolean {
+    return this.#policy.admits(hashOfKey(key), this.#parentSlot(traits), traits.density, traits.priority)
   }
 
   add(entry: Pick<BoundedEntry, 'key' | 'payloadBytes' | 'expiresAtMs'>, traits: EntryTraits): BoundedEntry {
@@ -68,8 +89,7 @@ export class OwnerEntries {
     this.#entryOfSlot[slot] = added
     this.#entries += 1
     this.#payloadBytes += entry.payloadBytes
-    const density = densityOf(traits, entry.payloadBytes)
-    this.#policy.inserted(slot, hashOfKey(entry.key), this.#parentSlot(traits), density, traits.priority)
+    this.#policy.inserted(slot, hashOfKey(entry.key), this.#parentSlot(traits), traits.density, traits.priority)
     if (traits.isPinned) this.#policy.pin(slot, true)
     if (traits.chainName !== null) this.#slotOfName.set(traits.chainName, slot)
     return added
@@ -114,14 +134,6 @@ export class OwnerEntries {
     return parentName === null ? -1 : (this.#slotOfName.get(parentName) ?? -1)
   }
 }
-
-/** What an entry saves for the room that it takes; empty ones take the room of their records. */
-function densityOf({ savedSeconds }: EntryTraits, payloadBytes: number): number {
-  return savedSeconds / (payloadBytes + ENTRY_OVERHEAD_BYTES)
-}
-
-/** Room of an entry beside its payload, about: a record on disk and its place in the index. */
-const ENTRY_OVERHEAD_BYTES = 256
 
 /** 31 bits of FNV-1a over the key's characters: policies remember by it what they have seen before. */
 function hashOfKey(key: string): number {

@@ -20,16 +20,11 @@ import type {
   StoreStats,
 } from '../core/ports.ts'
 import { EVICTION_POLICIES, type EvictionPolicyName } from '../policy/evict-policies.ts'
-import { type BoundedEntry, type EntryTraits, OwnerEntries } from './bounded-owner.ts'
+import { checkPut } from './arguments.ts'
+import { type BoundedEntry, type EntryTraits, OwnerEntries, type Quota } from './bounded-owner.ts'
 import { ownerOf } from './canonical.ts'
 import { Deadlines } from './deadlines.ts'
 import { SerialTasks } from './serial.ts'
-
-/** At most so much of one owner; what an owner puts beyond evicts its own. */
-export interface Quota {
-  readonly payloadBytesMax: number
-  readonly entriesMax: number
-}
 
 export interface BoundedOptions extends Quota {
   readonly policy: EvictionPolicyName
@@ -40,6 +35,8 @@ export interface BoundedOptions extends Quota {
   readonly quotaOf: (owner: string) => Quota | null
   /** Milliseconds after which an entry that names no time of its own is gone; null keeps it. */
   readonly ttlMs: number | null
+  /** Bytes that the store below takes for payloads: less than their sum where it keeps equal bytes once. */
+  readonly heldBytes: () => number
   /** Told of every entry that left without being asked to: evicted or expired. */
   readonly left: (keys: readonly string[], reason: 'evicted' | 'expired') => void
 }
@@ -102,7 +99,7 @@ export class BoundedStore implements FragmentStore {
       for (let one: Found | undefined = last; one !== undefined && !chain.has(one); ) {
         if (this.#entries.has(one.entry.key)) break
         chain.add(one)
-        const { parentName } = one.traits
+        const parentName: string | null = one.traits.parentName
         one = parentName === null ? undefined : byName.get(nameWithin(one.entry, parentName))
       }
       for (const { entry, traits } of [...chain].toReversed()) this.#register(entry, traits)
@@ -111,6 +108,7 @@ export class BoundedStore implements FragmentStore {
   }
 
   async put(fragment: FragmentPut): Promise<PutOutcome> {
+    checkPut(fragment)
     await this.#removeExpired()
     return this.#byKey.run(fragment.key, () => this.#put(fragment))
   }
@@ -124,18 +122,16 @@ export class BoundedStore implements FragmentStore {
     // The old bytes stay until the new ones are in: both need room for a moment.
     const newEntries = before === undefined ? 1 : 0
     if (before !== undefined) this.#hold(before, 1)
-    this.#reservedBytes += payloadBytes
-    this.#reservedEntries += newEntries
+    this.#reserve(owner, payloadBytes, newEntries)
     try {
-      if (!(await this.#makeRoomFor(owner, payloadBytes, newEntries, traits))) return 'refused'
+      if (!(await this.#makeRoomFor(owner, fragment, newEntries, traits))) return 'refused'
       const outcome = await this.#inner.put({ ...fragment, expiresAtMs })
       const entry = this.#entries.get(key)
       if (entry === undefined) this.#register({ key, payloadBytes, expiresAtMs }, traits)
       else this.#renew(entry, payloadBytes, expiresAtMs)
       return outcome
     } finally {
-      this.#reservedBytes -= payloadBytes
-      this.#reservedEntries -= newEntries
+      this.#reserve(owner, -payloadBytes, -newEntries)
       if (before !== undefined) this.#hold(before, -1)
     }
   }
@@ -267,6 +263,12 @@ export class BoundedStore implements FragmentStore {
     entry.owner.drop(entry)
   }
 
+  #reserve(owner: OwnerEntries, payloadBytes: number, entries: number): void {
+    this.#reservedBytes += payloadBytes
+    this.#reservedEntries += entries
+    owner.reserve(payloadBytes, entries)
+  }
+
   #hold(entry: BoundedEntry, by: 1 | -1): void {
     entry.putsUnderWay += by
     if (this.#entries.get(entry.key) === entry) entry.owner.updatePin(entry, this.#options.clock.nowMs())
@@ -275,7 +277,8 @@ export class BoundedStore implements FragmentStore {
   #ownerNamed(name: string): OwnerEntries {
     const known = this.#owners.get(name)
     if (known !== undefined) return known
-    const policy = EVICTION_POLICIES[this.#options.policy](this.#options.entriesMax)
+    const { policy: policyName, entriesMax, quotaOf } = this.#options
+    const policy = EVICTION_POLICIES[policyName](Math.min(entriesMax, quotaOf(name)?.entriesMax ?? entriesMax))
     const owner = new OwnerEntries(name, policy)
     this.#owners.set(name, owner)
     return owner
@@ -289,13 +292,13 @@ export class BoundedStore implements FragmentStore {
   /** Makes the room that was reserved; false when the policy would rather keep what would have to leave. */
   async #makeRoomFor(
     owner: OwnerEntries,
-    payloadBytes: number,
+    { key, payloadBytes }: FragmentPut,
     newEntries: number,
     traits: EntryTraits,
   ): Promise<boolean> {
     const quota = this.#options.quotaOf(owner.name)
     this.#checkFits(owner, payloadBytes, quota)
-    if (quota !== null && !(await this.#makeRoomInQuota(owner, quota, payloadBytes, newEntries))) {
+    if (quota !== null && !(await this.#makeRoomInQuota(owner, quota))) {
       throw new MembraneError(
         'QUOTA_EXCEEDED',
         `${owner.name} holds ${owner.payloadBytes} bytes in ${owner.entries} entries that are pinned or leased, and its quota is ${quota.payloadBytesMax} bytes in ${quota.entriesMax}.`,
@@ -303,7 +306,9 @@ export class BoundedStore implements FragmentStore {
       )
     }
     if (this.#isWithinBound()) return true
-    if (newEntries > 0 && !owner.admits(payloadBytes, traits)) {
+    // Only an owner's own entries are weighed against its new ones: what others hold beyond their share is no argument.
+    this.#endLeases()
+    if (newEntries > 0 && this.#victim()?.owner === owner && !owner.admits(key, traits)) {
       this.#refusals += 1
       return false
     }
@@ -321,8 +326,8 @@ export class BoundedStore implements FragmentStore {
     )
   }
 
-  async #makeRoomInQuota(owner: OwnerEntries, quota: Quota, bytes: number, newEntries: number): Promise<boolean> {
-    while (owner.payloadBytes + bytes > quota.payloadBytesMax || owner.entries + newEntries > quota.entriesMax) {
+  async #makeRoomInQuota(owner: OwnerEntries, quota: Quota): Promise<boolean> {
+    while (!owner.isWithin(quota)) {
       this.#endLeases()
       const victim = owner.victim()
       if (victim === null) return false
@@ -351,7 +356,7 @@ export class BoundedStore implements FragmentStore {
   #isWithinBound(): boolean {
     const { payloadBytesMax, entriesMax } = this.#options
     return (
-      this.#inner.stats().payloadBytes + this.#reservedBytes <= payloadBytesMax &&
+      this.#options.heldBytes() + this.#reservedBytes <= payloadBytesMax &&
       this.#entries.size + this.#reservedEntries <= entriesMax
     )
   }
