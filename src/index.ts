@@ -144,3 +144,31 @@ export type {
   StoreStats,
 } from './core/ports.ts'
 export { MemoryStore } from './store/memory.ts'
+/** Hashing: block hashes of a prompt by a chain, and the hashes that chains and content hashes are made of. */
+export {
+  type BlockHashes,
+  blockHashAt,
+  commonBlocks,
+  digestAt,
+  eventHashes,
+  joinBlockHashes,
+  packBlockHashes,
+  sliceBlockHashes,
+  unpackBlockHashes,
+} from './core/block-hashes.ts'
+export {
+  CHAIN_EXTRAS,
+  CHAIN_IDS,
+  type ChainContext,
+  type ChainExtra,
+  type ChainId,
+  type ChainOptions,
+  type ChainPosition,
+  type HashChain,
+  type MediaSpan,
+  tokenIds,
+} from './core/hash-chain.ts'
+export { createHashChain, dynamoLocalHashes, parseChainId } from './core/hash-chains.ts'
+export type { ChainHashes, ContentHasher, ContentHashers, HashFunction } from './core/ports.ts'
+export { loadChainHashes } from './hashing/chain-hashes.ts'
+export { type LoadedContentHashers, loadContentHashers, pureContentHashers } from './hashing/content-hashers.ts'
