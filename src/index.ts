@@ -129,3 +129,26 @@ export {
 export { parseObservedRequests } from './planner/observed-reader.ts'
 export type { ObservedRequests } from './planner/observed-requests.ts'
 export { simulateEngine } from './planner/engine-sim.ts'
+
+/** Fragments as values: what they are, their heads and keys. */
+export {
+  type ByteKind,
+  type ContextKind,
+  FRAGMENT_KINDS,
+  type FragmentDescription,
+  type FragmentGroup,
+  type FragmentKind,
+  type Span,
+  type StructuralSignature,
+  type TokenSpan,
+} from './core/fragment.ts'
+export { checkFragment } from './core/fragment-check.ts'
+export { decodeDescription, encodeDescription } from './core/fragment-codec.ts'
+export {
+  type ByteName,
+  type ContextName,
+  contextName,
+  fragmentKey,
+  type FragmentName,
+  parseFragmentKey,
+} from './core/fragment-key.ts'
