@@ -172,3 +172,25 @@ export { createHashChain, dynamoLocalHashes, parseChainId } from './core/hash-ch
 export type { ChainHashes, ContentHasher, ContentHashers, HashFunction } from './core/ports.ts'
 export { loadChainHashes } from './hashing/chain-hashes.ts'
 export { type LoadedContentHashers, loadContentHashers, pureContentHashers } from './hashing/content-hashers.ts'
+/** Fragments as values: what they are, their heads and keys. */
+export {
+  type ByteKind,
+  type ContextKind,
+  FRAGMENT_KINDS,
+  type FragmentDescription,
+  type FragmentGroup,
+  type FragmentKind,
+  type Span,
+  type StructuralSignature,
+  type TokenSpan,
+} from './core/fragment.ts'
+export { checkFragment } from './core/fragment-check.ts'
+export { decodeDescription, encodeDescription } from './core/fragment-codec.ts'
+export {
+  type ByteName,
+  type ContextName,
+  contextName,
+  fragmentKey,
+  type FragmentName,
+  parseFragmentKey,
+} from './core/fragment-key.ts'

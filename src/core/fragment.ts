@@ -1,7 +1,7 @@
 /**
  * What a fragment is: immutable KV bytes of one token span and layer range (and optionally head range) of one model.
  * This description travels with the bytes, as the head of a store entry; the payload is a safetensors file, except of
- * opaque fragments, tool traces and artifacts, whose bytes are theirs.
+ * opaque fragments and artifacts, whose bytes are theirs. `checkFragment` says what descriptions make sense.
  */
 import type { BlockHash, ContentHash, ModelFingerprint } from './ids.ts'
 
@@ -15,24 +15,35 @@ export interface Span {
 export type TokenSpan = Span
 
 /**
- * `kv`: attention KV of a token span. `state`: recurrent state exactly at `tokens.end` (hybrid models).
- * `prefix`: token ids. `tool-trace`, `artifact`: what agents keep beside KV. `opaque`: bytes under a foreign key.
+ * `kv`: attention KV of a token span. `state`: recurrent state exactly at `tokens.end` (hybrid models); its tokens are
+ * the one block before that. `prefix`: token ids. All three are named by their last block hash.
  */
-export const FRAGMENT_KINDS = ['kv', 'state', 'prefix', 'tool-trace', 'artifact', 'opaque'] as const
-export type FragmentKind = (typeof FRAGMENT_KINDS)[number]
+export const CONTEXT_KINDS = ['kv', 'state', 'prefix'] as const
+export type ContextKind = (typeof CONTEXT_KINDS)[number]
+
+/** `tool-trace`, `artifact`: what agents keep beside KV. `opaque`: bytes under a foreign key. None has block hashes. */
+export const BYTE_KINDS = ['tool-trace', 'artifact', 'opaque'] as const
+export type ByteKind = (typeof BYTE_KINDS)[number]
+
+export const FRAGMENT_KINDS = [...CONTEXT_KINDS, ...BYTE_KINDS] as const
+export type FragmentKind = ContextKind | ByteKind
+
+export function isContextKind(kind: FragmentKind): kind is ContextKind {
+  return kind === 'kv' || kind === 'state' || kind === 'prefix'
+}
 
 /** What the bytes are. Two fragments with equal signatures are interchangeable in shape, not in content. */
 export interface StructuralSignature {
   readonly model: ModelFingerprint
   readonly kind: FragmentKind
   readonly tokens: TokenSpan
-  /** Layers `[start, end)`. */
+  /** Layers `[start, end)`; `[0, 0)` where there are none, as in a prefix. */
   readonly layers: Span
   /** KV heads `[start, end)`, or null for all of them. */
   readonly heads: Span | null
   /** A safetensors dtype, such as `BF16`. */
   readonly dtype: string
-  /** Order of the axes of a tensor, such as `heads,tokens,headDim`. */
+  /** Order of the axes of a tensor, such as `heads,tokens,headDim`; of an artifact, its media type. */
   readonly layout: string
   /** How positions are in the bytes, such as `rope:10000` or `none`; bytes move to other positions only by it. */
   readonly positionEncoding: string

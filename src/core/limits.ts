@@ -84,4 +84,17 @@ export const LIMITS = {
   chainTextBytesMax: 1024,
   /** Media of one prompt; more is rejected with INVALID_REQUEST. Every page of a long document as an image, and more. */
   chainMediaMax: 16_384,
+  /** Layers of a model, and KV heads of a layer; more is rejected with INVALID_FRAGMENT. The largest models have some hundred. */
+  fragmentLayersMax: 65_536,
+  fragmentHeadsMax: 65_536,
+  /** Characters of a dtype, layout, position encoding, pool or media type; more is rejected with INVALID_FRAGMENT. Keys hold four of them. */
+  fragmentLabelCharactersMax: 96,
+  /** Parts of one fragment group; more is rejected with INVALID_FRAGMENT. Each is looked up before any is used. */
+  fragmentGroupPartsMax: 65_536,
+  /** Bytes of a safetensors header; more is rejected with INVALID_FRAGMENT before parsing. A tensor takes about 90: enough for 10,000. */
+  safetensorsHeaderBytesMax: 1024 * 1024,
+  /** Named lineages of prefix versions; beyond, the one that was longest not added to is evicted. */
+  prefixLineagesMax: 16_384,
+  /** Versions of one lineage; beyond, the oldest is evicted, and its successors follow its parent. Walks visit all of them. */
+  prefixVersionsMax: 1024,
 } as const
