@@ -95,14 +95,6 @@ export interface GetOptions {
   readonly into?: Uint8Array
 }
 
-export interface RemoveOptions {
-  /**
-   * Afterwards no byte of these entries' keys, heads and payloads is left in any file of the store, as far as the store
-   * has files of its own. Slow: what lies beside them may have to be copied.
-   */
-  readonly isErased?: boolean
-}
-
 export interface StoreStats {
   readonly entries: number
   /** Bytes of all payloads. */
@@ -129,7 +121,7 @@ export interface FragmentStore {
   /** One answer a key, in order. */
   has(keys: readonly string[]): Promise<readonly boolean[]>
   /** How many were there. */
-  remove(keys: readonly string[], options?: RemoveOptions): Promise<number>
+  remove(keys: readonly string[]): Promise<number>
   /**
    * Every entry whose key begins with `prefix`, in no order. What is put or removed meanwhile may be in it or not.
    * A store that others share may say an entry twice.
@@ -138,6 +130,11 @@ export interface FragmentStore {
   stats(): StoreStats
   /** Ends when all that was acknowledged before is on the device, as far as the store has one. */
   sync(): Promise<void>
+  /**
+   * Ends when no byte of anything that was removed, replaced or expired before is left in the store's own files.
+   * Slow: what lies beside such bytes may have to be copied. Stores without files of their own have nothing to do.
+   */
+  purge(): Promise<void>
   /** Ends what is under way, syncs, and frees everything. A second call changes nothing. */
   close(): Promise<void>
 }

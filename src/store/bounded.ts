@@ -13,14 +13,13 @@ import type {
   FragmentStore,
   GetOptions,
   PutOutcome,
-  RemoveOptions,
   StoredEntry,
   StoredFragment,
   StoredStream,
   StoreStats,
 } from '../core/ports.ts'
 import { EVICTION_POLICIES, type EvictionPolicyName } from '../policy/evict-policies.ts'
-import { checkPut } from './arguments.ts'
+import { checkKey, checkPut } from './arguments.ts'
 import { type BoundedEntry, type EntryTraits, OwnerEntries, type Quota } from './bounded-owner.ts'
 import { ownerOf } from './canonical.ts'
 import { Deadlines } from './deadlines.ts'
@@ -152,9 +151,18 @@ export class BoundedStore implements FragmentStore {
     return this.#inner.has(keys)
   }
 
-  remove(keys: readonly string[], options?: RemoveOptions): Promise<number> {
-    for (const key of keys) this.#forget(key)
-    return this.#inner.remove(keys, options)
+  async remove(keys: readonly string[]): Promise<number> {
+    keys.forEach(checkKey)
+    const removed = await Promise.all(
+      keys.map((key) =>
+        this.#byKey.run(key, async () => {
+          const count = await this.#inner.remove([key])
+          this.#forget(key)
+          return count
+        }),
+      ),
+    )
+    return removed.reduce((sum, count) => sum + count, 0)
   }
 
   list(prefix?: string): AsyncIterable<StoredEntry> {
@@ -177,6 +185,10 @@ export class BoundedStore implements FragmentStore {
 
   sync(): Promise<void> {
     return this.#inner.sync()
+  }
+
+  purge(): Promise<void> {
+    return this.#inner.purge()
   }
 
   close(): Promise<void> {

@@ -54,10 +54,11 @@ class Spy {
       stream: (key, options) => inner.stream(key, options),
       head: (key) => inner.head(key),
       has: (keys) => inner.has(keys),
-      remove: (keys, options) => noted(`remove ${keys.join(' ')}`, () => inner.remove(keys, options)),
+      remove: (keys) => noted(`remove ${keys.join(' ')}`, () => inner.remove(keys)),
       list: (prefix) => inner.list(prefix),
       stats: () => inner.stats(),
       sync: () => inner.sync(),
+      purge: () => inner.purge(),
       close: () => inner.close(),
     }
   }

@@ -20,7 +20,6 @@ import type {
   FragmentStore,
   GetOptions,
   PutOutcome,
-  RemoveOptions,
   StoredEntry,
   StoredFragment,
   StoredStream,
@@ -196,19 +195,18 @@ export class CanonicalStore implements FragmentStore {
     return this.#inner.has(keys.map(referenceKey))
   }
 
-  async remove(keys: readonly string[], options?: RemoveOptions): Promise<number> {
+  async remove(keys: readonly string[]): Promise<number> {
     keys.forEach(referenceKey)
-    const removed = await Promise.all(keys.map((key) => this.#byKey.run(key, () => this.#remove(key, options))))
-    if (options?.isErased === true) await this.#settleBackground()
-    else await this.#roomInBackground()
+    const removed = await Promise.all(keys.map((key) => this.#byKey.run(key, () => this.#remove(key))))
+    await this.#roomInBackground()
     return removed.filter(Boolean).length
   }
 
-  async #remove(key: string, options?: RemoveOptions): Promise<boolean> {
-    const wasThere = (await this.#inner.remove([referenceKey(key)], options)) > 0
+  async #remove(key: string): Promise<boolean> {
+    const wasThere = (await this.#inner.remove([referenceKey(key)])) > 0
     const known = this.#references.get(key)
     this.#references.delete(key)
-    if (known !== undefined) this.#release(ownerOf(key), known.content, options)
+    if (known !== undefined) this.#release(ownerOf(key), known.content)
     return wasThere
   }
 
@@ -237,6 +235,11 @@ export class CanonicalStore implements FragmentStore {
   async sync(): Promise<void> {
     await this.#settleBackground()
     await this.#inner.sync()
+  }
+
+  async purge(): Promise<void> {
+    await this.#settleBackground()
+    await this.#inner.purge()
   }
 
   close(): Promise<void> {
@@ -293,7 +296,7 @@ export class CanonicalStore implements FragmentStore {
     content.ownerReferences.set(owner, (content.ownerReferences.get(owner) ?? 0) + 1)
   }
 
-  #release(owner: string, content: Content, options?: RemoveOptions): void {
+  #release(owner: string, content: Content): void {
     const ofOwner = content.ownerReferences.get(owner)
     assert(ofOwner !== undefined && content.references > 0, `${owner} releases content that it does not hold`)
     content.references -= 1
@@ -308,7 +311,7 @@ export class CanonicalStore implements FragmentStore {
         if (this.#contents.get(contentHash) !== content || content.references > 0) return
         this.#contents.delete(contentHash)
         this.#contentBytes -= payloadBytes
-        await this.#inner.remove([contentKey(contentHash)], options)
+        await this.#inner.remove([contentKey(contentHash)])
       }),
     )
   }

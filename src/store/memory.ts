@@ -122,6 +122,10 @@ export class MemoryStore implements FragmentStore {
     this.#checkOpen()
   }
 
+  async purge(): Promise<void> {
+    this.#checkOpen()
+  }
+
   async close(): Promise<void> {
     this.#isClosed = true
     this.#entries.clear()

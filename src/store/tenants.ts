@@ -9,12 +9,12 @@ import type {
   FragmentStore,
   GetOptions,
   PutOutcome,
-  RemoveOptions,
   StoredEntry,
   StoredFragment,
   StoredStream,
   StoreStats,
 } from '../core/ports.ts'
+import { checkKey } from './arguments.ts'
 import type { BoundedStore } from './bounded.ts'
 
 export interface TenantUsage {
@@ -73,7 +73,9 @@ export class Tenants {
   async erase(tenant: TenantId): Promise<number> {
     const keys: string[] = []
     for await (const { key } of this.#store.list(`${tenant}/`)) keys.push(key)
-    return this.#store.remove(keys, { isErased: true })
+    const removed = await this.#store.remove(keys)
+    await this.#store.purge()
+    return removed
   }
 }
 
@@ -90,30 +92,27 @@ class TenantView implements FragmentStore {
   }
 
   async put(fragment: FragmentPut): Promise<PutOutcome> {
-    return this.#open().put({ ...fragment, key: this.#prefix + fragment.key })
+    return this.#open().put({ ...fragment, key: this.#keyOf(fragment.key) })
   }
 
   async get(key: string, options?: GetOptions): Promise<StoredFragment | null> {
-    return this.#own(await this.#open().get(this.#prefix + key, options))
+    return this.#own(await this.#open().get(this.#keyOf(key), options))
   }
 
   async stream(key: string, options?: Pick<GetOptions, 'span'>): Promise<StoredStream | null> {
-    return this.#own(await this.#open().stream(this.#prefix + key, options))
+    return this.#own(await this.#open().stream(this.#keyOf(key), options))
   }
 
   async head(key: string): Promise<StoredEntry | null> {
-    return this.#own(await this.#open().head(this.#prefix + key))
+    return this.#own(await this.#open().head(this.#keyOf(key)))
   }
 
   async has(keys: readonly string[]): Promise<readonly boolean[]> {
-    return this.#open().has(keys.map((key) => this.#prefix + key))
+    return this.#open().has(keys.map(this.#keyOf))
   }
 
-  async remove(keys: readonly string[], options?: RemoveOptions): Promise<number> {
-    return this.#open().remove(
-      keys.map((key) => this.#prefix + key),
-      options,
-    )
+  async remove(keys: readonly string[]): Promise<number> {
+    return this.#open().remove(keys.map(this.#keyOf))
   }
 
   async *list(prefix = ''): AsyncIterable<StoredEntry> {
@@ -130,8 +129,18 @@ class TenantView implements FragmentStore {
     await this.#open().sync()
   }
 
+  /** Of all tenants: bytes that nobody has any more belong to nobody. */
+  async purge(): Promise<void> {
+    await this.#open().purge()
+  }
+
   async close(): Promise<void> {
     this.#isClosed = true
+  }
+
+  readonly #keyOf = (key: string): string => {
+    checkKey(key)
+    return this.#prefix + key
   }
 
   #open(): FragmentStore {
