@@ -158,3 +158,17 @@ export { createHashChain, dynamoLocalHashes, parseChainId } from './core/hash-ch
 export type { ChainHashes, ContentHasher, ContentHashers, HashFunction } from './core/ports.ts'
 export { loadChainHashes } from './hashing/chain-hashes.ts'
 export { type LoadedContentHashers, loadContentHashers, pureContentHashers } from './hashing/content-hashers.ts'
+
+/** Indices: which fragments and nodes have which blocks, and what lies where in a sequence. */
+export {
+  type AdjacentFragments,
+  type Announcement,
+  FragmentIndices,
+  type FragmentIndicesOptions,
+  type IndexedFragment,
+  type LongestPrefix,
+  type NodeRun,
+  type Prompt,
+} from './indices/fragment-indices.ts'
+export type { AdjacentOptions, Sequence } from './indices/positional.ts'
+export { type Tier, TIER_BIT, TIERS } from './indices/tiers.ts'
