@@ -194,3 +194,17 @@ export {
   type FragmentName,
   parseFragmentKey,
 } from './core/fragment-key.ts'
+
+/** Indices: which fragments and nodes have which blocks, and what lies where in a sequence. */
+export {
+  type AdjacentFragments,
+  type Announcement,
+  FragmentIndices,
+  type FragmentIndicesOptions,
+  type IndexedFragment,
+  type LongestPrefix,
+  type NodeRun,
+  type Prompt,
+} from './indices/fragment-indices.ts'
+export type { AdjacentOptions, Sequence } from './indices/positional.ts'
+export { type Tier, TIER_BIT, TIERS } from './indices/tiers.ts'

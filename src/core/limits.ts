@@ -97,4 +97,18 @@ export const LIMITS = {
   prefixLineagesMax: 16_384,
   /** Versions of one lineage; beyond, the oldest is evicted, and its successors follow its parent. Walks visit all of them. */
   prefixVersionsMax: 1024,
+  /** Fragments in a node's indices; another one is refused with LIMIT_REACHED and stays unfound. A kilobyte or two each. */
+  indexFragmentsMax: 2 ** 20,
+  /** Pairs of a block and a fragment of a node; a fragment above it is refused with LIMIT_REACHED. 64 bytes each. */
+  indexFragmentBlocksMax: 2 ** 23,
+  /** Pairs of a block and another node; what exceeds it is refused, and counted. 64 bytes each: a gigabyte. */
+  indexHolderBlocksMax: 2 ** 24,
+  /** Fragments that cover one block; another one is refused with LIMIT_REACHED. 80 layers of 8 heads are 640; each new one looks at all. */
+  indexFragmentsOfBlockMax: 4096,
+  /** Tenants, hash chains and models together, of one index; another one is refused with LIMIT_REACHED. */
+  indexNamespacesMax: 65_536,
+  /** Nodes that one index knows; another one is refused with LIMIT_REACHED. */
+  indexNodesMax: 65_536,
+  /** Tenants with cache statistics of their own; the others are counted together. About a kilobyte each. */
+  statisticsTenantsMax: 1024,
 } as const

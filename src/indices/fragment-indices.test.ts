@@ -1,0 +1,316 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { runs } from '../../test/effort.ts'
+import { packBlockHashes } from '../core/block-hashes.ts'
+import type { FragmentDescription } from '../core/fragment.ts'
+import type { BlockHash, ContentHash, ModelFingerprint, TenantId } from '../core/ids.ts'
+import { FragmentIndices, type IndexedFragment, type Prompt } from './fragment-indices.ts'
+import { TIER_BIT, TIERS } from './tiers.ts'
+
+const MODEL = 'a'.repeat(64) as ModelFingerprint
+const TENANTS = ['one', 'two'] as TenantId[]
+const TENANT = 'one' as TenantId
+const LAYERS = 8
+const BLOCK_TOKENS = 16
+/** A prompt of which all fragments here are parts; a second one that begins alike. */
+const PROMPTS = ['aaaaaaaa', 'aaabbbbb'].map((names) =>
+  Array.from(
+    names,
+    (name, index) => `b3-x:${(name.charCodeAt(0) * 256 + index).toString(16).padEnd(64, '0')}` as BlockHash,
+  ),
+)
+const CONTENT = `b3:${'0'.repeat(64)}` as ContentHash
+
+function newIndices(layers: number | null = LAYERS): FragmentIndices {
+  return new FragmentIndices({ node: 'here', seed: 5, layersOf: () => layers })
+}
+
+interface Parts {
+  readonly key?: string
+  readonly tenant?: TenantId
+  readonly tier?: IndexedFragment['tier']
+  readonly kind?: 'kv' | 'state'
+  readonly layers?: readonly [number, number]
+  readonly heads?: readonly [number, number] | null
+  readonly dtype?: string
+  readonly group?: FragmentDescription['group']
+  readonly sequence?: string | null
+  readonly prompt?: number
+  readonly blocks?: readonly [number, number]
+}
+
+/** Blocks `[start, end)` of a prompt, all layers, in memory. */
+function fragment({
+  key = 'k',
+  tenant = TENANT,
+  tier = 'memory',
+  kind = 'kv',
+  layers: [layerStart, layerEnd] = [0, LAYERS],
+  heads = null,
+  dtype = 'BF16',
+  group = null,
+  sequence = null,
+  prompt = 0,
+  blocks: [start, end] = [0, 4],
+}: Parts = {}): IndexedFragment {
+  const hashes = PROMPTS[prompt] ?? []
+  return {
+    key,
+    tenant,
+    tier,
+    contentHash: CONTENT,
+    payloadBytes: 1,
+    description: {
+      signature: {
+        model: MODEL,
+        kind,
+        tokens: { start: start * BLOCK_TOKENS, end: end * BLOCK_TOKENS },
+        layers: { start: layerStart, end: layerEnd },
+        heads: heads === null ? null : { start: heads[0], end: heads[1] },
+        dtype,
+        layout: 'heads,tokens,headDim',
+        positionEncoding: 'rope:10000',
+      },
+      parent: hashes[start - 1] ?? null,
+      blocks: hashes.slice(start, end),
+      blockTokens: BLOCK_TOKENS,
+      group,
+      text: null,
+      sequence,
+      derivedFrom: [],
+    },
+  }
+}
+
+function prompt(number = 0, tenant = TENANT): Prompt {
+  return { tenant, model: MODEL, hashes: packBlockHashes(PROMPTS[number] ?? []) }
+}
+
+function localBlocks(indices: FragmentIndices): number {
+  return indices.longestPrefix(prompt()).localBlocks
+}
+
+describe('the indices of a node', () => {
+  test('hold a block when one fragment has all its layers', () => {
+    const indices = newIndices()
+    indices.insert(fragment({ tier: 'disk' }))
+    expect(indices.longestPrefix(prompt())).toEqual({
+      blocks: 4,
+      localBlocks: 4,
+      nodes: [{ node: 'here', blocks: 4, blocksByTier: [0, 0, 4, 0] }],
+    })
+    expect(indices.longestPrefix(prompt(1)).localBlocks).toBe(3)
+    expect(indices.longestPrefix(prompt(0, 'two' as TenantId)).blocks).toBe(0)
+  })
+
+  test('hold a block when fragments of one form have all layers between them, each where it lies', () => {
+    const indices = newIndices()
+    indices.insert(fragment({ key: 'low', layers: [0, 5], tier: 'disk' }))
+    expect(localBlocks(indices)).toBe(0)
+    indices.insert(fragment({ key: 'other form', layers: [3, 8], dtype: 'F8_E4M3', blocks: [0, 6] }))
+    expect(localBlocks(indices)).toBe(0)
+    indices.insert(fragment({ key: 'high', layers: [4, 8], blocks: [0, 2] }))
+    expect(localBlocks(indices)).toBe(2)
+    expect([...indices.localTiers(prompt())]).toEqual([TIER_BIT.disk, TIER_BIT.disk, 0, 0, 0, 0, 0, 0])
+    indices.insert(fragment({ key: 'low again', layers: [0, 4], blocks: [1, 2] }))
+    expect(indices.localTiers(prompt())[1]).toBe(TIER_BIT.memory)
+    indices.remove('high')
+    expect(localBlocks(indices)).toBe(0)
+  })
+
+  test('take a fragment from layer 0 on for the whole when the number of layers is not known', () => {
+    const indices = newIndices(null)
+    indices.insert(fragment({ key: 'late', layers: [4, 8] }))
+    expect(localBlocks(indices)).toBe(0)
+    indices.insert(fragment({ key: 'early', layers: [0, 4], blocks: [0, 3] }))
+    expect(localBlocks(indices)).toBe(3)
+  })
+
+  test('hold no block for some of the heads, nor for what is no KV', () => {
+    const indices = newIndices()
+    indices.insert(fragment({ key: 'heads', heads: [0, 4] }))
+    indices.insert(fragment({ key: 'other heads', heads: [4, 8] }))
+    indices.insert(fragment({ key: 'state', kind: 'state', blocks: [3, 4] }))
+    expect(localBlocks(indices)).toBe(0)
+    expect(
+      indices
+        .fragmentsOf(prompt(), 3)
+        .map(({ key }) => key)
+        .sort(),
+    ).toEqual(['heads', 'other heads', 'state'])
+  })
+
+  test('hold the blocks of a group when all parts are there, in the tier of the slowest', () => {
+    const indices = newIndices()
+    const group = (part: number) => ({ id: 'g', part, parts: 3, pool: 'kv' })
+    indices.insert(fragment({ key: 'full', group: group(0) }))
+    indices.insert(fragment({ key: 'window', group: group(1), blocks: [2, 4] }))
+    expect(localBlocks(indices)).toBe(0)
+    indices.insert(fragment({ key: 'state', kind: 'state', blocks: [3, 4], group: group(2), tier: 'disk' }))
+    expect(indices.longestPrefix(prompt()).nodes[0]?.blocksByTier).toEqual([0, 0, 4, 0])
+    indices.insert(fragment({ key: 'state copy', kind: 'state', blocks: [3, 4], group: group(2), tier: 'memory' }))
+    expect(indices.longestPrefix(prompt()).nodes[0]?.blocksByTier).toEqual([0, 4, 0, 0])
+    indices.remove('state copy')
+    expect(indices.longestPrefix(prompt()).nodes[0]?.blocksByTier).toEqual([0, 0, 4, 0])
+    indices.remove('window')
+    expect(localBlocks(indices)).toBe(0)
+    expect(indices.inconsistencies()).toEqual([])
+  })
+
+  test('know two tenants, and two sizes, of a group id as different groups', () => {
+    const indices = newIndices()
+    const group = (part: number, parts = 2) => ({ id: 'g', part, parts, pool: 'kv' })
+    indices.insert(fragment({ key: '0', group: group(0) }))
+    indices.insert(fragment({ key: '1', group: group(1), tenant: 'two' as TenantId }))
+    indices.insert(fragment({ key: '2', group: group(1, 3) }))
+    expect(localBlocks(indices)).toBe(0)
+    indices.insert(fragment({ key: '3', group: group(1) }))
+    expect(localBlocks(indices)).toBe(4)
+  })
+
+  test('know the fragment that was inserted last under a key, and nothing of the one before', () => {
+    const indices = newIndices()
+    indices.insert(fragment({ sequence: 's', blocks: [0, 6] }))
+    indices.insert(fragment({ sequence: 's', blocks: [4, 6], tier: 'disk' }))
+    expect([...indices.localTiers(prompt())]).toEqual([0, 0, 0, 0, 4, 4, 0, 0])
+    const place = { tenant: TENANT, model: MODEL, sequence: 's' }
+    expect(indices.overlapping(place, { start: 0, end: 64 }, 10)).toEqual([])
+    expect(indices.overlapping(place, { start: 0, end: 65 }, 10)).toEqual([indices.get('k')])
+    expect(indices.fragments).toBe(1)
+  })
+
+  test('find the fragments that cover some of a prompt, each once, the first block first', () => {
+    const indices = newIndices()
+    indices.insert(fragment({ key: 'late', blocks: [3, 6] }))
+    indices.insert(fragment({ key: 'early', blocks: [0, 4] }))
+    indices.insert(fragment({ key: 'elsewhere', prompt: 1, blocks: [3, 6] }))
+    expect(indices.fragmentsIn(prompt(), 1, 8).map(({ key }) => key)).toEqual(['early', 'late'])
+    expect(indices.fragmentsIn(prompt(), 4, 8).map(({ key }) => key)).toEqual(['late'])
+    expect(indices.fragmentsIn(prompt(0, 'two' as TenantId), 0, 8)).toEqual([])
+  })
+
+  test('find what lies beside a span', () => {
+    const indices = newIndices()
+    indices.insert(fragment({ key: 'a', sequence: 's', blocks: [0, 2] }))
+    indices.insert(fragment({ key: 'b', sequence: 's', blocks: [4, 6] }))
+    const place = { tenant: TENANT, model: MODEL, sequence: 's' }
+    const found = indices.adjacent(place, { start: 32, end: 48 }, { gapTokensMax: 16, limit: 3 })
+    expect([found.before, found.after]).toEqual([[indices.get('a')], [indices.get('b')]])
+  })
+
+  test('name what other nodes hold, until they withdraw it or are forgotten', () => {
+    const indices = newIndices()
+    indices.insert(fragment({ blocks: [0, 2] }))
+    indices.announce({ node: 'there', tier: 'remote', ...prompt() })
+    indices.announce({ node: 'over there', tier: 'device', ...prompt(1) })
+    expect(indices.longestPrefix(prompt())).toEqual({
+      blocks: 8,
+      localBlocks: 2,
+      nodes: [
+        { node: 'there', blocks: 8, blocksByTier: [0, 0, 0, 8] },
+        { node: 'over there', blocks: 3, blocksByTier: [3, 0, 0, 0] },
+        { node: 'here', blocks: 2, blocksByTier: [0, 2, 0, 0] },
+      ],
+    })
+    expect(indices.withdraw({ node: 'over there', tier: null, ...prompt(1) })).toBe(8)
+    const sweep = indices.forgetNode('there')
+    sweep.next()
+    indices.announce({ node: 'there', tier: 'disk', ...prompt(1) })
+    for (const _ of sweep);
+    expect(indices.longestPrefix(prompt()).nodes).toEqual([
+      { node: 'there', blocks: 3, blocksByTier: [0, 0, 3, 0] },
+      { node: 'here', blocks: 2, blocksByTier: [0, 2, 0, 0] },
+    ])
+    expect(indices.inconsistencies()).toEqual([])
+  })
+
+  test('never name what the store lacks, and find all that it has, after any calls', () => {
+    const group = fc.option(
+      fc.record({
+        id: fc.constantFrom('g', 'h'),
+        part: fc.nat({ max: 1 }),
+        parts: fc.constant(2),
+        pool: fc.constant('kv'),
+      }),
+    )
+    const operation = fc.record({
+      kind: fc.constantFrom('put', 'put', 'put', 'remove', 'announce', 'withdraw', 'forget'),
+      parts: fc.record({
+        key: fc.constantFrom('k', 'l', 'm', 'n', 'o'),
+        tenant: fc.constantFrom(...TENANTS),
+        tier: fc.constantFrom(...TIERS),
+        kind: fc.constantFrom('kv', 'kv', 'kv', 'state'),
+        layers: fc.constantFrom([0, LAYERS], [0, 5], [4, LAYERS]) as fc.Arbitrary<[number, number]>,
+        heads: fc.constantFrom<[number, number] | null>(null, null, [0, 2]),
+        group,
+        sequence: fc.constantFrom(null, 's'),
+        prompt: fc.nat({ max: 1 }),
+        blocks: fc.tuple(fc.nat({ max: 3 }), fc.integer({ min: 3, max: 8 })),
+      }),
+    })
+    const property = fc.property(
+      fc.array(operation, { maxLength: 40 }),
+      fc.constantFrom(null, LAYERS),
+      (operations, layers) => {
+        const store = new Map<string, IndexedFragment>()
+        const indices = newIndices(layers)
+        for (const { kind, parts } of operations) {
+          const { key, tenant, tier } = parts
+          const other = { node: 'there', ...prompt(parts.prompt, tenant) }
+          if (kind === 'put') {
+            store.set(key, fragment(parts))
+            indices.insert(fragment(parts))
+          } else if (kind === 'remove') expect(indices.remove(key)).toBe(store.delete(key))
+          else if (kind === 'announce') indices.announce({ ...other, tier })
+          else if (kind === 'withdraw') indices.withdraw({ ...other, tier })
+          else for (const _ of indices.forgetNode('there'));
+          expect(indices.inconsistencies()).toEqual([])
+          expect(new Set(indices.keys())).toEqual(new Set(store.keys()))
+        }
+        for (const [number, hashes] of PROMPTS.entries()) {
+          for (const tenant of TENANTS) {
+            const bits = indices.localTiers(prompt(number, tenant))
+            for (const [index, hash] of hashes.entries()) {
+              const stored = [...store.values()].filter(
+                (one) => one.tenant === tenant && one.description.blocks.includes(hash),
+              )
+              const found = indices.fragmentsOf(prompt(number, tenant), index)
+              expect(new Set(found)).toEqual(new Set(stored))
+              expect(bits[index] !== 0).toBe(isHeld(stored, [...store.values()], layers))
+            }
+            const place = { tenant, model: MODEL, sequence: 's' }
+            const placed = [...store.values()].filter(
+              (one) => one.tenant === tenant && one.description.sequence === 's',
+            )
+            // A span without tokens shares none.
+            const withTokens = placed.filter(({ description }) => description.blocks.length > 0)
+            expect(new Set(indices.overlapping(place, { start: 0, end: 1000 }, 100))).toEqual(new Set(withTokens))
+          }
+        }
+        // And nothing stays behind.
+        for (const key of store.keys()) indices.remove(key)
+        for (const _ of indices.forgetNode('there'));
+        expect(indices.inconsistencies()).toEqual([])
+        expect(indices.namespaces).toBe(0)
+      },
+    )
+    fc.assert(property, { numRuns: runs(150) })
+  })
+})
+
+/** The definition, said once more: a complete group, a fragment of all layers, or several of one form. */
+function isHeld(covering: readonly IndexedFragment[], all: readonly IndexedFragment[], layers: number | null): boolean {
+  const kv = covering.filter(({ description: { signature } }) => signature.kind === 'kv')
+  const isComplete = ({ tenant, description }: IndexedFragment): boolean => {
+    const { group } = description
+    if (group === null) return false
+    const parts = all.filter((one) => one.tenant === tenant && one.description.group?.id === group.id)
+    return new Set(parts.map((one) => one.description.group?.part)).size === group.parts
+  }
+  if (kv.some(isComplete)) return true
+  const whole = kv.filter(({ description: { group, signature } }) => group === null && signature.heads === null)
+  if (layers === null) return whole.some(({ description }) => description.signature.layers.start === 0)
+  return Array.from({ length: layers }, (_, layer) => layer).every((layer) =>
+    whole.some(({ description: { signature } }) => signature.layers.start <= layer && layer < signature.layers.end),
+  )
+}
