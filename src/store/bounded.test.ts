@@ -52,7 +52,8 @@ function openOver(
     quotaOf: () => null,
     ttlMs: null,
     heldBytes: () => inner.stats().payloadBytes,
-    left: (keys, reason) => left.push(...keys.map((key) => `${reason} ${key}`)),
+    joined: () => {},
+    left: (key, reason) => void (reason === 'removed' || left.push(`${reason} ${key}`)),
     ...options,
   })
 }
@@ -149,9 +150,9 @@ describe('a bounded store', () => {
     clock.advance(60_000)
     expect(await store.get('a/1')).toBeNull()
     await putAll(store, ['a/4'])
-    expect(left.toSorted()).toEqual(['expired a/2', 'expired a/3', 'expired a/short'])
+    expect(left.toSorted()).toEqual(['expired a/1', 'expired a/2', 'expired a/3', 'expired a/short'])
     expect(store.stats().entries).toBe(1)
-    expect(store.boundedStats()).toMatchObject({ evictions: 0, expirations: 3 })
+    expect(store.boundedStats()).toMatchObject({ evictions: 0, expirations: 4 })
   })
 
   test('takes the room from the owner that holds most', async () => {

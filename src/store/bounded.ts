@@ -36,9 +36,14 @@ export interface BoundedOptions extends Quota {
   readonly ttlMs: number | null
   /** Bytes that the store below takes for payloads: less than their sum where it keeps equal bytes once. */
   readonly heldBytes: () => number
-  /** Told of every entry that left without being asked to: evicted or expired. */
-  readonly left: (keys: readonly string[], reason: 'evicted' | 'expired') => void
+  /** Told of every entry that is there from now on, also in place of another one, and when the store is opened. */
+  readonly joined: (entry: StoredEntry) => void
+  /** Told of every entry that is gone from now on. Between the two calls, and only then, a key is known. */
+  readonly left: (key: string, reason: LeaveReason) => void
 }
+
+/** `lost`: found damaged, or gone from the store below. */
+export type LeaveReason = 'evicted' | 'expired' | 'removed' | 'lost'
 
 export interface BoundedStats {
   readonly evictions: number
@@ -125,9 +130,8 @@ export class BoundedStore implements FragmentStore {
     try {
       if (!(await this.#makeRoomFor(owner, fragment, newEntries, traits))) return 'refused'
       const outcome = await this.#inner.put({ ...fragment, expiresAtMs })
-      const entry = this.#entries.get(key)
-      if (entry === undefined) this.#register({ key, payloadBytes, expiresAtMs }, traits)
-      else this.#renew(entry, payloadBytes, expiresAtMs)
+      const { head, contentHash } = fragment
+      this.#register({ key, head, contentHash, payloadBytes, expiresAtMs }, traits)
       return outcome
     } finally {
       this.#reserve(owner, -payloadBytes, -newEntries)
@@ -157,7 +161,7 @@ export class BoundedStore implements FragmentStore {
       keys.map((key) =>
         this.#byKey.run(key, async () => {
           const count = await this.#inner.remove([key])
-          this.#forget(key)
+          this.#forget(key, 'removed')
           return count
         }),
       ),
@@ -250,29 +254,34 @@ export class BoundedStore implements FragmentStore {
   #forgetIfGone(key: string): Promise<void> {
     return this.#byKey.run(key, async () => {
       const [isThere] = await this.#inner.has([key])
-      if (isThere !== true) this.#forget(key)
+      const entry = this.#entries.get(key)
+      if (isThere === true || entry === undefined) return
+      const isExpired = entry.expiresAtMs !== null && entry.expiresAtMs <= this.#options.clock.nowMs()
+      if (isExpired) this.#expirations += 1
+      this.#forget(key, isExpired ? 'expired' : 'lost')
     })
   }
 
-  #register(entry: Pick<StoredEntry, 'key' | 'payloadBytes' | 'expiresAtMs'>, traits: EntryTraits): void {
+  #register(entry: StoredEntry, traits: EntryTraits): void {
     const { key, payloadBytes, expiresAtMs } = entry
-    const added = this.#ownerNamed(ownerOf(key)).add({ key, payloadBytes, expiresAtMs }, traits)
-    this.#entries.set(key, added)
-    if (expiresAtMs !== null) this.#expiries.add(added, expiresAtMs)
+    const known = this.#entries.get(key)
+    const registered = known ?? this.#ownerNamed(ownerOf(key)).add({ key, payloadBytes, expiresAtMs }, traits)
+    if (known === undefined) this.#entries.set(key, registered)
+    else {
+      known.owner.resize(known, payloadBytes)
+      known.owner.touch(known)
+      known.expiresAtMs = expiresAtMs
+    }
+    if (expiresAtMs !== null) this.#expiries.add(registered, expiresAtMs)
+    this.#options.joined(entry)
   }
 
-  #renew(entry: BoundedEntry, payloadBytes: number, expiresAtMs: number | null): void {
-    entry.owner.resize(entry, payloadBytes)
-    entry.owner.touch(entry)
-    entry.expiresAtMs = expiresAtMs
-    if (expiresAtMs !== null) this.#expiries.add(entry, expiresAtMs)
-  }
-
-  #forget(key: string): void {
+  #forget(key: string, reason: LeaveReason): void {
     const entry = this.#entries.get(key)
     if (entry === undefined) return
     this.#entries.delete(key)
     entry.owner.drop(entry)
+    this.#options.left(key, reason)
   }
 
   #reserve(owner: OwnerEntries, payloadBytes: number, entries: number): void {
@@ -384,9 +393,8 @@ export class BoundedStore implements FragmentStore {
   }
 
   async #evict({ key }: BoundedEntry): Promise<void> {
-    this.#forget(key)
+    this.#forget(key, 'evicted')
     this.#evictions += 1
-    this.#options.left([key], 'evicted')
     // In turn with puts of this key: one that comes now is not undone by this removal.
     await this.#byKey.run(key, () => this.#inner.remove([key]))
   }
@@ -406,12 +414,11 @@ export class BoundedStore implements FragmentStore {
       // An entry that was put again since has a later time, or is another one.
       const { key, expiresAtMs } = entry
       if (this.#entries.get(key) !== entry || expiresAtMs === null || expiresAtMs > nowMs) continue
-      this.#forget(key)
+      this.#forget(key, 'expired')
       keys.push(key)
     }
     if (keys.length === 0) return
     this.#expirations += keys.length
-    this.#options.left(keys, 'expired')
     await Promise.all(keys.map((key) => this.#byKey.run(key, () => this.#inner.remove([key]))))
   }
 }

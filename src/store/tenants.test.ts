@@ -31,6 +31,7 @@ async function openTenants(clock: Clock = new VirtualClock(), inner: FragmentSto
     quotaOf: () => null,
     ttlMs: null,
     heldBytes: () => canonical.contentBytes,
+    joined: () => {},
     left: () => {},
   })
   return { tenants: new Tenants(bounded), bounded, canonical, inner }
