@@ -13,6 +13,7 @@ export const ERROR_CODES = {
   FILE_UNREADABLE: { retryable: false, meaning: 'A file could not be read or written.' },
   LIMIT_REACHED: { retryable: false, meaning: 'An input is larger than its stated bound.' },
   INVALID_FRAGMENT: { retryable: false, meaning: 'The bytes or the description of a fragment are malformed.' },
+  NOT_FOUND: { retryable: false, meaning: 'Nothing is stored under this key.' },
   CONTENT_MISMATCH: { retryable: false, meaning: 'The bytes are not those that their hash or length names.' },
   STORE_FULL: { retryable: true, meaning: 'The store has no room, and nothing that may be evicted.' },
   QUOTA_EXCEEDED: { retryable: false, meaning: 'The tenant would hold more than its quota.' },

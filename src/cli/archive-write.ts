@@ -1,0 +1,55 @@
+import { finished } from 'node:stream/promises'
+import type { Writable } from 'node:stream'
+import { pack } from 'tar-stream'
+import { encodeDescription } from '../core/fragment-codec.ts'
+import type { ContentHash } from '../core/ids.ts'
+import type { TenantFabric } from '../server/tenant-fabric.ts'
+import { ARCHIVE_FORMAT, MANIFEST_NAME, payloadName } from './archive-format.ts'
+
+export interface ArchiveCounts {
+  readonly fragments: number
+  /** Of payloads in the archive: equal ones once. */
+  readonly payloadBytes: number
+}
+
+/** Writes the fragments under `keys`, or all. What leaves meanwhile is left out. */
+export async function writeArchive(
+  own: TenantFabric,
+  keys: readonly string[] | null,
+  target: Writable,
+): Promise<ArchiveCounts> {
+  const tar = pack()
+  const done = finished(tar.pipe(target), { readable: false })
+  const member = async (name: string, bytes: Uint8Array): Promise<void> => {
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    tar.entry({ name }, Buffer.from(bytes), (error) => (error == null ? resolve() : reject(error)))
+    await Promise.race([promise, done])
+  }
+  const written = new Set<ContentHash>()
+  let [fragments, payloadBytes] = [0, 0]
+  await member(MANIFEST_NAME, jsonBytes({ what: 'membrane fragments', format: ARCHIVE_FORMAT }))
+  for await (const key of keys ?? keysOf(own)) {
+    const found = await own.get(key)
+    if (found === null) continue
+    const { contentHash, expiresAtMs, hints, description } = found
+    const text = new TextDecoder().decode(encodeDescription(description))
+    const head = { key, contentHash, payloadBytes: found.payloadBytes, expiresAtMs, hints, description: text }
+    await member(`fragments/${fragments}.json`, jsonBytes(head))
+    fragments += 1
+    if (written.has(contentHash)) continue
+    written.add(contentHash)
+    payloadBytes += found.payloadBytes
+    await member(payloadName(contentHash), found.payload)
+  }
+  tar.finalize()
+  await done
+  return { fragments, payloadBytes }
+}
+
+async function* keysOf(own: TenantFabric): AsyncIterable<string> {
+  for await (const { key } of own.list()) yield key
+}
+
+function jsonBytes(value: unknown): Uint8Array {
+  return new TextEncoder().encode(`${JSON.stringify(value)}\n`)
+}
