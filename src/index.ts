@@ -144,3 +144,4 @@ export type {
   StoreStats,
 } from './core/ports.ts'
 export { MemoryStore } from './store/memory.ts'
+export { RedisStore, type RedisStoreOptions } from './store/redis.ts'

@@ -160,7 +160,9 @@ async function launch(port: number, folder: string, options: RedisServerOptions)
   const { appendFsync = null, args = [], tls } = options
   const flags = [
     ...(tls === undefined ? ['--port', String(port)] : ['--port', '0', '--tls-port', String(port)]),
-    ...(tls === undefined ? [] : ['--tls-cert-file', tls.cert, '--tls-key-file', tls.key, '--tls-ca-cert-file', tls.ca]),
+    ...(tls === undefined
+      ? []
+      : ['--tls-cert-file', tls.cert, '--tls-key-file', tls.key, '--tls-ca-cert-file', tls.ca]),
     ...(tls === undefined ? [] : ['--tls-auth-clients', 'no']),
     ...['--bind', '127.0.0.1', '--dir', folder, '--unixsocket', join(folder, 'redis.sock'), '--save', ''],
     ...(appendFsync === null ? ['--appendonly', 'no'] : ['--appendonly', 'yes', '--appendfsync', appendFsync]),
