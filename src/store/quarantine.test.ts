@@ -31,12 +31,8 @@ describe('FileQuarantine', () => {
     expect(payload).toMatch(/^[0-9A-Z.-]+-[0-9a-f]{16}-1\.payload$/)
     expect(isSameBytes(readFileSync(join(folder, 'new', payload)), bytesOf(100))).toBe(true)
     const known: unknown = JSON.parse(readFileSync(join(folder, 'new', payload.replace('.payload', '.json')), 'utf8'))
-    expect(known).toMatchObject({
-      ...evidence(),
-      payload: undefined,
-      payloadBytes: 100,
-      time: '2026-01-01T00:00:00.000Z',
-    })
+    const { payload: _, ...rest } = evidence()
+    expect(known).toEqual({ ...rest, payloadBytes: 100, time: '2026-01-01T00:00:00.000Z' })
     expect(readdirSync(folder)).toEqual(['new'])
     expect(statSync(join(folder, 'new')).mode & 0o077).toBe(0)
     expect(statSync(join(folder, 'new', payload)).mode & 0o077).toBe(0)
