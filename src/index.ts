@@ -134,10 +134,14 @@ export { simulateEngine } from './planner/engine-sim.ts'
 export type {
   ByteSpan,
   Clock,
+  ContentHasher,
+  ContentHashers,
   FragmentPut,
   FragmentStore,
   GetOptions,
   PutOutcome,
+  Quarantine,
+  QuarantinedBytes,
   StoredEntry,
   StoredFragment,
   StoredStream,
@@ -245,3 +249,14 @@ export {
 export { bruteForceVectors } from './vectors/brute-force.ts'
 export { DEFAULT_USEARCH_OPTIONS, loadUsearch, type UsearchOptions } from './vectors/usearch.ts'
 export type { Embedder, NearVector, VectorIndex, VectorIndexFactory } from './core/ports.ts'
+export { RedisStore, type RedisStoreOptions } from './store/redis.ts'
+export type { RedisTls } from './store/redis-client.ts'
+export { type Damage, VerifiedStore, type VerifiedStoreOptions } from './store/verified.ts'
+export { FileQuarantine, type FileQuarantineOptions, type QuarantineStats } from './store/quarantine.ts'
+export {
+  type CallMeters,
+  LATENCY_BUCKETS_MS,
+  type LookUpMeters,
+  MeteredStore,
+  type StoreMeters,
+} from './store/metered.ts'

@@ -76,6 +76,11 @@ export const LIMITS = {
   backgroundRemovalsMax: 64,
   /** Milliseconds of a lease; more is rejected with INVALID_REQUEST. Leases are renewed; nothing else ends one early. */
   leaseMsMax: 10 * 60_000,
+  /** Bytes of one Redis value; more is rejected with LIMIT_REACHED. `proto-max-bulk-len` of a server that nobody configured. */
+  redisValueBytesMax: 512 * 1024 ** 2,
+  /** Files of a quarantine, and bytes of them all; what is found damaged beyond is counted and not kept. Enough for somebody to look at. */
+  quarantineFilesMax: 64,
+  quarantineBytesMax: 1024 ** 3,
   /** Characters of a block hash; longer is rejected with INVALID_REQUEST. 64 bytes of digest and a chain id. */
   blockHashCharactersMax: 192,
   /** Tokens of a block; more is rejected with INVALID_CONFIG. Engines use 1 to some 1,000 (hybrid models). */

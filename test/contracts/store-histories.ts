@@ -18,23 +18,28 @@ import {
 } from './store-fixtures.ts'
 
 type Put = FragmentPut & { readonly payload: Uint8Array }
+/** Small, so that a history that breaks the contract can be printed. */
+interface PutPlan {
+  readonly key: string
+  readonly size: number
+  readonly seed: number
+  readonly headBytes: number
+}
 type Step =
-  | { readonly kind: 'put'; readonly put: Put; readonly inPieces: boolean }
+  | { readonly kind: 'put'; readonly plan: PutPlan; readonly inPieces: boolean }
   | { readonly kind: 'get' | 'stream' | 'head' | 'has' | 'remove'; readonly key: string }
 
 const KEYS = ['a', 'b', 'ab', 'ü/*', '{a}']
 
-const puts: fc.Arbitrary<Put> = fc
-  .record({
-    key: fc.constantFrom(...KEYS),
-    size: fc.oneof(fc.integer({ min: 0, max: 300 }), fc.constantFrom(4096, 65_537, 200_000)),
-    seed: fc.integer({ min: 0, max: 3 }),
-    headBytes: fc.constantFrom(0, 0, 1, 5000),
-  })
-  .map(({ key, size, seed, headBytes }) => fragmentOf(key, bytesOf(size, seed), { head: bytesOf(headBytes, seed) }))
+const plans: fc.Arbitrary<PutPlan> = fc.record({
+  key: fc.constantFrom(...KEYS),
+  size: fc.oneof(fc.integer({ min: 0, max: 300 }), fc.constantFrom(4096, 65_537, 200_000)),
+  seed: fc.integer({ min: 0, max: 3 }),
+  headBytes: fc.constantFrom(0, 0, 1, 5000),
+})
 
 const steps: fc.Arbitrary<Step> = fc.oneof(
-  fc.record({ kind: fc.constant('put' as const), put: puts, inPieces: fc.boolean() }),
+  fc.record({ kind: fc.constant('put' as const), plan: plans, inPieces: fc.boolean() }),
   fc.record({
     kind: fc.constantFrom('get' as const, 'stream' as const, 'head' as const, 'has' as const, 'remove' as const),
     key: fc.constantFrom(...KEYS),
@@ -124,10 +129,11 @@ export function describeStoreHistories(withStore: WithStore, subject: StoreUnder
 
 async function checkStep(store: FragmentStore, model: Map<string, Put>, step: Step): Promise<void> {
   if (step.kind === 'put') {
-    const before = model.get(step.put.key)
-    const outcome = before === undefined ? 'stored' : isSamePut(before, step.put) ? 'present' : 'replaced'
+    const put = putOf(step.plan)
+    const before = model.get(put.key)
+    const outcome = before === undefined ? 'stored' : isSamePut(before, put) ? 'present' : 'replaced'
     expect(await store.put(inPieces(step))).toBe(outcome)
-    model.set(step.put.key, step.put)
+    model.set(put.key, put)
     return
   }
   const { kind, key } = step
@@ -151,7 +157,7 @@ async function checkRound(
 ): Promise<Map<string, Put | null>> {
   const changes = (key: string): (Put | null)[] =>
     round.flatMap((step) => {
-      if (step.kind === 'put') return step.put.key === key ? [step.put] : []
+      if (step.kind === 'put') return step.plan.key === key ? [putOf(step.plan)] : []
       return step.kind === 'remove' && step.key === key ? [null] : []
     })
   await Promise.all(
@@ -205,10 +211,15 @@ function isSamePut(a: Put, b: Put): boolean {
   return a.contentHash === b.contentHash && isSameBytes(a.head, b.head)
 }
 
-function inPieces({ put, inPieces }: Step & { readonly kind: 'put' }): FragmentPut {
+function putOf({ key, size, seed, headBytes }: PutPlan): Put {
+  return fragmentOf(key, bytesOf(size, seed), { head: bytesOf(headBytes, seed) })
+}
+
+function inPieces({ plan, inPieces }: Step & { readonly kind: 'put' }): FragmentPut {
+  const put = putOf(plan)
   return inPieces ? { ...put, payload: piecesOf(put.payload, 50_000) } : put
 }
 
 function keyOf(step: Step): string {
-  return step.kind === 'put' ? step.put.key : step.key
+  return step.kind === 'put' ? step.plan.key : step.key
 }
