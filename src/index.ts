@@ -181,6 +181,7 @@ export {
   type ByteKind,
   type ContextKind,
   FRAGMENT_KINDS,
+  type Fragment,
   type FragmentDescription,
   type FragmentGroup,
   type FragmentKind,
@@ -260,3 +261,75 @@ export {
   MeteredStore,
   type StoreMeters,
 } from './store/metered.ts'
+export {
+  type FragmentContent,
+  type KvLayer,
+  type PrefixTokens,
+  type StateLayer,
+  type TensorData,
+  buildKv,
+  buildPrefix,
+  buildState,
+  parseKv,
+  parsePrefix,
+  parseState,
+} from './core/fragment-kv.ts'
+export {
+  type Artifact,
+  buildArtifact,
+  buildOpaque,
+  buildToolTrace,
+  NO_MODEL,
+  parseArtifact,
+  parseToolTrace,
+  type ToolTrace,
+} from './core/fragment-bytes.ts'
+export {
+  type GroupState,
+  groupState,
+  type PoolParts,
+  type PoolRule,
+  type PromptBlocks,
+  type UsablePrefix,
+  usablePrefix,
+} from './core/fragment-group.ts'
+export { type Dtype, DTYPE_BYTES } from './core/safetensors-dtypes.ts'
+export {
+  readSafetensors,
+  readSafetensorsLayout,
+  type Safetensors,
+  safetensorsHeaderEnd,
+  type SafetensorsLayout,
+  type Tensor,
+  type TensorInfo,
+  type TensorPlace,
+} from './core/safetensors.ts'
+export {
+  layOutSafetensors,
+  type Metadata,
+  type PayloadPieces,
+  safetensorsPieces,
+  type WritableLayout,
+  writeSafetensors,
+} from './core/safetensors-writer.ts'
+export {
+  DEFAULT_PREFIX_VERSIONS,
+  type PrefixVersion,
+  PrefixVersions,
+  type PrefixVersionsOptions,
+  type VersionAddition,
+} from './indices/versions.ts'
+export {
+  DEFAULT_FRAGMENTIZE,
+  fragmentize,
+  type Fragmentizable,
+  type Fragmentized,
+  type FragmentizedTensors,
+  type FragmentizeOptions,
+  fragmentizeTensors,
+  type FragmentSpans,
+  fragmentSpans,
+} from './reconstruct/fragmentize.ts'
+export { mergeFragments } from './reconstruct/merge-fragments.ts'
+export { type FragmentAxis } from './reconstruct/slice-payload.ts'
+export { type FragmentCuts, splitFragment } from './reconstruct/split-fragment.ts'

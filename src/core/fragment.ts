@@ -76,3 +76,9 @@ export interface FragmentDescription {
   /** Content or block hashes that this fragment was made from, for the graph. */
   readonly derivedFrom: readonly (ContentHash | BlockHash)[]
 }
+
+/** A fragment in memory. */
+export interface Fragment {
+  readonly description: FragmentDescription
+  readonly payload: Uint8Array
+}
