@@ -249,6 +249,8 @@ export {
 } from './indices/sessions.ts'
 export { bruteForceVectors } from './vectors/brute-force.ts'
 export { DEFAULT_USEARCH_OPTIONS, loadUsearch, type UsearchOptions } from './vectors/usearch.ts'
+export { centredOn, parseWordVectors, wordEmbedder, type WordVectors } from './vectors/words.ts'
+export { DEFAULT_WORD_VECTORS_PATH, loadWordEmbedder } from './vectors/words-file.ts'
 export type { Embedder, NearVector, VectorIndex, VectorIndexFactory } from './core/ports.ts'
 export { RedisStore, type RedisStoreOptions } from './store/redis.ts'
 export type { RedisTls } from './store/redis-client.ts'

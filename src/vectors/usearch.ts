@@ -45,6 +45,7 @@ export async function loadUsearch(options: Partial<UsearchOptions> = {}): Promis
     })
   })
   return (dimensions) => {
+    const table = new VectorTable(dimensions)
     const graph = new usearch.Index({
       dimensions,
       metric: usearch.MetricKind.Cos,
@@ -54,7 +55,7 @@ export async function loadUsearch(options: Partial<UsearchOptions> = {}): Promis
       expansion_search: all.expansionSearch,
       multi: false,
     })
-    return new UsearchIndex(dimensions, graph, all)
+    return new UsearchIndex(table, graph, all)
   }
 }
 
@@ -71,9 +72,9 @@ class UsearchIndex implements VectorIndex {
   readonly #table: VectorTable
   readonly #options: UsearchOptions
 
-  constructor(dimensions: number, graph: NeighbourGraph, options: UsearchOptions) {
-    this.#table = new VectorTable(dimensions)
-    this.dimensions = dimensions
+  constructor(table: VectorTable, graph: NeighbourGraph, options: UsearchOptions) {
+    this.#table = table
+    this.dimensions = table.dimensions
     this.#graph = graph
     this.#options = options
   }
