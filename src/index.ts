@@ -173,7 +173,7 @@ export {
   tokenIds,
 } from './core/hash-chain.ts'
 export { createHashChain, dynamoLocalHashes, parseChainId } from './core/hash-chains.ts'
-export type { ChainHashes, ContentHasher, ContentHashers, HashFunction } from './core/ports.ts'
+export type { ChainHashes, HashFunction } from './core/ports.ts'
 export { loadChainHashes } from './hashing/chain-hashes.ts'
 export { type LoadedContentHashers, loadContentHashers, pureContentHashers } from './hashing/content-hashers.ts'
 /** Fragments as values: what they are, their heads and keys. */

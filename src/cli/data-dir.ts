@@ -3,8 +3,7 @@ import { randomInt } from 'node:crypto'
 import { join } from 'node:path'
 import type { Command } from 'commander'
 import { MembraneError } from '../core/errors.ts'
-import { parseFragmentKey } from '../core/fragment-key.ts'
-import { fragmentKey } from '../core/fragment-key.ts'
+import { fragmentKey, parseFragmentKey } from '../core/fragment-key.ts'
 import { DEFAULT_TENANT, parseTenantId, type TenantId } from '../core/ids.ts'
 import { LIMITS } from '../core/limits.ts'
 import { loadContentHashers } from '../hashing/content-hashers.ts'
@@ -12,7 +11,7 @@ import { EVICTION_POLICIES, parseEvictionPolicy } from '../policy/evict-policies
 import { DEFAULT_FABRIC_OPTIONS, type Fabric, openFabric } from '../server/fabric.ts'
 import type { TenantFabric } from '../server/tenant-fabric.ts'
 import { type DiskStore, openDiskStore } from '../store/disk.ts'
-import { QuarantineFiles } from '../store/quarantine.ts'
+import { FileQuarantine } from '../store/quarantine.ts'
 import type { GlobalFlags } from './run-command.ts'
 import { bytesOf } from './units.ts'
 
@@ -45,7 +44,7 @@ export function addBoundFlags(command: Command): Command {
 export interface OpenedDataDir {
   readonly fabric: Fabric
   readonly disk: DiskStore
-  readonly quarantine: QuarantineFiles
+  readonly quarantine: FileQuarantine
   readonly tenant: TenantId
   /** What the tenant of the flags sees. */
   readonly own: TenantFabric
@@ -77,7 +76,7 @@ async function openDataDir({
   const clock = { nowMs: Date.now }
   const disk = await openDiskStore({ directory: dataDir, durability, hashers, clock })
   try {
-    const quarantine = new QuarantineFiles({ directory: join(dataDir, 'quarantine'), clock })
+    const quarantine = await FileQuarantine.open({ directory: join(dataDir, 'quarantine'), clock })
     const fabric = await openFabric({
       ...DEFAULT_FABRIC_OPTIONS,
       store: disk,

@@ -142,6 +142,8 @@ export interface FragmentStore {
 /** Keeps the bytes that were found damaged, for somebody to look at. */
 export interface Quarantine {
   keep(evidence: QuarantinedBytes): Promise<void>
+  /** Throws away all that was kept: bytes of somebody who wants theirs gone may be among it. */
+  clear(): Promise<void>
 }
 
 export interface QuarantinedBytes {

@@ -69,7 +69,7 @@ export interface FabricStats extends BoundedStats {
 export async function openFabric(options: FabricOptions): Promise<Fabric> {
   const { hashers, store, quarantine, contentHash } = options
   const emptyContentHash = hashers[contentHash].hash(new Uint8Array(0))
-  const verified = new VerifiedStore(store, { hashers, quarantine })
+  const verified = new VerifiedStore({ store, hashers, quarantine })
   const canonical = await openCanonicalStore(verified, { emptyContentHash })
   const index = new FabricIndex(options)
   const { bound, policy, clock, ttlMs, quotaOf, densityOf } = options
@@ -128,7 +128,16 @@ export class Fabric {
 
   /** Removes all of a tenant, so that no byte that only it had is left; how many fragments there were. */
   async erase(tenant: TenantId): Promise<number> {
-    return this.#tenants.erase(tenant)
+    const erased = await this.#tenants.erase(tenant)
+    // Whose damaged bytes these were is not known.
+    await this.#options.quarantine?.clear()
+    return erased
+  }
+
+  /** Ends when no byte of what was removed before is left in the store's own files, nor in the quarantine. */
+  async purge(): Promise<void> {
+    await this.#bounded.purge()
+    await this.#options.quarantine?.clear()
   }
 
   stats(): FabricStats {

@@ -16,6 +16,10 @@ export interface RetentionHints {
   readonly isPinned: boolean
 }
 
+/** As users write them. */
+export const PRIORITIES = { low: 0, normal: 1, high: 2 } as const satisfies Readonly<Record<string, EvictionPriority>>
+export type PriorityName = keyof typeof PRIORITIES
+
 export const DEFAULT_RETENTION: RetentionHints = { priority: 1, isPinned: false }
 
 const PRIORITY_BITS = 0b11

@@ -1,7 +1,7 @@
 /** What one tenant sees of a fabric: its fragments, by key, by the blocks of a prompt, by position. */
-import type { BlockHashes } from '../core/block-hashes.ts'
+import { type BlockHashes, blockHashAt } from '../core/block-hashes.ts'
 import { MembraneError } from '../core/errors.ts'
-import { contextName, fragmentKey, parseFragmentKey } from '../core/fragment-key.ts'
+import { contextName, fragmentKey } from '../core/fragment-key.ts'
 import { type FragmentDescription, isContextKind } from '../core/fragment.ts'
 import type { ContentHash, ModelFingerprint, TenantId } from '../core/ids.ts'
 import type {
@@ -17,7 +17,7 @@ import type {
 } from '../core/ports.ts'
 import type { FragmentIndices, IndexedFragment } from '../indices/fragment-indices.ts'
 import type { BoundedStore } from '../store/bounded.ts'
-import type { Tenants, TenantUsage } from '../store/tenants.ts'
+import type { SharedEntry, Tenants, TenantUsage } from '../store/tenants.ts'
 import { decodeHead, DEFAULT_RETENTION, encodeHead, type FragmentHead, type RetentionHints } from './fragment-head.ts'
 
 export interface FabricPut {
@@ -114,9 +114,9 @@ export class TenantFabric {
   }
 
   /**
-   * The leading blocks of a prompt that this node holds, leased for `leaseMs`: what the index proposes is asked of the
-   * store, and the answer ends before the first block that it lacks. Whoever uses the fragments still reads and
-   * verifies their bytes.
+   * The leading blocks of a prompt that this node holds, leased for `leaseMs` (LIMITS.leaseMsMax at most): what the
+   * index proposes is asked of the store, and the answer ends before the first block that it lacks. Whoever uses the
+   * fragments still reads their bytes, which verifies them.
    */
   async longestPrefix(
     prompt: { readonly model: ModelFingerprint; readonly hashes: BlockHashes },
@@ -124,15 +124,55 @@ export class TenantFabric {
   ): Promise<HeldPrefix> {
     const { tenant, indices, bounded, clock } = this.#parts
     const asked = { tenant, ...prompt }
-    const proposed = indices.longestPrefix(asked).localBlocks
     const leasedUntilMs = clock.nowMs() + leaseMs
+    const proposed = indices.longestPrefix(asked).localBlocks
     const candidates = indices.fragmentsIn(asked, 0, proposed)
-    const keys = candidates.map(({ key }) => key)
-    const isThere = await bounded.lease(keys, leaseMs)
-    const missing = new Set(keys.filter((_, index) => isThere[index] !== true))
-    const blocks = missing.size === 0 ? proposed : Math.min(proposed, indices.longestPrefix(asked).localBlocks)
-    const fragments = candidates.filter(({ key }) => !missing.has(key))
+    const isThere = await bounded.lease(
+      candidates.map(({ key }) => key),
+      leaseMs,
+    )
+    // What the store turned out to lack has left the indices by now.
+    const blocks = isThere.every(Boolean) ? proposed : Math.min(proposed, indices.longestPrefix(asked).localBlocks)
+    const fragments = indices.fragmentsIn(asked, 0, blocks).map((fragment) => this.#own(fragment))
     return { blocks, tokens: blocks * blockTokens, fragments, leasedUntilMs }
+  }
+
+  /**
+   * Gives another tenant the fragments that cover the leading blocks of a prompt. It is asked for by the tenant that
+   * has them, prefix by prefix, and there is no other way: `theirHashes` are the same blocks as the other tenant's chain
+   * names them, which takes its salt. Gives the fragments that were shared; those after a gap are not.
+   */
+  async share(
+    to: TenantId,
+    {
+      model,
+      hashes,
+      theirHashes,
+    }: { readonly theirHashes: BlockHashes; readonly model: ModelFingerprint; readonly hashes: BlockHashes },
+  ): Promise<number> {
+    const { tenant, indices, tenants } = this.#parts
+    const blocks = Math.min(hashes.count, theirHashes.count)
+    const asked = { tenant, model, hashes }
+    const held = Math.min(blocks, indices.longestPrefix(asked).localBlocks)
+    const entries: SharedEntry[] = []
+    for (const { key, description } of indices.fragmentsIn(asked, 0, held).map((fragment) => this.#own(fragment))) {
+      const first = description.signature.tokens.start / description.blockTokens
+      const end = first + description.blocks.length
+      // What reaches beyond the prefix would say what comes after it.
+      if (end > blocks) continue
+      const theirs = {
+        ...description,
+        parent: first === 0 ? null : blockHashAt(theirHashes, first - 1),
+        blocks: Array.from({ length: end - first }, (_, index) => blockHashAt(theirHashes, first + index)),
+      }
+      const head = encodeHead({ hints: DEFAULT_RETENTION, description: theirs })
+      entries.push({ key, as: fragmentKey(contextName(theirs)), head })
+    }
+    return tenants.share(tenant, to, entries)
+  }
+
+  #own(fragment: IndexedFragment): IndexedFragment {
+    return { ...fragment, key: fragment.key.slice(this.#parts.tenant.length + 1) }
   }
 
   /** What the sender claims is checked below, where every byte passes; what it leaves open is told from the bytes. */

@@ -223,6 +223,8 @@ export class BoundedStore implements FragmentStore {
       this.#leaseEnds.add(entry, untilMs)
     }
     const isThere = await this.#inner.has(keys)
+    const gone = keys.filter((key, index) => isThere[index] !== true && this.#entries.has(key))
+    await Promise.all(gone.map((key) => this.#forgetIfGone(key)))
     return keys.map((key, index) => isThere[index] === true && this.#entries.has(key))
   }
 

@@ -52,7 +52,7 @@ export interface StoreMeters {
 export class MeteredStore implements FragmentStore {
   readonly #store: FragmentStore
   readonly #clock: Clock
-  readonly #put = { ...newCalls(), stored: 0, replaced: 0, present: 0, bytes: 0 }
+  readonly #put = { ...newCalls(), stored: 0, replaced: 0, present: 0, refused: 0, bytes: 0 }
   readonly #get = { ...newLookUps(), bytes: 0 }
   readonly #stream = { ...newLookUps(), bytes: 0, broken: 0 }
   readonly #head = newLookUps()
@@ -70,7 +70,7 @@ export class MeteredStore implements FragmentStore {
   async put(fragment: FragmentPut): Promise<PutOutcome> {
     const outcome = await this.#time(this.#put, () => this.#store.put(fragment))
     this.#put[outcome] += 1
-    if (outcome !== 'present') this.#put.bytes += fragment.payloadBytes
+    if (outcome === 'stored' || outcome === 'replaced') this.#put.bytes += fragment.payloadBytes
     return outcome
   }
 
@@ -142,6 +142,11 @@ export class MeteredStore implements FragmentStore {
 
   sync(): Promise<void> {
     return this.#time(this.#sync, () => this.#store.sync())
+  }
+
+  /** Not counted: it is somebody's decision and no part of a load. */
+  purge(): Promise<void> {
+    return this.#store.purge()
   }
 
   close(): Promise<void> {

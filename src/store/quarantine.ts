@@ -1,4 +1,4 @@
-/** Damaged payloads as files in a directory, for somebody to look at. Only the one who looks deletes them. */
+/** Damaged payloads as files in a directory, for somebody to look at. Only the one who looks deletes them, or `clear`. */
 import { mkdir, open, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { MembraneError } from '../core/errors.ts'
@@ -26,7 +26,7 @@ const PAYLOAD = '.payload'
 
 /**
  * Each payload is `<time>-<hash>-<n>.payload`, and what is known of it the `.json` of the same name: key, expected hash,
- * reason. No file is ever written over or deleted, so when the quarantine is full, what comes is counted and not kept.
+ * reason. No file is ever written over, so when the quarantine is full, what comes is counted and not kept.
  */
 export class FileQuarantine implements Quarantine {
   readonly #options: Required<FileQuarantineOptions>
@@ -76,6 +76,20 @@ export class FileQuarantine implements Quarantine {
     } catch (cause) {
       this.#files -= 1
       this.#bytes -= payload.length
+      throw unwritable(directory, cause)
+    }
+  }
+
+  /** Throws FILE_UNREADABLE. */
+  async clear(): Promise<void> {
+    const { directory } = this.#options
+    try {
+      for (const name of await readdir(directory)) {
+        if (name.endsWith(PAYLOAD) || name.endsWith('.json')) await rm(join(directory, name), { force: true })
+      }
+      this.#files = 0
+      this.#bytes = 0
+    } catch (cause) {
       throw unwritable(directory, cause)
     }
   }

@@ -202,6 +202,11 @@ export class RedisStore implements FragmentStore {
     if (this.#isClosed) throw storeClosed()
   }
 
+  /** What the server's own files (AOF, RDB) still hold goes when the server writes them anew. */
+  async purge(): Promise<void> {
+    if (this.#isClosed) throw storeClosed()
+  }
+
   async close(): Promise<void> {
     this.#isClosed = true
     while (this.#underWay.size > 0) await Promise.allSettled(this.#underWay)

@@ -90,7 +90,7 @@ describe('VerifiedStore', () => {
 
   test('leaves a good copy that came while the damaged one was looked at', async () => {
     const { inner, put } = await damaged()
-    const quarantine: Quarantine = { keep: async () => void (await inner.put({ ...put, head: bytesOf(1) })) }
+    const quarantine: Quarantine = { keep: async () => void (await inner.put({ ...put, head: bytesOf(1) })), clear }
     const store = new VerifiedStore({ store: inner, hashers: TEST_HASHERS, quarantine })
     expect(await store.get('k')).toBeNull()
     expectFragment(await store.get('k'), { ...put, head: bytesOf(1) })
@@ -98,13 +98,15 @@ describe('VerifiedStore', () => {
 
   test('answers with a miss though the evidence cannot be kept, and says so', async () => {
     const { inner } = await damaged()
-    const quarantine: Quarantine = { keep: () => Promise.reject(new Error('disk full')) }
+    const quarantine: Quarantine = { keep: () => Promise.reject(new Error('disk full')), clear }
     const store = new VerifiedStore({ store: inner, hashers: TEST_HASHERS, quarantine })
     expect(await store.get('k')).toBeNull()
     expect(store.damage()).toEqual({ mismatches: 1, evidenceLost: 1 })
     expect(await inner.has(['k'])).toEqual([false])
   })
 })
+
+const clear = async (): Promise<void> => {}
 
 function verified(store: FragmentStore): VerifiedStore {
   return new VerifiedStore({ store, hashers: TEST_HASHERS, quarantine: null })
@@ -116,7 +118,7 @@ async function damaged() {
   const put = fragmentOf('k', bytesOf(SIZE))
   await inner.put({ ...put, payload: damageOf(put.payload) })
   const evidence: QuarantinedBytes[] = []
-  const quarantine: Quarantine = { keep: async (bytes) => void evidence.push(bytes) }
+  const quarantine: Quarantine = { keep: async (bytes) => void evidence.push(bytes), clear }
   return { inner, put, evidence, store: new VerifiedStore({ store: inner, hashers: TEST_HASHERS, quarantine }) }
 }
 
@@ -145,6 +147,7 @@ function pick(store: FragmentStore): FragmentStore {
     list: (prefix) => store.list(prefix),
     stats: () => store.stats(),
     sync: () => store.sync(),
+    purge: () => store.purge(),
     close: () => store.close(),
   }
 }

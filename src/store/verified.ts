@@ -113,6 +113,10 @@ export class VerifiedStore implements FragmentStore {
     return this.#store.sync()
   }
 
+  purge(): Promise<void> {
+    return this.#store.purge()
+  }
+
   close(): Promise<void> {
     return this.#store.close()
   }

@@ -1,0 +1,76 @@
+import type { Command } from 'commander'
+import { encodeDescription } from '../core/fragment-codec.ts'
+import type { StoredEntry } from '../core/ports.ts'
+import { PRIORITIES } from '../server/fragment-head.ts'
+import type { Described } from '../server/tenant-fabric.ts'
+import { addDataDirFlags, argumentOfKey, type DataDirFlags, withDataDir } from './data-dir.ts'
+import { dim, printJson, printText, table } from './print.ts'
+import { onRun } from './run-command.ts'
+import { bytesText } from './units.ts'
+
+interface LsFlags extends DataDirFlags {
+  readonly long?: boolean
+}
+
+export function defineLs(command: Command): void {
+  addDataDirFlags(
+    command
+      .description('list the fragments of a tenant')
+      .argument('[prefix]', 'only keys that begin so, such as kv/ or opaque/=report')
+      .optionsGroup('Output:')
+      .option('--long', 'content hashes and descriptions too'),
+  )
+  onRun<LsFlags>(command, async (flags, [prefix = '']) => {
+    await withDataDir(flags, async ({ fabric, own }) => {
+      const entries: Described<StoredEntry>[] = []
+      for await (const entry of own.list(prefix)) entries.push(entry)
+      entries.sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0))
+      if (flags.json === true) {
+        printJson(entries.map(jsonOf))
+        return
+      }
+      if (entries.length > 0)
+        printText(
+          table(
+            headOf(flags),
+            entries.map((entry) => rowOf(entry, flags)),
+          ),
+        )
+      const { fragments, contentBytes } = fabric.stats()
+      const payloadBytes = entries.reduce((sum, entry) => sum + entry.payloadBytes, 0)
+      printText(
+        dim(
+          `${entries.length} fragments, ${bytesText(payloadBytes)}; the directory holds ${fragments} of all tenants, ${bytesText(contentBytes)} with equal bytes once`,
+        ),
+      )
+    })
+  })
+}
+
+function jsonOf({ key, payloadBytes, contentHash, expiresAtMs, hints, description }: Described<StoredEntry>) {
+  return {
+    key,
+    name: argumentOfKey(key),
+    payloadBytes,
+    contentHash,
+    expiresAtMs,
+    ...hints,
+    description: JSON.parse(new TextDecoder().decode(encodeDescription(description))) as unknown,
+  }
+}
+
+function headOf({ long }: LsFlags): readonly string[] {
+  return ['key', 'kind', 'bytes', 'kept', 'expires', ...(long === true ? ['content hash', 'tokens', 'text'] : [])]
+}
+
+function rowOf(
+  { key, payloadBytes, contentHash, expiresAtMs, hints, description }: Described<StoredEntry>,
+  { long }: LsFlags,
+) {
+  const { kind, tokens } = description.signature
+  const priority = Object.entries(PRIORITIES).find(([, value]) => value === hints.priority)?.[0] ?? ''
+  const kept = hints.isPinned ? 'pinned' : priority
+  const expires = expiresAtMs === null ? null : new Date(expiresAtMs).toISOString().slice(0, 19).replace('T', ' ')
+  const row = [argumentOfKey(key), kind, bytesText(payloadBytes), kept, expires]
+  return long === true ? [...row, contentHash, `${tokens.start}-${tokens.end}`, description.text] : row
+}

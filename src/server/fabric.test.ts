@@ -1,0 +1,195 @@
+import { describe, expect, test } from 'vitest'
+import { blockHashAt, sliceBlockHashes, unpackBlockHashes } from '../core/block-hashes.ts'
+import { byteSignature } from '../core/fragment-bytes.ts'
+import { createHashChain } from '../core/hash-chains.ts'
+import type { Fragment, FragmentDescription, StructuralSignature } from '../core/fragment.ts'
+import { parseModelFingerprint, parseTenantId, type TenantId } from '../core/ids.ts'
+import type { Quarantine } from '../core/ports.ts'
+import { loadChainHashes } from '../hashing/chain-hashes.ts'
+import { loadContentHashers } from '../hashing/content-hashers.ts'
+import { fragmentizeTensors } from '../reconstruct/fragmentize.ts'
+import { MemoryStore } from '../store/memory.ts'
+import { bytesOf, rejectsWith, toArray, VirtualClock } from '../../test/contracts/store-fixtures.ts'
+import { DEFAULT_FABRIC_OPTIONS, type Fabric, type FabricOptions, openFabric } from './fabric.ts'
+
+const MODEL = parseModelFingerprint('ab'.repeat(32))
+const [ANN, BOB] = [parseTenantId('ann'), parseTenantId('bob')]
+const BLOCK_TOKENS = 4
+const { hashers } = await loadContentHashers()
+const chain = createHashChain('b3', { hashes: await loadChainHashes(), blockTokens: BLOCK_TOKENS })
+
+function hashesOf(tokens: readonly number[], tenantSalt = 'salt of ann') {
+  return chain.hash(Uint32Array.from(tokens), { model: MODEL, tenantSalt })
+}
+
+/** KV of a prompt in fragments of two blocks, of bytes that follow from its tokens. */
+function kvOf(tokens: readonly number[], tenantSalt?: string): readonly Fragment[] {
+  const end = tokens.length
+  const signature: StructuralSignature = {
+    model: MODEL,
+    kind: 'kv',
+    tokens: { start: 0, end },
+    layers: { start: 0, end: 1 },
+    heads: null,
+    dtype: 'U8',
+    layout: 'heads,tokens,headDim',
+    positionEncoding: 'rope:10000',
+  }
+  const data = Uint8Array.from(
+    { length: 2 * end * 8 },
+    (_, index) => (tokens[Math.floor(index / 8) % end] ?? 0) + index,
+  )
+  const blocks = unpackBlockHashes(hashesOf(tokens, tenantSalt))
+  const tensors = ['k', 'v'].map((name) => ({
+    name: `layers.0.${name}`,
+    dtype: 'U8' as const,
+    shape: [2, end, 8],
+    data,
+  }))
+  const whole = { signature, parent: null, blocks, sequence: 'chat' }
+  return fragmentizeTensors(whole, tensors, { blockTokens: BLOCK_TOKENS, fragmentTokens: 2 * BLOCK_TOKENS }).fragments
+}
+
+const TOKENS = Array.from({ length: 24 }, (_, index) => 100 + index)
+
+interface Opened {
+  readonly fabric: Fabric
+  readonly store: MemoryStore
+  readonly clock: VirtualClock
+}
+
+async function open(options: Partial<FabricOptions> = {}): Promise<Opened> {
+  const clock = new VirtualClock()
+  const store = new MemoryStore(clock)
+  return { fabric: await reopen(store, clock, options), store, clock }
+}
+
+function reopen(store: MemoryStore, clock: VirtualClock, options: Partial<FabricOptions> = {}): Promise<Fabric> {
+  return openFabric({ ...DEFAULT_FABRIC_OPTIONS, store, hashers, clock, seed: 1, ...options })
+}
+
+async function putAll(fabric: Fabric, tenant: TenantId, fragments: readonly Fragment[]): Promise<void> {
+  for (const { description, payload } of fragments) await fabric.of(tenant).put({ description, payload })
+}
+
+function prefixOf(fabric: Fabric, tenant: TenantId, tokens: readonly number[], tenantSalt?: string) {
+  const prompt = { model: MODEL, hashes: hashesOf(tokens, tenantSalt) }
+  return fabric.of(tenant).longestPrefix(prompt, { leaseMs: 1000, blockTokens: BLOCK_TOKENS })
+}
+
+const BYTES: FragmentDescription = {
+  signature: byteSignature('artifact', 'text/plain'),
+  parent: null,
+  blocks: [],
+  blockTokens: 1,
+  group: null,
+  text: null,
+  sequence: null,
+  derivedFrom: [],
+}
+
+describe('a fabric', () => {
+  test('finds the leading blocks of a prompt, and gives back their KV bit for bit', async () => {
+    const { fabric } = await open()
+    const fragments = kvOf(TOKENS)
+    await putAll(fabric, ANN, fragments)
+    const other = [...TOKENS.slice(0, 18), 7, 7, 7, 7, 7, 7]
+    const found = await prefixOf(fabric, ANN, other)
+    expect(found).toMatchObject({ blocks: 4, tokens: 16 })
+    expect(found.fragments).toHaveLength(2)
+    for (const [index, { key }] of found.fragments.entries()) {
+      const got = await fabric.of(ANN).get(key)
+      expect(got?.description).toEqual(fragments[index]?.description)
+      expect(Buffer.from(got?.payload ?? []).equals(fragments[index]?.payload ?? new Uint8Array(0))).toBe(true)
+    }
+    expect(await prefixOf(fabric, BOB, TOKENS)).toMatchObject({ blocks: 0, fragments: [] })
+    expect(fabric.indices.inconsistencies()).toEqual([])
+  })
+
+  test('leases what it finds, and forgets in all indices what is evicted', async () => {
+    const fragments = kvOf(TOKENS)
+    const bytes = fragments.reduce((sum, { payload }) => sum + payload.length, 0)
+    const { fabric, clock } = await open({
+      bound: { payloadBytesMax: bytes + 10, entriesMax: 100 },
+      policy: 'leaf-lru',
+    })
+    await putAll(fabric, ANN, fragments)
+    await prefixOf(fabric, ANN, TOKENS.slice(0, 8))
+    const pushed = bytesOf(bytes)
+    await rejectsWith(fabric.of(ANN).put({ description: BYTES, payload: pushed }), 'STORE_FULL')
+    expect((await prefixOf(fabric, ANN, TOKENS)).blocks).toBe(2)
+    clock.advance(2000)
+    await fabric.of(ANN).put({ description: BYTES, payload: pushed })
+    expect((await prefixOf(fabric, ANN, TOKENS)).blocks).toBe(0)
+    expect(fabric.indices.inconsistencies()).toEqual([])
+    expect(fabric.stats()).toMatchObject({ fragments: 1, contentBytes: bytes, evictions: 3 })
+  })
+
+  test('has everything again when it is opened again, chains and hints included', async () => {
+    const { fabric, store, clock } = await open()
+    await putAll(fabric, ANN, kvOf(TOKENS))
+    await fabric.of(BOB).put({ description: BYTES, payload: bytesOf(50), hints: { isPinned: true, priority: 2 } })
+    const again = await reopen(store, clock)
+    expect(await prefixOf(again, ANN, TOKENS)).toMatchObject({ blocks: 6, tokens: 24 })
+    const [entry] = await toArray(again.of(BOB).list())
+    expect(entry).toMatchObject({ hints: { isPinned: true, priority: 2 }, payloadBytes: 50, description: BYTES })
+    expect(again.stats()).toMatchObject({ fragments: 4, unindexed: 0 })
+  })
+
+  test('answers damaged bytes with a gap, keeps the evidence, and takes a good copy again', async () => {
+    const evidence: string[] = []
+    const quarantine: Quarantine = { keep: async ({ expected }) => void evidence.push(expected), clear: async () => {} }
+    const { fabric, store } = await open({ quarantine })
+    const fragments = kvOf(TOKENS)
+    await putAll(fabric, ANN, fragments)
+    const [, second] = (await prefixOf(fabric, ANN, TOKENS)).fragments
+    const content = await store.get(`b/${second?.contentHash}`)
+    const damaged = Uint8Array.from(content?.payload ?? [])
+    damaged[100] = (damaged[100] ?? 0) ^ 1
+    await store.put({ ...(content ?? expect.unreachable()), head: Uint8Array.of(1), payload: damaged })
+    expect(await fabric.of(ANN).get(second?.key ?? '')).toBeNull()
+    expect(evidence).toEqual([second?.contentHash])
+    expect((await prefixOf(fabric, ANN, TOKENS)).blocks).toBe(2)
+    expect(fabric.stats().corruptEntries).toBe(1)
+    await putAll(fabric, ANN, fragments)
+    expect((await prefixOf(fabric, ANN, TOKENS)).blocks).toBe(6)
+    expect(fabric.indices.inconsistencies()).toEqual([])
+  })
+
+  test('shares a prefix with another tenant, under the hashes that its salt gives, and nothing beyond it', async () => {
+    const { fabric } = await open()
+    await putAll(fabric, ANN, kvOf(TOKENS))
+    const hashes = hashesOf(TOKENS)
+    const theirHashes = hashesOf(TOKENS, 'salt of bob')
+    expect(blockHashAt(hashes, 0)).not.toBe(blockHashAt(theirHashes, 0))
+    const five = { model: MODEL, hashes, theirHashes: sliceBlockHashes(theirHashes, 0, 5) }
+    expect(await fabric.of(ANN).share(BOB, five)).toBe(2)
+    expect((await prefixOf(fabric, BOB, TOKENS, 'salt of bob')).blocks).toBe(4)
+    expect((await prefixOf(fabric, BOB, TOKENS)).blocks).toBe(0)
+    const { contentBytes, payloadBytes } = fabric.stats()
+    expect(payloadBytes).toBeGreaterThan(contentBytes)
+  })
+
+  test('erases a tenant from the store and from every index', async () => {
+    const { fabric } = await open()
+    await putAll(fabric, ANN, kvOf(TOKENS))
+    await putAll(fabric, BOB, kvOf(TOKENS, 'salt of bob'))
+    expect(await fabric.erase(ANN)).toBe(3)
+    expect((await prefixOf(fabric, ANN, TOKENS)).blocks).toBe(0)
+    expect((await prefixOf(fabric, BOB, TOKENS, 'salt of bob')).blocks).toBe(6)
+    expect([...fabric.indices.keys()].every((key) => key.startsWith('bob/'))).toBe(true)
+    expect(fabric.indices.inconsistencies()).toEqual([])
+  })
+
+  test('refuses bytes that are not what they are called', async () => {
+    const { fabric } = await open()
+    const own = fabric.of(ANN)
+    const contentHash = hashers.b3.hash(bytesOf(10))
+    await rejectsWith(own.put({ description: BYTES, payload: bytesOf(11), contentHash }), 'CONTENT_MISMATCH')
+    const [kv] = kvOf(TOKENS)
+    const foreignKey = new TextEncoder().encode('name')
+    const put = { description: kv?.description ?? BYTES, payload: bytesOf(3), foreignKey }
+    await rejectsWith(own.put(put), 'INVALID_REQUEST')
+    expect(fabric.stats().fragments).toBe(0)
+  })
+})
