@@ -154,6 +154,7 @@ export {
   type MediaSpan,
   tokenIds,
 } from './core/hash-chain.ts'
+export { modelFingerprint } from './core/model-fingerprint.ts'
 export { createHashChain, dynamoLocalHashes, parseChainId } from './core/hash-chains.ts'
 export type { ChainHashes, ContentHasher, ContentHashers, HashFunction } from './core/ports.ts'
 export { loadChainHashes } from './hashing/chain-hashes.ts'

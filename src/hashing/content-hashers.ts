@@ -17,28 +17,31 @@ export interface LoadedContentHashers {
   readonly reason: string | null
 }
 
-/** The fastest that the machine can run. */
-export async function loadContentHashers(): Promise<LoadedContentHashers> {
+/** The fastest that the machine can run. `importNative` is for tests. */
+export async function loadContentHashers(
+  importNative: () => Promise<NativeBlake3> = () => import('@napi-rs/blake-hash'),
+): Promise<LoadedContentHashers> {
   try {
-    return {
-      hashers: { b3: nativeBlake3(await import('@napi-rs/blake-hash')), s256 },
-      implementation: 'native',
-      reason: null,
-    }
+    const b3 = nativeBlake3(await importNative())
+    const empty = b3.hash(new Uint8Array(0))
+    if (empty !== HASH_OF_NOTHING) throw new Error(`The native package says that nothing has the hash ${empty}.`)
+    return { hashers: { b3, s256 }, implementation: 'native', reason: null }
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error)
     return { hashers: pureContentHashers, implementation: 'pure', reason }
   }
 }
 
+const HASH_OF_NOTHING = 'b3:af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262'
+
 const pureBlake3: ContentHasher = {
   algorithm: 'b3',
-  hash: (payload) => named('b3', pureHash(payload)),
+  hash: (payload) => named(pureHash(payload)),
   start: () => {
     const hasher = createHasher()
     return {
       update: (piece) => void hasher.update(piece),
-      contentHash: () => named('b3', hasher.finalize()),
+      contentHash: () => named(hasher.finalize()),
     }
   },
 }
@@ -58,7 +61,8 @@ const s256: ContentHasher = {
 /** Without native code: 1.2 GB/s instead of 7. */
 export const pureContentHashers: ContentHashers = { b3: pureBlake3, s256 }
 
-interface NativeBlake3 {
+/** What is used of `@napi-rs/blake-hash`. */
+export interface NativeBlake3 {
   readonly blake3: (input: Uint8Array) => Uint8Array
   readonly Blake3Hasher: new () => Blake3Hasher
 }
@@ -66,17 +70,17 @@ interface NativeBlake3 {
 function nativeBlake3({ blake3, Blake3Hasher }: NativeBlake3): ContentHasher {
   return {
     algorithm: 'b3',
-    hash: (payload) => named('b3', blake3(payload)),
+    hash: (payload) => named(blake3(payload)),
     start: () => {
       const hasher = new Blake3Hasher()
       return {
         update: (piece) => void hasher.update(piece),
-        contentHash: () => named('b3', hasher.digestBuffer()),
+        contentHash: () => named(hasher.digestBuffer()),
       }
     },
   }
 }
 
-function named(algorithm: 'b3', digest: Uint8Array): ContentHash {
-  return `${algorithm}:${bytesToHex(digest)}` as ContentHash
+function named(digest: Uint8Array): ContentHash {
+  return `b3:${bytesToHex(digest)}` as ContentHash
 }
