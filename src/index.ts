@@ -172,6 +172,7 @@ export {
   type MediaSpan,
   tokenIds,
 } from './core/hash-chain.ts'
+export { modelFingerprint } from './core/model-fingerprint.ts'
 export { createHashChain, dynamoLocalHashes, parseChainId } from './core/hash-chains.ts'
 export type { ChainHashes, HashFunction } from './core/ports.ts'
 export { loadChainHashes } from './hashing/chain-hashes.ts'
@@ -335,3 +336,4 @@ export {
 export { mergeFragments } from './reconstruct/merge-fragments.ts'
 export { type FragmentAxis } from './reconstruct/slice-payload.ts'
 export { type FragmentCuts, splitFragment } from './reconstruct/split-fragment.ts'
+export { type LoadedContentHashers, loadContentHashers, loadPureContentHashers } from './hashing/content-hashers.ts'

@@ -6,7 +6,7 @@
  *                     field(tenant salt) field(adapter) field(cache salt) )
  *   block i = BLAKE3( hash of block i - 1, or root | tokens of block i )
  *   block i = BLAKE3( hash of block i - 1, or root | tokens of block i | media ), where media overlap the block
- *   media   = BLAKE3( field("membrane.block-media.b3.v1"), then start, end and field(identifier) of each medium )
+ *   media   = BLAKE3( field("membrane.block-media.b3.v1"), then for each medium field(start, end) field(identifier) )
  *
  * Salts, adapter and identifiers are UTF-8, and an absent one is empty; start and end count tokens of the prompt.
  * No two inputs read alike: the root has a fixed number of fields, each with its length, and begins with a text where
@@ -16,6 +16,7 @@
 import type { ChainAlgorithm, BlockLink, BlockMedia } from './hash-chain-run.ts'
 import type { CheckedContext } from './hash-chain-context.ts'
 import { writeHex } from './hex.ts'
+import { lengthPrefixed, uint32Field } from './length-prefixed.ts'
 import type { HashFunction } from './ports.ts'
 
 const DIGEST_BYTES = 32
@@ -52,47 +53,17 @@ function b3Link(blake3: HashFunction, blockTokens: number, start: Uint8Array): B
   }
 }
 
-const encoder = new TextEncoder()
-const ROOT_DOMAIN = encoder.encode('membrane.block-chain.b3.v1')
-const MEDIA_DOMAIN = encoder.encode('membrane.block-media.b3.v1')
-
 function rootOf(blake3: HashFunction, blockTokens: number, context: CheckedContext): Uint8Array {
   const model = new Uint8Array(32)
   writeHex(context.model, model, 0)
-  const message = joined([
-    ...field(ROOT_DOMAIN),
-    ...field(model),
-    ...field(uint32(blockTokens)),
-    ...field(context.tenantSalt),
-    ...field(context.adapter),
-    ...field(context.cacheSalt),
-  ])
+  const { tenantSalt, adapter, cacheSalt } = context
+  const fields = [model, uint32Field(blockTokens), tenantSalt, adapter, cacheSalt]
   const root = new Uint8Array(DIGEST_BYTES)
-  blake3.digestInto(message, root, 0)
+  blake3.digestInto(lengthPrefixed('membrane.block-chain.b3.v1', fields), root, 0)
   return root
 }
 
 function mediaMessage(media: readonly BlockMedia[]): Uint8Array {
-  const each = media.flatMap(({ start, end, identifier }) => [uint32(start), uint32(end), ...field(identifier)])
-  return joined([...field(MEDIA_DOMAIN), ...each])
-}
-
-function field(bytes: Uint8Array): readonly Uint8Array[] {
-  return [uint32(bytes.length), bytes]
-}
-
-function uint32(value: number): Uint8Array {
-  const bytes = new Uint8Array(4)
-  new DataView(bytes.buffer).setUint32(0, value, true)
-  return bytes
-}
-
-function joined(parts: readonly Uint8Array[]): Uint8Array {
-  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0))
-  let at = 0
-  for (const part of parts) {
-    bytes.set(part, at)
-    at += part.length
-  }
-  return bytes
+  const fields = media.flatMap(({ start, end, identifier }) => [uint32Field(start, end), identifier])
+  return lengthPrefixed('membrane.block-media.b3.v1', fields)
 }

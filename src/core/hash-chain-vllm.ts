@@ -30,7 +30,7 @@ export interface VllmOptions {
 
 /** Throws INVALID_CONFIG. */
 export function vllmAlgorithm(options: VllmOptions): ChainAlgorithm {
-  const noneHash = noneHashOf(options)
+  const noneHash = vllmNoneHash(options)
   return {
     id: options.id,
     digestBytes: options.hash.digestBytes,
@@ -101,7 +101,7 @@ function extrasBytesMax(context: CheckedContext, media: readonly BlockMedia[], s
 }
 
 /** What stands for the hash before the first block. */
-function noneHashOf({ id, hash, seed }: VllmOptions): Uint8Array {
+export function vllmNoneHash({ id, hash, seed }: VllmOptions): Uint8Array {
   if (seed === undefined && id === 'xxhash_cbor') {
     throw new MembraneError('INVALID_CONFIG', 'Chain xxhash_cbor starts at random where PYTHONHASHSEED is not set.', {
       remedy: 'Set PYTHONHASHSEED to the same value in all engines, and give it as the seed of the chain.',

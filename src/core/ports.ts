@@ -12,7 +12,7 @@ export interface Clock {
 /** One algorithm. Digests are as its makers print them: those that are numbers are big-endian. */
 export interface HashFunction {
   readonly digestBytes: number
-  /** HOT: writes the digest of `message` to `target` from `offset` on. */
+  /** HOT: writes the digest of `message` to `target` from `offset` on, which may be where the message is. */
   digestInto(message: Uint8Array, target: Uint8Array, offset: number): void
 }
 

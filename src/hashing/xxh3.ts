@@ -1,18 +1,15 @@
 /**
  * XXH3-64 with a seed, as xxHash 0.8 defines it. Packages either take no seed for a call (`hash-wasm` makes a
  * WebAssembly instance for each) or pay for a native call; messages of some 100 bytes cost less here than either.
- * Numbers are unsigned 64-bit BigInts: `asUintN(64, …)` around each step lets the engine keep them in machine words.
+ * The lengths of blocks are in `xxh3-words.ts`; the others, of names and odd block sizes, are here, for the reader:
+ * unsigned 64-bit BigInts, cut by `asUintN`.
  */
 import type { HashFunction } from '../core/ports.ts'
+import { hashLong, hashTo128, hashTo16, type Pair } from './xxh3-words.ts'
 
-const PRIME32_1 = 0x9e3779b1n
-const PRIME32_2 = 0x85ebca77n
-const PRIME32_3 = 0xc2b2ae3dn
 const PRIME64_1 = 0x9e3779b185ebca87n
 const PRIME64_2 = 0xc2b2ae3d27d4eb4fn
 const PRIME64_3 = 0x165667b19e3779f9n
-const PRIME64_4 = 0x85ebca77c2b2ae63n
-const PRIME64_5 = 0x27d4eb2f165667c5n
 const PRIME_MX1 = 0x165667919e3779f9n
 const PRIME_MX2 = 0x9fb21c651e98df25n
 
@@ -28,30 +25,28 @@ const SECRET = Uint8Array.from(
 )
 const secretView = new DataView(SECRET.buffer)
 
-const STRIPE_BYTES = 64
-const STRIPES_IN_BLOCK = (SECRET.length - STRIPE_BYTES) / 8
-
 /** Digests are 8 bytes, big-endian. `seed` is an unsigned 64-bit number. */
 export function xxh3x64(seed: bigint): HashFunction {
-  const longSecret = secretOf(seed)
+  const seeded = seededSecret(seed)
+  const seededWords = wordsOf(seeded)
+  const flips = wordsOf(flipsTo16(seed))
+  const hash: Pair = new Uint32Array(2)
   return {
     digestBytes: 8,
     digestInto: (message, target, offset) => {
-      const number = hashOf(viewOf(message), message.length, seed, longSecret)
-      for (let byte = 0; byte < 8; byte++) target[offset + byte] = Number((number >> BigInt(56 - 8 * byte)) & 0xffn)
+      const { length } = message
+      const input = viewOf(message)
+      if (length > 240) hashLong(input, length, seeded, hash)
+      else if (length > 16 && length <= 128) hashTo128(input, length, seededWords, hash)
+      else if (length > 8 && length <= 16) hashTo16(input, length, flips, hash)
+      else split(rareLength(input, length, seed), hash)
+      writeBigEndian(hash, target, offset)
     },
   }
 }
 
-function viewOf(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-}
-
-function hashOf(input: DataView, length: number, seed: bigint, longSecret: DataView): bigint {
-  if (length > 240) return hashLong(input, length, longSecret)
+function rareLength(input: DataView, length: number, seed: bigint): bigint {
   if (length > 128) return hashTo240(input, length, seed)
-  if (length > 16) return hashTo128(input, length, seed)
-  if (length > 8) return hashTo16(input, length, seed)
   if (length > 3) return hashTo8(input, length, seed)
   if (length > 0) return hashTo3(input, length, seed)
   return avalanche64(seed ^ secret(56) ^ secret(64))
@@ -75,22 +70,6 @@ function hashTo8(input: DataView, length: number, seed: bigint): bigint {
   return twice ^ (twice >> 28n)
 }
 
-function hashTo16(input: DataView, length: number, seed: bigint): bigint {
-  const low = input.getBigUint64(0, true) ^ u64((secret(24) ^ secret(32)) + seed)
-  const high = input.getBigUint64(length - 8, true) ^ u64((secret(40) ^ secret(48)) - seed)
-  return avalanche(u64(BigInt(length) + swap(low) + high + foldedProduct(low, high)))
-}
-
-function hashTo128(input: DataView, length: number, seed: bigint): bigint {
-  let sum = u64(BigInt(length) * PRIME64_1)
-  // From both ends inwards, 16 bytes each: one pair for every 32 bytes begun.
-  for (let pair = (length - 1) >> 5; pair >= 0; pair--) {
-    sum = u64(sum + mix16(input, 16 * pair, 32 * pair, seed))
-    sum = u64(sum + mix16(input, length - 16 * (pair + 1), 32 * pair + 16, seed))
-  }
-  return avalanche(sum)
-}
-
 function hashTo240(input: DataView, length: number, seed: bigint): bigint {
   let sum = u64(BigInt(length) * PRIME64_1)
   for (let index = 0; index < 8; index++) sum = u64(sum + mix16(input, 16 * index, 16 * index, seed))
@@ -101,44 +80,15 @@ function hashTo240(input: DataView, length: number, seed: bigint): bigint {
   return avalanche(u64(sum + mix16(input, length - 16, 136 - 17, seed)))
 }
 
-function hashLong(input: DataView, length: number, longSecret: DataView): bigint {
-  const sums = BigUint64Array.of(PRIME32_3, PRIME64_1, PRIME64_2, PRIME64_3, PRIME64_4, PRIME32_2, PRIME64_5, PRIME32_1)
-  const scrambleAt = SECRET.length - STRIPE_BYTES
-  for (let at = 0, stripe = 0; at < length - STRIPE_BYTES; at += STRIPE_BYTES) {
-    accumulate(sums, input, at, longSecret, 8 * stripe)
-    stripe += 1
-    if (stripe === STRIPES_IN_BLOCK) {
-      scramble(sums, longSecret, scrambleAt)
-      stripe = 0
-    }
-  }
-  accumulate(sums, input, length - STRIPE_BYTES, longSecret, scrambleAt - 7)
-  let hash = u64(BigInt(length) * PRIME64_1)
-  for (let index = 0; index < 4; index++) {
-    const low = (sums[2 * index] ?? 0n) ^ longSecret.getBigUint64(11 + 16 * index, true)
-    const high = (sums[2 * index + 1] ?? 0n) ^ longSecret.getBigUint64(11 + 16 * index + 8, true)
-    hash = u64(hash + foldedProduct(low, high))
-  }
-  return avalanche(hash)
+/** What messages of 9 to 16 bytes are laid over. */
+function flipsTo16(seed: bigint): DataView {
+  const view = new DataView(new ArrayBuffer(16))
+  view.setBigUint64(0, u64((secret(24) ^ secret(32)) + seed), true)
+  view.setBigUint64(8, u64((secret(40) ^ secret(48)) - seed), true)
+  return view
 }
 
-function accumulate(sums: BigUint64Array, input: DataView, at: number, key: DataView, keyAt: number): void {
-  for (let lane = 0; lane < 8; lane++) {
-    const word = input.getBigUint64(at + 8 * lane, true)
-    const keyed = word ^ key.getBigUint64(keyAt + 8 * lane, true)
-    sums[lane ^ 1] = u64((sums[lane ^ 1] ?? 0n) + word)
-    sums[lane] = u64((sums[lane] ?? 0n) + u64((keyed & 0xffff_ffffn) * (keyed >> 32n)))
-  }
-}
-
-function scramble(sums: BigUint64Array, key: DataView, keyAt: number): void {
-  for (let lane = 0; lane < 8; lane++) {
-    const sum = sums[lane] ?? 0n
-    sums[lane] = u64((sum ^ (sum >> 47n) ^ key.getBigUint64(keyAt + 8 * lane, true)) * PRIME32_1)
-  }
-}
-
-function secretOf(seed: bigint): DataView {
+function seededSecret(seed: bigint): DataView {
   const view = new DataView(new ArrayBuffer(SECRET.length))
   for (let at = 0; at < SECRET.length; at += 16) {
     view.setBigUint64(at, u64(secret(at) + seed), true)
@@ -198,4 +148,25 @@ const swapView = new DataView(new ArrayBuffer(8))
 
 function u64(value: bigint): bigint {
   return BigInt.asUintN(64, value)
+}
+
+function split(value: bigint, into: Pair): void {
+  into[0] = Number(value & 0xffff_ffffn)
+  into[1] = Number(value >> 32n)
+}
+
+function writeBigEndian(hash: Pair, target: Uint8Array, offset: number): void {
+  const [low = 0, high = 0] = [hash[0], hash[1]]
+  for (let byte = 0; byte < 4; byte++) {
+    target[offset + byte] = high >>> (24 - 8 * byte)
+    target[offset + 4 + byte] = low >>> (24 - 8 * byte)
+  }
+}
+
+function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+}
+
+function wordsOf(view: DataView): Uint32Array {
+  return Uint32Array.from({ length: view.byteLength / 4 }, (_, index) => view.getUint32(4 * index, true))
 }
