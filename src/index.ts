@@ -171,6 +171,7 @@ export {
   buildArtifact,
   buildOpaque,
   buildToolTrace,
+  byteSignature,
   NO_MODEL,
   parseArtifact,
   parseToolTrace,
