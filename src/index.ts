@@ -282,6 +282,7 @@ export {
   buildArtifact,
   buildOpaque,
   buildToolTrace,
+  byteSignature,
   NO_MODEL,
   parseArtifact,
   parseToolTrace,

@@ -12,15 +12,19 @@ import { type BlockHash, parseBlockHash, parseContentHash, parseModelFingerprint
 const hex = (digits: number): fc.Arbitrary<string> =>
   fc.string({ unit: fc.constantFrom(...'0123456789abcdef'.split('')), minLength: digits, maxLength: digits })
 
-export const arbitraryModel = hex(64).map(parseModelFingerprint)
+const arbitraryModel = hex(64).map(parseModelFingerprint)
 
 export const arbitraryContentHash = fc
   .tuple(fc.constantFrom('b3', 's256'), hex(64))
   .map(([algorithm, digits]) => parseContentHash(`${algorithm}:${digits}`))
 
-const arbitraryChain = fc.constantFrom('b3c', 'vllm-sha256-cbor', 'xx_1')
-const blockHash = (chain: string): fc.Arbitrary<BlockHash> =>
-  fc.constantFrom(8, 16, 64).chain((digits) => hex(digits).map((text) => parseBlockHash(`${chain}:${text}`)))
+/** Hashes of one chain, which all have one length. */
+const arbitraryBlocks: fc.Arbitrary<readonly BlockHash[]> = fc
+  .record({
+    chain: fc.constantFrom('b3c', 'vllm-sha256-cbor', 'xx_1'),
+    digits: fc.constantFrom(8, 16, 64).chain((digits) => fc.array(hex(digits), { minLength: 2, maxLength: 6 })),
+  })
+  .map(({ chain, digits }) => digits.map((text) => parseBlockHash(`${chain}:${text}`)))
 
 const arbitraryLabel = fc.string({
   unit: fc.constantFrom(...'abzAZ019.,:_-+~="\\%@'.split('')),
@@ -39,7 +43,13 @@ const arbitraryRest = fc.record({
   group: fc.option(arbitraryGroup),
   text: fc.option(arbitraryText),
   sequence: fc.option(arbitraryText),
-  derivedFrom: fc.array(fc.oneof(arbitraryContentHash, blockHash('b3c')), { maxLength: 3 }),
+  derivedFrom: fc.array(
+    fc.oneof(
+      arbitraryContentHash,
+      arbitraryBlocks.map(([hash]) => hash ?? parseBlockHash('b3c:00')),
+    ),
+    { maxLength: 3 },
+  ),
 })
 
 export const arbitraryContextDescription: fc.Arbitrary<FragmentDescription> = fc
@@ -48,7 +58,7 @@ export const arbitraryContextDescription: fc.Arbitrary<FragmentDescription> = fc
     model: arbitraryModel,
     blockTokens: fc.constantFrom(1, 16, 256),
     firstBlock: fc.nat(3),
-    blocks: arbitraryChain.chain((chain) => fc.array(blockHash(chain), { minLength: 2, maxLength: 6 })),
+    blocks: arbitraryBlocks,
     layers: arbitrarySpan(fc.nat(20)),
     heads: fc.option(arbitrarySpan(fc.nat(8))),
     labels: fc.tuple(fc.constantFrom('BF16', 'F32', 'F8_E4M3'), arbitraryLabel, arbitraryLabel),

@@ -57,7 +57,7 @@ export function tinyRead(file: Uint8Array): { metadata: Record<string, string>; 
     tensors.set(name, {
       dtype: info.dtype,
       shape: info.shape,
-      bytes: [...file.slice(dataStart + start, dataStart + end)],
+      bytes: Array.from(file.subarray(dataStart + start, dataStart + end)),
     })
   }
   need(!taken.includes(0), 'hole')

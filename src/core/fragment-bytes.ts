@@ -32,7 +32,10 @@ export interface Artifact {
   readonly bytes: Uint8Array
 }
 
-/** Of a fragment without layers and context. */
+/**
+ * Of a fragment without model, tokens, layers and context, for one whose bytes are streamed. The media type of opaque
+ * bytes is `application/octet-stream`.
+ */
 export function byteSignature(kind: ByteKind, mediaType: string): StructuralSignature {
   return {
     model: NO_MODEL,

@@ -4,7 +4,7 @@
  */
 import { MembraneError } from './errors.ts'
 import { type FragmentDescription, type FragmentGroup, isContextKind, type Span } from './fragment.ts'
-import { type BlockHash, parseBlockHash, parseContentHash, parseModelFingerprint } from './ids.ts'
+import { type BlockHash, parseBlockHash, parseModelFingerprint } from './ids.ts'
 import { LIMITS } from './limits.ts'
 
 const LABEL_MAX = LIMITS.fragmentLabelCharactersMax
@@ -44,11 +44,9 @@ export function checkFragment(description: FragmentDescription): void {
   if (group !== null) checkGroup(group)
   if (text !== null) checkText('text', text)
   if (sequence !== null) checkText('sequence', sequence)
-  for (const [index, hash] of description.derivedFrom.entries()) {
-    const field = `derivedFrom[${index}]`
-    if (/^(?:b3|s256):/.test(hash)) checkParsed(field, parseContentHash, hash)
-    else checkParsed(field, parseBlockHash, hash)
-  }
+  // A content hash reads like a block hash whose chain is its algorithm.
+  for (const [index, hash] of description.derivedFrom.entries())
+    checkParsed(`derivedFrom[${index}]`, parseBlockHash, hash)
 }
 
 /** KV, states and prefixes are found by block hashes, and hold whole blocks. */
@@ -56,9 +54,8 @@ function checkContext({ signature, parent, blocks, blockTokens }: FragmentDescri
   const { kind, tokens } = signature
   const [first] = blocks
   if (first === undefined) throw invalid('blocks', `at least one block hash, because a ${kind} needs one`, 'none')
-  const chain = chainIdOf(first)
-  for (const [index, hash] of blocks.entries()) checkOfChain(`blocks[${index}]`, hash, chain)
-  if (parent !== null) checkOfChain('parent', parent, chain)
+  for (const [index, hash] of blocks.entries()) checkOfChain(`blocks[${index}]`, hash, first)
+  if (parent !== null) checkOfChain('parent', parent, first)
   if ((parent === null) !== (tokens.start === 0))
     throw invalid('parent', 'null for tokens from 0 on, and else a block hash', `${parent} at token ${tokens.start}`)
   if (tokens.start % blockTokens !== 0)
@@ -75,7 +72,7 @@ function checkContext({ signature, parent, blocks, blockTokens }: FragmentDescri
 
 function checkNoContext({ signature, parent, blocks }: FragmentDescription): void {
   if (blocks.length > 0 || parent !== null)
-    throw invalid('blocks', `no block hash and no parent, because a ${signature.kind} has no context`, 'some')
+    throw invalid('blocks', `empty, and no parent, because a fragment of kind ${signature.kind} has no context`, 'some')
   checkNoLayers(signature)
 }
 
@@ -91,9 +88,10 @@ function checkGroup({ id, part, parts, pool }: FragmentGroup): void {
   checkLabel('group.pool', pool, LABEL)
 }
 
-function checkOfChain(field: string, hash: BlockHash, chain: string): void {
+function checkOfChain(field: string, hash: BlockHash, first: BlockHash): void {
   checkParsed(field, parseBlockHash, hash)
-  if (chainIdOf(hash) !== chain) throw invalid(field, `a hash of the chain ${chain}, as the first block`, hash)
+  if (chainIdOf(hash) !== chainIdOf(first) || hash.length !== first.length)
+    throw invalid(field, `a hash of the chain and length of the first block, ${first}`, hash)
 }
 
 function checkSpan(field: string, { start, end }: Span, max: number): void {

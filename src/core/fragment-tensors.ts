@@ -3,7 +3,7 @@
  * `layers.{i}.state` and `.conv` of a recurrent state, `tokens` of a prefix. Hybrid models have either in some layers
  * only, so the layers of a fragment need not all have tensors.
  */
-import { MembraneError } from './errors.ts'
+import { MembraneError, unreachable } from './errors.ts'
 import { checkMetadata } from './fragment-metadata.ts'
 import type { StructuralSignature } from './fragment.ts'
 import { readSafetensors, type Safetensors, type TensorInfo } from './safetensors.ts'
@@ -53,8 +53,12 @@ export function checkTensors(signature: StructuralSignature, tensors: readonly T
     case 'prefix':
       checkPrefix(signature, tensors)
       break
-    default:
+    case 'tool-trace':
+    case 'artifact':
+    case 'opaque':
       throw invalid(`A fragment of kind ${kind} has no tensors that are known.`)
+    default:
+      unreachable(kind)
   }
 }
 

@@ -70,10 +70,8 @@ describe('a safetensors file', () => {
       ...names.map((name) => tensor(name, 'U8', [1])),
     ]
     const written = readSafetensors(writeSafetensors(tensors)).tensors.map(({ name }) => name)
-    expect(written).toEqual([
-      ...['U64', 'I64', 'F64', 'F32', 'U32', 'I32', 'BF16', 'F16', 'U16', 'I16', 'F8_E4M3', 'F8_E5M2', 'I8'],
-      ...['U8', 'a', 'ab', 'b', '\uff21', '\u{1f600}', 'BOOL'],
-    ])
+    const wide = 'U64 I64 F64 F32 U32 I32 BF16 F16 U16 I16 F8_E4M3 F8_E5M2 I8'.split(' ')
+    expect(written).toEqual([...wide, 'U8', 'a', 'ab', 'b', '\uff21', '\u{1f600}', 'BOOL'])
   })
 
   it('is read back by this and by another reader, for any tensors', () => {

@@ -156,12 +156,17 @@ function joinedInfos(parts: readonly Part[], index: number): readonly TensorInfo
     for (const { tensors } of others) {
       const other = tensors.get(name)
       if (other === undefined || tensors.size !== first?.tensors.size)
-        throw invalid(`All fragments must have the same tensors; ${name} or another is missing in one.`)
+        throw invalid(`All fragments must have the same tensors; found ${namesOf(first)} and ${namesOf({ tensors })}.`)
       requireSame(`shape of ${name}`, shape.with(index, 0).join(), other.shape.with(index, 0).join())
       length += other.shape[index] ?? 0
     }
     return { name, dtype, shape: shape.with(index, length) }
   })
+}
+
+function namesOf(part: Pick<Part, 'tensors'> | undefined): string {
+  const names = [...(part?.tensors.keys() ?? [])].join()
+  return names.length > 100 ? `${names.slice(0, 100)}…` : names
 }
 
 function spanOf({ signature }: FragmentDescription, axis: FragmentAxis): Span {

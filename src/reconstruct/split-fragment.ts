@@ -13,11 +13,12 @@ export interface FragmentCuts {
 }
 
 /**
- * One part more than there are cuts, in order. A part of the tokens has no `text`, because nobody knows which of it is
+ * One part more than there are cuts, in order; without cuts, the fragment as it is. A part of the tokens has no `text`, because nobody knows which of it is
  * its own; all else is kept. Each byte is copied once. Throws INVALID_FRAGMENT when the payload is not of the
  * description, the kind has no such axis, a cut lies outside, or a part would be empty or of a group.
  */
-export function splitFragment({ description, payload }: Fragment, { axis, at }: FragmentCuts): readonly Fragment[] {
+export function splitFragment(fragment: Fragment, { axis, at }: FragmentCuts): readonly Fragment[] {
+  const { description, payload } = fragment
   checkFragment(description)
   const { signature, blockTokens, group } = description
   if (!FRAGMENT_AXES[signature.kind].includes(axis))
@@ -33,6 +34,7 @@ export function splitFragment({ description, payload }: Fragment, { axis, at }: 
     if (axis === 'tokens' && start % blockTokens !== 0)
       throw invalid(`Tokens are cut at multiples of ${blockTokens}, the tokens of a block; found ${start}.`)
   }
+  if (at.length === 0) return [fragment]
   const total = axis === 'heads' && signature.heads === null ? { [HEADS_OF_ALL]: String(whole.end) } : {}
   const metadata = { ...Object.fromEntries(file.metadata), ...total }
   return starts.map((start, index) => {
@@ -52,7 +54,7 @@ function describePart(description: FragmentDescription, axis: FragmentAxis, span
     ...part,
     parent: first === 0 ? parent : (blocks[first - 1] ?? null),
     blocks: blocks.slice(first, end),
-    text: first === 0 && end === blocks.length ? description.text : null,
+    text: null,
   }
 }
 
