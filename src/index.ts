@@ -129,3 +129,19 @@ export {
 export { parseObservedRequests } from './planner/observed-reader.ts'
 export type { ObservedRequests } from './planner/observed-requests.ts'
 export { simulateEngine } from './planner/engine-sim.ts'
+
+/** Stores of fragments. */
+export type {
+  ByteSpan,
+  Clock,
+  FragmentPut,
+  FragmentStore,
+  GetOptions,
+  PutOutcome,
+  StoredEntry,
+  StoredFragment,
+  StoredStream,
+  StoreStats,
+} from './core/ports.ts'
+export { MemoryStore } from './store/memory.ts'
+export { RedisStore, type RedisStoreOptions } from './store/redis.ts'

@@ -72,6 +72,11 @@ export const LIMITS = {
   storeHeadBytesMax: 64 * 1024,
   /** Bytes of one payload; more is rejected with INVALID_REQUEST. An array of bytes in memory ends near here. */
   payloadBytesMax: 4 * 1024 ** 3 - 1,
+  /** Bytes of one Redis value; more is rejected with LIMIT_REACHED. `proto-max-bulk-len` of a server that nobody configured. */
+  redisValueBytesMax: 512 * 1024 ** 2,
+  /** Files of a quarantine, and bytes of them all; what is found damaged beyond is counted and not kept. Enough for somebody to look at. */
+  quarantineFilesMax: 64,
+  quarantineBytesMax: 1024 ** 3,
   /** Characters of a block hash; longer is rejected with INVALID_REQUEST. 64 bytes of digest and a chain id. */
   blockHashCharactersMax: 192,
 } as const

@@ -62,7 +62,7 @@ export interface StoredEntry {
   readonly head: Uint8Array
   readonly payloadBytes: number
   readonly contentHash: ContentHash
-  /** Milliseconds since 1970 from when on the entry is gone, or null. */
+  /** Whole milliseconds since 1970 from when on the entry is gone, or null. One that has passed: gone at once. */
   readonly expiresAtMs: number | null
 }
 
@@ -71,7 +71,11 @@ export interface StoredFragment extends StoredEntry {
   readonly payload: Uint8Array
 }
 
-/** A payload that is read as it is consumed. Iterate once; leaving the loop early frees what it holds. */
+/**
+ * A payload that is read as it is consumed. Iterate once; leaving the loop early frees what it holds. A chunk is the
+ * reader's until it asks for the next one. When the entry is replaced or removed meanwhile, the chunks go on with the
+ * old bytes or throw STORE_UNAVAILABLE.
+ */
 export interface StoredStream extends StoredEntry {
   readonly chunks: AsyncIterable<Uint8Array>
 }
@@ -85,13 +89,16 @@ export interface FragmentPut extends Omit<StoredEntry, 'expiresAtMs'> {
   readonly payload: Uint8Array | AsyncIterable<Uint8Array>
 }
 
-/** `present`: the same bytes with the same head were there already, and nothing was written. */
+/**
+ * `present`: the same bytes with the same head and expiry were there already, and nothing was written; pieces may have
+ * been left unread. Same bytes are those of the same content hash and length.
+ */
 export type PutOutcome = 'stored' | 'replaced' | 'present'
 
 export interface GetOptions {
   /** The part of the payload to read; default all of it. Throws OUT_OF_DOMAIN when it does not lie within the payload. */
   readonly span?: ByteSpan
-  /** Where to put the bytes, if the store has to copy them: the payload is then a part of it. Must be large enough. */
+  /** Where to put the bytes, if the store has to copy them: the payload is then its beginning. Must be large enough. */
   readonly into?: Uint8Array
 }
 
@@ -122,7 +129,10 @@ export interface FragmentStore {
   has(keys: readonly string[]): Promise<readonly boolean[]>
   /** How many were there. */
   remove(keys: readonly string[]): Promise<number>
-  /** Every entry whose key begins with `prefix`, in no order. What is put or removed meanwhile may be in it or not. */
+  /**
+   * Every entry whose key begins with `prefix`, in no order. What is put or removed meanwhile may be in it or not.
+   * A store that others share may say an entry twice.
+   */
   list(prefix?: string): AsyncIterable<StoredEntry>
   stats(): StoreStats
   /** Ends when all that was acknowledged before is on the device, as far as the store has one. */

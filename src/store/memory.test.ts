@@ -1,0 +1,33 @@
+import { describe, expect, test } from 'vitest'
+import { describeFragmentStore } from '../../test/contracts/fragment-store.ts'
+import { bytesOf, fragmentOf, HOUR_MS, VirtualClock } from '../../test/contracts/store-fixtures.ts'
+import { MemoryStore } from './memory.ts'
+
+describeFragmentStore('MemoryStore', { open: async (clock) => new MemoryStore(clock) })
+
+describe('MemoryStore', () => {
+  test('answers with its own bytes, without a copy', async () => {
+    const store = new MemoryStore(new VirtualClock())
+    await store.put(fragmentOf('k', bytesOf(1000)))
+    const [first, second] = await Promise.all([store.get('k'), store.get('k', { span: { start: 10, end: 20 } })])
+    expect(second?.payload.buffer).toBe(first?.payload.buffer)
+  })
+
+  test('keeps each payload in a memory of its own, which nothing else shares', async () => {
+    const store = new MemoryStore(new VirtualClock())
+    await store.put(fragmentOf('k', bytesOf(10)))
+    expect((await store.get('k'))?.payload.buffer.byteLength).toBe(10)
+  })
+
+  test('frees what has expired, though nobody asks for it', async () => {
+    const clock = new VirtualClock()
+    const store = new MemoryStore(clock)
+    await store.put(fragmentOf('a', bytesOf(10), { expiresAtMs: clock.nowMs() + HOUR_MS }))
+    await store.put(fragmentOf('b', bytesOf(20), { expiresAtMs: clock.nowMs() + 2 * HOUR_MS }))
+    await store.put(fragmentOf('c', bytesOf(40)))
+    clock.advance(HOUR_MS)
+    expect(store.stats()).toEqual({ entries: 2, payloadBytes: 60, corruptEntries: 0 })
+    clock.advance(HOUR_MS)
+    expect(store.stats()).toEqual({ entries: 1, payloadBytes: 40, corruptEntries: 0 })
+  })
+})

@@ -1,0 +1,215 @@
+/**
+ * A connection to a Redis, be it one server, a cluster or what sentinels watch, as the few calls that the store makes.
+ * The only file that loads ioredis. Every call ends by its deadline, and nothing waits for a server that is away.
+ */
+import type { SecureContextOptions } from 'node:tls'
+import type { Cluster, Redis } from 'ioredis'
+import { MembraneError } from '../core/errors.ts'
+import { redisError } from './redis-errors.ts'
+import type { RedisAddress } from './redis-url.ts'
+
+/** What a server's certificate is checked against, PEM; Node's own authorities unless given. */
+export interface RedisTls {
+  readonly ca?: string | Buffer
+  readonly cert?: string | Buffer
+  readonly key?: string | Buffer
+}
+
+export interface RedisConnectOptions {
+  readonly timeoutMs: number
+  /** The longest silence while an answer is awaited; then the connection is made anew. Null for none. */
+  readonly silenceMsMax: number | null
+  readonly tls: RedisTls
+}
+
+type Argument = string | number | Buffer
+/** `[name, key, …]`. */
+export type KeyCommand = readonly [name: string, key: Buffer, ...rest: readonly Argument[]]
+/** One answer a command; an error is an answer too. */
+export type Reply = Buffer | number | string | null | Error
+
+/** A server that answers slower than this is taken to hang: its slowest client has a tenth of a gigabit. */
+const BYTES_PER_MS_MIN = 10_000
+const RECONNECT_MS = { first: 50, max: 1000 } as const
+
+export class RedisClient {
+  readonly #client: Redis | Cluster
+  readonly #address: string
+  readonly #timeoutMs: number
+
+  private constructor(client: Redis | Cluster, address: string, timeoutMs: number) {
+    this.#client = client
+    this.#address = address
+    this.#timeoutMs = timeoutMs
+  }
+
+  /** Throws STORE_UNAVAILABLE, INVALID_CONFIG when it is not let in, MISSING_PACKAGE. */
+  static async connect(address: RedisAddress, options: RedisConnectOptions): Promise<RedisClient> {
+    const client = await createClient(address, options)
+    const connection = new RedisClient(client, address.text, options.timeoutMs)
+    let said: unknown = null
+    // Also keeps an error that no call waits for from ending the process.
+    client.on('error', (error: unknown) => {
+      said = error
+    })
+    try {
+      await connection.#within(0, 'be connected to', () => client.connect())
+      // A cluster's servers are connected to when they are first asked; what is asked meanwhile would lose its order.
+      if ('nodes' in client) {
+        await connection.#within(0, 'be connected to', () =>
+          Promise.all(client.nodes('master').map((node) => node.ping())),
+        )
+      }
+      return connection
+    } catch (error) {
+      client.disconnect()
+      throw said === null ? error : redisError(said, 'be connected to', address.text)
+    }
+  }
+
+  /** One command on one key, one round trip. `bytes` that it moves stretch its deadline. */
+  async call(what: string, bytes: number, [name, ...args]: KeyCommand): Promise<Reply> {
+    return this.#within(bytes, what, () => this.#client.callBuffer(name, ...args) as Promise<Reply>)
+  }
+
+  /**
+   * Commands that are sent at once, in order on each server: one round trip. Between two of them others may come.
+   * Throws when the server is away; what it says about one command is the answer of that command.
+   */
+  async each(what: string, bytes: number, commands: readonly KeyCommand[]): Promise<readonly Reply[]> {
+    return this.#within(bytes, what, () =>
+      Promise.all(
+        commands.map(async ([name, ...args]) => {
+          try {
+            return (await this.#client.callBuffer(name, ...args)) as Reply
+          } catch (error) {
+            if (error instanceof Error && error.name === 'ReplyError') return error
+            throw error
+          }
+        }),
+      ),
+    )
+  }
+
+  /** Commands on one key that nobody's come between: one round trip. */
+  async atomic(what: string, bytes: number, commands: readonly KeyCommand[]): Promise<readonly Reply[]> {
+    return this.#within(bytes, what, async () => {
+      const transaction = this.#client.multi()
+      for (const [name, ...args] of commands) transaction.callBuffer(name, ...args)
+      const answers = (await transaction.exec()) ?? []
+      return answers.map(([error, answer]) => error ?? (answer as Reply))
+    })
+  }
+
+  /** Keys that match, in batches; some may come twice. Every master is asked. */
+  async *scan(pattern: Buffer, count: number): AsyncGenerator<readonly Buffer[]> {
+    const masters = 'nodes' in this.#client ? this.#client.nodes('master') : [this.#client]
+    for (const master of masters) {
+      let cursor = '0'
+      do {
+        const answer = await this.#within(0, 'list keys', () =>
+          master.callBuffer('scan', cursor, 'MATCH', pattern, 'COUNT', count),
+        )
+        const [next, keys] = answer as [Buffer, Buffer[]]
+        if (keys.length > 0) yield keys
+        cursor = next.toString('latin1')
+      } while (cursor !== '0')
+    }
+  }
+
+  errorOf(error: Error, what: string): MembraneError {
+    return redisError(error, what, this.#address)
+  }
+
+  close(): void {
+    this.#client.disconnect()
+  }
+
+  async #within<T>(bytes: number, what: string, call: () => Promise<T>): Promise<T> {
+    const limitMs = this.#timeoutMs + Math.ceil(bytes / BYTES_PER_MS_MIN)
+    let timer: NodeJS.Timeout | undefined
+    try {
+      const deadline = new Promise<never>((_, reject) => {
+        timer = setTimeout(() => {
+          reject(new Error(`no answer within ${limitMs} ms`))
+          // What waits on this connection would only grow: it is given up, and made anew.
+          this.#client.disconnect(true)
+        }, limitMs)
+      })
+      return await Promise.race([call(), deadline])
+    } catch (error) {
+      throw redisError(error, what, this.#address)
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+}
+
+async function createClient(
+  address: RedisAddress,
+  { timeoutMs, silenceMsMax, tls }: RedisConnectOptions,
+): Promise<Redis | Cluster> {
+  const { Redis, Cluster } = await loadPackage()
+  const { kind, hosts, socketPath, isTls, username, password, db, masterName } = address
+  const secure = isTls ? { tls: secureOptions(tls) } : {}
+  const common = {
+    ...secure,
+    ...(username === null ? {} : { username }),
+    ...(password === null ? {} : { password }),
+    connectTimeout: timeoutMs,
+    ...(silenceMsMax === null ? {} : { socketTimeout: silenceMsMax }),
+    maxRetriesPerRequest: 0,
+    autoResendUnfulfilledCommands: false,
+    disableClientInfo: true,
+  }
+  const retry = (times: number): number => Math.min(RECONNECT_MS.first * 2 ** Math.min(times, 10), RECONNECT_MS.max)
+  if (kind === 'cluster') {
+    const options = {
+      redisOptions: common,
+      lazyConnect: true,
+      enableOfflineQueue: false,
+      clusterRetryStrategy: retry,
+      // A moment for a failover to be noticed; beyond, the caller decides.
+      maxRedirections: 4,
+      slotsRefreshTimeout: timeoutMs,
+      // A certificate names hosts, not what they resolve to.
+      dnsLookup: (name: string, callback: (error: null, address: string) => void) => callback(null, name),
+    }
+    return new Cluster(
+      hosts.map(({ host, port }) => ({ host, port })),
+      options,
+    )
+  }
+  const single = {
+    ...common,
+    db,
+    lazyConnect: true,
+    enableOfflineQueue: false,
+    retryStrategy: retry,
+    // A master that was demoted: ask anew who is master.
+    reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
+  }
+  if (kind === 'sentinel') {
+    const sentinels = hosts.map(({ host, port }) => ({ host, port }))
+    return new Redis({ ...single, sentinels, name: masterName ?? '', sentinelRetryStrategy: retry })
+  }
+  const [first] = hosts
+  return socketPath === null ? new Redis({ ...single, ...first }) : new Redis({ ...single, path: socketPath })
+}
+
+function secureOptions({ ca, cert, key }: RedisTls): SecureContextOptions {
+  return {
+    ...(ca === undefined ? {} : { ca }),
+    ...(cert === undefined ? {} : { cert }),
+    ...(key === undefined ? {} : { key }),
+  }
+}
+
+async function loadPackage(): Promise<Pick<typeof import('ioredis'), 'Redis' | 'Cluster'>> {
+  try {
+    return await import('ioredis')
+  } catch (cause) {
+    const message = 'A Redis store needs the package ioredis, which is not installed.'
+    throw new MembraneError('MISSING_PACKAGE', message, { cause, remedy: 'Run: npm install ioredis' })
+  }
+}

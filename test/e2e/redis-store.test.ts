@@ -1,0 +1,87 @@
+/** The Redis store against real servers. */
+import { mkdtempSync, readFileSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe } from 'vitest'
+import type { Clock } from '../../src/core/ports.ts'
+import { RedisStore, type RedisStoreOptions } from '../../src/store/redis.ts'
+import { describeFragmentStore } from '../contracts/fragment-store.ts'
+import type { StoreUnderTest } from '../contracts/store-fixtures.ts'
+import {
+  makeCertificates,
+  missingPrograms,
+  type RedisCluster,
+  type RedisServer,
+  startRedisCluster,
+  startRedisServer,
+} from '../redis-server.ts'
+
+const missing = missingPrograms('redis-server', 'redis-cli', 'openssl')
+
+describe.skipIf(missing.length > 0)(
+  missing.length > 0 ? `RedisStore (skipped: no ${missing.join(', no ')})` : 'RedisStore',
+  () => {
+    describe('with one server', () => {
+      let server: RedisServer
+      beforeAll(async () => {
+        server = await startRedisServer()
+      })
+      afterAll(() => server.stop())
+      describeFragmentStore(
+        'RedisStore',
+        contractOf(() => ({ url: server.url })),
+      )
+      describeFragmentStore(
+        'RedisStore through a socket file',
+        contractOf(() => ({ url: `unix://${server.socketPath}` })),
+      )
+    })
+
+    describe('with TLS', () => {
+      let server: RedisServer
+      let ca = ''
+      const folder = mkdtempSync(join(tmpdir(), 'membrane-tls-'))
+      beforeAll(async () => {
+        const tls = await makeCertificates(folder)
+        ca = readFileSync(tls.ca, 'utf8')
+        server = await startRedisServer({ tls })
+      })
+      afterAll(async () => {
+        await server.stop()
+        await rm(folder, { recursive: true })
+      })
+      describeFragmentStore(
+        'RedisStore',
+        contractOf(() => ({ url: server.url, tls: { ca } })),
+      )
+    })
+
+    describe('with a cluster', () => {
+      let cluster: RedisCluster
+      beforeAll(async () => {
+        cluster = await startRedisCluster()
+      })
+      afterAll(() => cluster.stop())
+      describeFragmentStore(
+        'RedisStore',
+        contractOf(() => ({ url: cluster.url })),
+      )
+    })
+  },
+)
+
+let stores = 0
+
+/** Each store has a name of its own, so that all begin empty on one server. */
+function contractOf(server: () => Pick<RedisStoreOptions, 'url' | 'tls'>): StoreUnderTest {
+  const open = (clock: Clock): Promise<RedisStore> => RedisStore.open({ ...server(), name: `test-${stores}`, clock })
+  return {
+    open: (clock) => {
+      stores += 1
+      return open(clock)
+    },
+    reopen: open,
+    maySayTwice: true,
+  }
+}

@@ -1,0 +1,233 @@
+/** Starts real redis-servers on free ports of this machine, each with a folder of its own, for tests and benches. */
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { accessSync, constants, mkdtempSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
+import { createServer, connect as connectTo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { delimiter, join } from 'node:path'
+import { promisify } from 'node:util'
+
+const run = promisify(execFile)
+
+const START_MS_MAX = 20_000
+/** A free port may be taken before the server listens on it. */
+const PORT_ATTEMPTS = 5
+
+/** When other processes' writes reach the disk; `null` keeps everything in memory. */
+export type AppendFsync = 'always' | 'everysec' | 'no' | null
+
+export interface RedisServerOptions {
+  readonly appendFsync?: AppendFsync
+  /** Further configuration, such as `['--maxmemory', '100mb']`. */
+  readonly args?: readonly string[]
+  /** Certificate, key and authority of a server that speaks TLS only. */
+  readonly tls?: TlsFiles
+  /** Its folder, kept by whoever gives it. */
+  readonly folder?: string
+}
+
+export interface TlsFiles {
+  readonly ca: string
+  readonly cert: string
+  readonly key: string
+}
+
+export interface RedisServer {
+  readonly port: number
+  /** `redis://` or `rediss://`. */
+  readonly url: string
+  readonly socketPath: string
+  /** SIGKILL: what a crash of the process looks like. The port and the folder stay for `restart`. */
+  readonly kill: () => Promise<void>
+  /** After `kill`: on the same port, with what is in the folder. Ends when it answers. */
+  readonly restart: () => Promise<void>
+  /** SIGSTOP and SIGCONT: a server that no longer answers, though its connections stand. */
+  readonly pause: () => void
+  readonly resume: () => void
+  /** Ends it and deletes its folder. */
+  readonly stop: () => Promise<void>
+}
+
+/** `redis-server`, `redis-cli` and such on PATH; `null` if there is none. */
+export function programPath(name: string): string | null {
+  const paths = (process.env['PATH'] ?? '').split(delimiter).map((folder) => join(folder, name))
+  return paths.find(isExecutable) ?? null
+}
+
+/** The name of a suite that needs programs: it says so when they are missing, and the suite is then skipped. */
+export function missingPrograms(...names: readonly string[]): readonly string[] {
+  return names.filter((name) => programPath(name) === null)
+}
+
+export async function startRedisServer(options: RedisServerOptions = {}): Promise<RedisServer> {
+  const folder = options.folder ?? mkdtempSync(join(tmpdir(), 'membrane-redis-'))
+  const removeFolder = async (): Promise<void> => {
+    if (options.folder === undefined) await rm(folder, { recursive: true, force: true, maxRetries: 3 })
+  }
+  try {
+    for (let attempt = 1; ; attempt++) {
+      const port = await freePort()
+      const started = await launch(port, folder, options).catch((error: unknown) => {
+        if (attempt < PORT_ATTEMPTS && String(error).includes('Address already in use')) return null
+        throw error
+      })
+      if (started !== null) return serverOf(started, port, folder, options, removeFolder)
+    }
+  } catch (error) {
+    await removeFolder()
+    throw error
+  }
+}
+
+export interface RedisCluster {
+  /** `redis-cluster://` with all masters. */
+  readonly url: string
+  readonly masters: readonly RedisServer[]
+  readonly stop: () => Promise<void>
+}
+
+/** Three masters without replicas, which between them hold all slots. */
+export async function startRedisCluster(): Promise<RedisCluster> {
+  const args = ['--cluster-enabled', 'yes', '--cluster-node-timeout', '2000']
+  const masters: RedisServer[] = []
+  const stop = async (): Promise<void> => {
+    await Promise.all(masters.map((master) => master.stop()))
+  }
+  try {
+    for (let index = 0; index < 3; index++) masters.push(await startRedisServer({ args }))
+    const addresses = masters.map(({ port }) => `127.0.0.1:${port}`)
+    await run('redis-cli', ['--cluster', 'create', ...addresses, '--cluster-yes'])
+    const deadline = Date.now() + START_MS_MAX
+    for (const { port } of masters) {
+      while (!(await cli(port, 'cluster', 'info')).includes('cluster_state:ok')) {
+        if (Date.now() > deadline) throw new Error('The cluster did not become ready.')
+        await new Promise((resolve) => setTimeout(resolve, 50))
+      }
+    }
+    return { url: `redis-cluster://${addresses.join(',')}`, masters, stop }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
+
+/** A certificate authority and a server's certificate for 127.0.0.1, made by openssl. */
+export async function makeCertificates(folder: string): Promise<TlsFiles> {
+  const path = (name: string): string => join(folder, name)
+  const openssl = (...args: readonly string[]) => run('openssl', args)
+  const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes']
+  const authority = ['-subj', '/CN=test authority', '-keyout', path('ca.key'), '-out', path('ca.crt')]
+  await openssl('req', '-x509', ...newKey, '-days', '2', ...authority)
+  const request = ['-subj', '/CN=127.0.0.1', '-addext', 'subjectAltName=IP:127.0.0.1']
+  const signed = ['-CA', path('ca.crt'), '-CAkey', path('ca.key'), '-keyout', path('server.key')]
+  await openssl('req', '-x509', ...newKey, '-days', '2', ...request, ...signed, '-out', path('server.crt'))
+  return { ca: path('ca.crt'), cert: path('server.crt'), key: path('server.key') }
+}
+
+/** Runs redis-cli against a server without TLS. */
+export async function cli(port: number, ...args: readonly string[]): Promise<string> {
+  const { stdout } = await run('redis-cli', ['-p', String(port), ...args], { maxBuffer: 64 * 1024 * 1024 })
+  return stdout
+}
+
+function serverOf(
+  first: ChildProcess,
+  port: number,
+  folder: string,
+  options: RedisServerOptions,
+  removeFolder: () => Promise<void>,
+): RedisServer {
+  let server = first
+  return {
+    port,
+    url: `${options.tls === undefined ? 'redis' : 'rediss'}://127.0.0.1:${port}`,
+    socketPath: join(folder, 'redis.sock'),
+    kill: () => end(server, 'SIGKILL'),
+    restart: async () => {
+      server = await launch(port, folder, options)
+    },
+    pause: () => void server.kill('SIGSTOP'),
+    resume: () => void server.kill('SIGCONT'),
+    stop: async () => {
+      await end(server, 'SIGKILL')
+      await removeFolder()
+    },
+  }
+}
+
+/** Ends when the server is ready for connections; throws what it printed when it ends before. */
+async function launch(port: number, folder: string, options: RedisServerOptions): Promise<ChildProcess> {
+  const { appendFsync = null, args = [], tls } = options
+  const flags = [
+    ...(tls === undefined ? ['--port', String(port)] : ['--port', '0', '--tls-port', String(port)]),
+    ...(tls === undefined
+      ? []
+      : ['--tls-cert-file', tls.cert, '--tls-key-file', tls.key, '--tls-ca-cert-file', tls.ca]),
+    ...(tls === undefined ? [] : ['--tls-auth-clients', 'no']),
+    ...['--bind', '127.0.0.1', '--dir', folder, '--unixsocket', join(folder, 'redis.sock'), '--save', ''],
+    ...(appendFsync === null ? ['--appendonly', 'no'] : ['--appendonly', 'yes', '--appendfsync', appendFsync]),
+    ...args,
+  ]
+  const server = spawn('redis-server', flags, { stdio: ['ignore', 'pipe', 'pipe'] })
+  let output = ''
+  const ready = new Promise<void>((resolve, reject) => {
+    const read = (text: string): void => {
+      output = `${output}${text}`.slice(-10_000)
+      if (output.includes('Ready to accept connections')) resolve()
+    }
+    server.stdout.setEncoding('utf8').on('data', read)
+    server.stderr.setEncoding('utf8').on('data', read)
+    server.once('error', reject)
+    server.once('exit', () => reject(new Error(`redis-server ended at once: ${output}`)))
+  })
+  const timer = setTimeout(() => server.kill('SIGKILL'), START_MS_MAX)
+  try {
+    await ready
+  } finally {
+    clearTimeout(timer)
+  }
+  // A process that ends by itself takes its servers along.
+  process.once('exit', () => server.kill('SIGKILL'))
+  return server
+}
+
+async function end(server: ChildProcess, signal: NodeJS.Signals): Promise<void> {
+  if (server.exitCode !== null || server.signalCode !== null) return
+  const ended = new Promise<void>((resolve) => server.once('exit', () => resolve()))
+  server.kill(signal)
+  await ended
+}
+
+/** A cluster's nodes also take the port 10,000 above, so that one has to be free too. */
+async function freePort(): Promise<number> {
+  for (;;) {
+    const port = await new Promise<number>((resolve, reject) => {
+      const probe = createServer().once('error', reject)
+      probe.listen(0, '127.0.0.1', () => {
+        const address = probe.address()
+        probe.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0))
+      })
+    })
+    if (port <= 55_000 && port > 0 && !(await isListening(port + 10_000))) return port
+  }
+}
+
+function isListening(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connectTo(port, '127.0.0.1')
+    socket.once('connect', () => {
+      socket.destroy()
+      resolve(true)
+    })
+    socket.once('error', () => resolve(false))
+  })
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
+}
