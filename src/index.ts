@@ -145,3 +145,39 @@ export type {
 } from './core/ports.ts'
 export { MemoryStore } from './store/memory.ts'
 export { RedisStore, type RedisStoreOptions } from './store/redis.ts'
+
+/** Hashing: block hashes of a prompt by a chain, and the hashes that chains and content hashes are made of. */
+export {
+  type BlockHashes,
+  blockHashAt,
+  commonBlocks,
+  digestAt,
+  eventHashes,
+  joinBlockHashes,
+  packBlockHashes,
+  sliceBlockHashes,
+  unpackBlockHashes,
+} from './core/block-hashes.ts'
+export {
+  CHAIN_EXTRAS,
+  CHAIN_IDS,
+  type ChainContext,
+  type ChainExtra,
+  type ChainId,
+  type ChainOptions,
+  type ChainPosition,
+  type HashChain,
+  type MediaSpan,
+  tokenIds,
+} from './core/hash-chain.ts'
+export { modelFingerprint } from './core/model-fingerprint.ts'
+export { createHashChain, dynamoLocalHashes, parseChainId } from './core/hash-chains.ts'
+export type { ChainHashes, ContentHasher, ContentHashers, HashFunction } from './core/ports.ts'
+export { loadChainHashes } from './hashing/chain-hashes.ts'
+export { type LoadedContentHashers, loadContentHashers, pureContentHashers } from './hashing/content-hashers.ts'
+
+/** The disk store. */
+export { type DiskStats, type DiskStore, openDiskStore } from './store/disk.ts'
+export { DEFAULT_DISK_OPTIONS, type DiskStoreOptions, type Durability } from './store/disk-options.ts'
+export type { RecoveryReport } from './store/disk-recovery.ts'
+export type { ScrubOptions, ScrubReport } from './store/disk-scrub.ts'

@@ -72,6 +72,12 @@ export const LIMITS = {
   storeHeadBytesMax: 64 * 1024,
   /** Bytes of one payload; more is rejected with INVALID_REQUEST. An array of bytes in memory ends near here. */
   payloadBytesMax: 4 * 1024 ** 3 - 1,
+  /** Entries of one disk store; a put of another key is rejected with STORE_FULL. The index takes some 200 bytes each: 3 GB. */
+  diskEntriesMax: 16_000_000,
+  /** Bytes of a segment that small payloads share; more is rejected with INVALID_CONFIG. Offsets within it are 32 bits. */
+  segmentBytesMax: 1024 ** 3,
+  /** Bytes of a damaged payload that a scrub keeps as evidence; a longer one is kept as far as that. It is held in memory. */
+  scrubEvidenceBytesMax: 64 * 1024 * 1024,
   /** Bytes of one Redis value; more is rejected with LIMIT_REACHED. `proto-max-bulk-len` of a server that nobody configured. */
   redisValueBytesMax: 512 * 1024 ** 2,
   /** Files of a quarantine, and bytes of them all; what is found damaged beyond is counted and not kept. Enough for somebody to look at. */
@@ -79,4 +85,10 @@ export const LIMITS = {
   quarantineBytesMax: 1024 ** 3,
   /** Characters of a block hash; longer is rejected with INVALID_REQUEST. 64 bytes of digest and a chain id. */
   blockHashCharactersMax: 192,
+  /** Tokens of a block; more is rejected with INVALID_CONFIG. Engines use 1 to some 1,000 (hybrid models). */
+  blockTokensMax: 65_536,
+  /** Bytes of a salt, an adapter or model name, a medium's identifier or a seed, UTF-8; more is rejected with INVALID_REQUEST. */
+  chainTextBytesMax: 1024,
+  /** Media of one prompt; more is rejected with INVALID_REQUEST. Every page of a long document as an image, and more. */
+  chainMediaMax: 16_384,
 } as const
