@@ -25,7 +25,11 @@ function explain(systemCode: string): readonly [ErrorCode, string, string] {
     case 'EDQUOT':
       return ['STORE_FULL', 'the disk quota is used up (EDQUOT)', 'Raise the quota, or lower the capacity.']
     case 'EROFS':
-      return ['FILE_UNREADABLE', 'the file system is read-only (EROFS)', 'Mount it writable, or name another directory.']
+      return [
+        'FILE_UNREADABLE',
+        'the file system is read-only (EROFS)',
+        'Mount it writable, or name another directory.',
+      ]
     case 'EACCES':
     case 'EPERM':
       return [

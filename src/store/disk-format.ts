@@ -9,7 +9,16 @@ import { parseSegmentName, segmentPath, SEGMENTS_DIRECTORY } from './segment.ts'
 const VERSION = 1
 const PATH = 'FORMAT'
 /** What else may lie in a directory that holds no store yet: see the lock, the reserve and quarantines. */
-const KNOWN_NAMES = new Set(['FORMAT', 'FORMAT.new', 'LOCK', 'LOCK-journal', 'HOLDER', 'reserve', 'quarantine', 'segments'])
+const KNOWN_NAMES = new Set([
+  'FORMAT',
+  'FORMAT.new',
+  'LOCK',
+  'LOCK-journal',
+  'HOLDER',
+  'reserve',
+  'quarantine',
+  'segments',
+])
 const SEGMENTS_TRIED_MAX = 1000
 
 export interface DiskFormat {

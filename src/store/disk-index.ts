@@ -51,6 +51,12 @@ export class DiskIndex {
     return this.#keys[slot]
   }
 
+  /** Null when the slot is not used, or its entry has not expired. */
+  expiredKeyAt(slot: number, nowMs: number): string | null {
+    const key = this.#keys[slot]
+    return key !== undefined && (this.#expiries[slot] ?? Number.NaN) <= nowMs ? key : null
+  }
+
   get(key: string): DiskEntry | null {
     const slot = this.#slotOf.get(key)
     return slot === undefined ? null : this.#entryAt(slot)

@@ -16,7 +16,7 @@ import { readSnapshot, type Snapshot } from './disk-snapshot.ts'
 import type { Files, StoreFile } from './files.ts'
 import { KILL_BYTES, type PutRecord, type Target } from './record.ts'
 import type { SegmentFiles } from './segment-files.ts'
-import { type Gap, recordBytes, type Scanned, scanSegment } from './segment-scan.ts'
+import { type Gap, recordBytes, scanSegment } from './segment-scan.ts'
 import { parseSegmentName, type Segment, SEGMENTS_DIRECTORY, SegmentTable, stagedSegmentPath } from './segment.ts'
 
 const HASHED_AT_ONCE_BYTES = 1024 * 1024
@@ -209,7 +209,7 @@ class Recovery {
     }
     const isOwn = puts[0]?.isOwn ?? false
     if (gap !== null) this.#droppedRecords += 1
-    if (!isOwn) bytes = this.#cutTail(file, bytes, puts)
+    if (!isOwn) bytes = this.#cutTail(file, id, bytes, puts)
     if (bytes === 0) return true
     for (const put of puts) {
       if (put.sequence <= this.#syncedThrough) this.#apply(put)
@@ -220,7 +220,7 @@ class Recovery {
   }
 
   /** Takes away what follows the last whole record. Gives the length that is left. */
-  #cutTail(file: StoreFile, recordsEnd: number, puts: PutRecord[]): number {
+  #cutTail(file: StoreFile, id: number, recordsEnd: number, puts: PutRecord[]): number {
     const size = file.size()
     let end = recordsEnd
     const last = puts.at(-1)
@@ -229,8 +229,10 @@ class Recovery {
       this.#droppedRecords += 1
       end = last.offset
     }
-    // What is cut off is told to the device by the sync that follows.
-    if (end < size) file.truncate(end)
+    if (end < size) {
+      file.truncate(end)
+      this.#unsynced.add(id)
+    }
     return end
   }
 
@@ -291,7 +293,10 @@ class Recovery {
 
   #segmentToResume(segments: readonly Segment[]): Segment | null {
     const open = segments.filter(({ isOwn, bytes }) => !isOwn && bytes < this.#options.segmentBytesMax)
-    return open.reduce<Segment | null>((last, segment) => (last === null || segment.id > last.id ? segment : last), null)
+    return open.reduce<Segment | null>(
+      (last, segment) => (last === null || segment.id > last.id ? segment : last),
+      null,
+    )
   }
 }
 

@@ -60,7 +60,8 @@ export function readSnapshot(files: Files, hasher: ContentHasher, salt: Uint8Arr
   if (whole === null) return 'none'
   const bytes = Buffer.from(whole.buffer, whole.byteOffset, whole.byteLength)
   const body = bytes.subarray(HASH_BYTES)
-  if (body.length < FIXED_BYTES || `${hasher.hash(body)}\n` !== bytes.toString('latin1', 0, HASH_BYTES)) return 'damaged'
+  if (body.length < FIXED_BYTES || `${hasher.hash(body)}\n` !== bytes.toString('latin1', 0, HASH_BYTES))
+    return 'damaged'
   if (!body.subarray(0, SALT_BYTES).equals(salt) || body.readDoubleLE(SALT_BYTES) !== VERSION) return 'damaged'
   return decode(body)
 }

@@ -74,8 +74,12 @@ export class SegmentFiles {
     if (open.users === 0) this.#close(id, open)
   }
 
+  /** What is in use is closed when its last user has ended. */
   closeAll(): void {
-    for (const [id, open] of this.#open) this.#close(id, open)
+    for (const [id, open] of this.#open) {
+      open.isGone = true
+      if (open.users === 0) this.#close(id, open)
+    }
   }
 
   #closeIdle(): void {

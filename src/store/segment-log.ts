@@ -12,6 +12,7 @@ import { assert } from '../core/errors.ts'
 import { isFull } from './disk-errors.ts'
 import { errorCodeOf } from './files.ts'
 import { encodeKill, encodePut, type Place, type PutFields, RECORD_HEADER_BYTES, type Target } from './record.ts'
+import type { Recovered } from './disk-recovery.ts'
 import type { DiskReserve } from './disk-reserve.ts'
 import type { SegmentFiles } from './segment-files.ts'
 import type { Segment, SegmentTable } from './segment.ts'
@@ -24,6 +25,7 @@ export interface SegmentLogOptions {
   readonly segmentBytesMax: number
   readonly nextSegment: number
   readonly lastSequence: number
+  readonly syncedThrough: number
   /** Called when something waits for a sync. */
   readonly onDirty: () => void
 }
@@ -60,7 +62,7 @@ export class SegmentLog {
     this.#options = options
     this.#nextSegment = options.nextSegment
     this.#lastSequence = options.lastSequence
-    this.#syncedThrough = options.lastSequence
+    this.#syncedThrough = options.syncedThrough
   }
 
   get nextSegment(): number {
@@ -80,17 +82,12 @@ export class SegmentLog {
     return isWritten || this.#replaced.size > 0 || this.#deadCopies.length > 0 || this.#options.table.hasCondemned
   }
 
-  get dirtySegments(): number {
-    return this.#dirty.size
-  }
-
-  /** Goes on with a segment that has room. */
-  resume(segment: Segment): void {
-    this.#active = segment
-  }
-
-  isActive(segment: Segment): boolean {
-    return this.#active === segment
+  /** What recovery found is to be brought to the device, and a segment that has room takes further records. */
+  takeOver({ resumed, unsynced, graves, hasChangedNames }: Recovered): void {
+    this.#active = resumed
+    for (const segment of unsynced) this.#markDirty(segment)
+    for (const grave of graves) this.killCopy(grave)
+    if (hasChangedNames || unsynced.length > 0) this.#markDirectory()
   }
 
   append(put: PutFields, payload: Uint8Array): Written {
@@ -297,4 +294,3 @@ export class SegmentLog {
     this.#options.onDirty()
   }
 }
-
