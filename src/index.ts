@@ -148,6 +148,8 @@ export type {
   StoreStats,
 } from './core/ports.ts'
 export { MemoryStore } from './store/memory.ts'
+export { RedisStore, type RedisStoreOptions } from './store/redis.ts'
+
 /** Hashing: block hashes of a prompt by a chain, and the hashes that chains and content hashes are made of. */
 export {
   type BlockHashes,
@@ -338,3 +340,9 @@ export { mergeFragments } from './reconstruct/merge-fragments.ts'
 export { type FragmentAxis } from './reconstruct/slice-payload.ts'
 export { type FragmentCuts, splitFragment } from './reconstruct/split-fragment.ts'
 export { type LoadedContentHashers, loadContentHashers, loadPureContentHashers } from './hashing/content-hashers.ts'
+
+/** The disk store. */
+export { type DiskStats, type DiskStore, openDiskStore } from './store/disk.ts'
+export { DEFAULT_DISK_OPTIONS, type DiskStoreOptions, type Durability } from './store/disk-options.ts'
+export type { RecoveryReport } from './store/disk-recovery.ts'
+export type { ScrubOptions, ScrubReport } from './store/disk-scrub.ts'

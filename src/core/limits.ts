@@ -76,6 +76,12 @@ export const LIMITS = {
   backgroundRemovalsMax: 64,
   /** Milliseconds of a lease; more is rejected with INVALID_REQUEST. Leases are renewed; nothing else ends one early. */
   leaseMsMax: 10 * 60_000,
+  /** Entries of one disk store; a put of another key is rejected with STORE_FULL. The index takes some 200 bytes each: 3 GB. */
+  diskEntriesMax: 16_000_000,
+  /** Bytes of a segment that small payloads share; more is rejected with INVALID_CONFIG. Offsets within it are 32 bits. */
+  segmentBytesMax: 1024 ** 3,
+  /** Bytes of a damaged payload that a scrub keeps as evidence; a longer one is kept as far as that. It is held in memory. */
+  scrubEvidenceBytesMax: 64 * 1024 * 1024,
   /** Bytes of one Redis value; more is rejected with LIMIT_REACHED. `proto-max-bulk-len` of a server that nobody configured. */
   redisValueBytesMax: 512 * 1024 ** 2,
   /** Files of a quarantine, and bytes of them all; what is found damaged beyond is counted and not kept. Enough for somebody to look at. */

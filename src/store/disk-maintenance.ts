@@ -1,0 +1,129 @@
+/** What a disk store does beside answering: compaction, erasing, and the removal of what has expired. */
+import { type CompactionOptions, compactSegments, segmentsToCompact } from './disk-compaction.ts'
+import type { DiskEntries } from './disk-entries.ts'
+import { segmentsToErase } from './disk-erase.ts'
+import { isFull } from './disk-errors.ts'
+import { removeSnapshot } from './disk-snapshot.ts'
+import type { DiskSync, Timers } from './disk-sync.ts'
+import { deadBytesOf } from './segment.ts'
+
+const SWEEP_INTERVAL_MS = 10_000
+const SLOTS_BETWEEN_PAUSES = 100_000
+
+export interface DiskMaintenanceOptions extends Omit<CompactionOptions, 'onDamaged' | 'shouldStop'> {
+  readonly entries: DiskEntries
+  readonly sync: DiskSync
+  readonly timers: Timers
+}
+
+export class DiskMaintenance {
+  readonly #options: DiskMaintenanceOptions
+  readonly #compaction: CompactionOptions
+  /** One compaction at a time. */
+  #last: Promise<void> = Promise.resolve()
+  #isCompacting = false
+  #isStopped = false
+  #cancelSweep: (() => void) | null = null
+
+  constructor(options: DiskMaintenanceOptions) {
+    this.#options = options
+    this.#compaction = {
+      ...options,
+      onDamaged: (key) => {
+        const entry = options.index.get(key)
+        if (entry !== null) options.entries.dropDamaged(key, entry)
+      },
+      shouldStop: () => this.#isStopped,
+    }
+  }
+
+  /** Starts a compaction if one is worth it and none runs. */
+  compactIfWorthIt(): void {
+    if (this.#isCompacting || this.#isStopped || segmentsToCompact(this.#options.table).length === 0) return
+    this.#oneAfterTheOther(() => this.#compactWorthwhile()).catch((error: unknown) => {
+      // Not enough room for the copy, or the device refuses: the sources are still there. Puts will say so.
+      if (!isFull(error)) this.#isStopped = true
+    })
+  }
+
+  /** Takes away every dead byte. */
+  async compactAll(): Promise<void> {
+    await this.#oneAfterTheOther(async () => {
+      const { log, table, sync } = this.#options
+      log.roll()
+      await this.#twoSyncs()
+      await compactSegments(
+        [...table.kept()].filter((segment) => !segment.isOwn && deadBytesOf(segment) > 0),
+        this.#compaction,
+      )
+      await sync.commit()
+    })
+    await this.#twoSyncs()
+  }
+
+  /** The entries are removed already. */
+  async erase(keys: ReadonlySet<string>): Promise<void> {
+    const { files, log, table, segmentFiles, salt } = this.#options
+    if (removeSnapshot(files)) await files.syncDirectory('.')
+    await this.#oneAfterTheOther(async () => {
+      log.roll()
+      await compactSegments(segmentsToErase(table, segmentFiles, salt, keys), this.#compaction)
+    })
+    await this.#twoSyncs()
+  }
+
+  sweepNow(): void {
+    this.#options.entries.sweep(0, this.#options.index.slots)
+  }
+
+  /** Removes what has expired now and then, as long as there is something that will. */
+  scheduleSweep(): void {
+    if (this.#isStopped || this.#options.index.expiring === 0) return
+    this.#cancelSweep ??= this.#options.timers.after(SWEEP_INTERVAL_MS, () => {
+      void this.#sweepSlowly().finally(() => {
+        this.#cancelSweep = null
+        this.scheduleSweep()
+      })
+    })
+  }
+
+  /** Ends when nothing runs any more. */
+  async stop(): Promise<void> {
+    this.#isStopped = true
+    this.#cancelSweep?.()
+    await this.#last.catch(() => undefined)
+  }
+
+  async #compactWorthwhile(): Promise<void> {
+    this.#isCompacting = true
+    try {
+      await compactSegments(segmentsToCompact(this.#options.table), this.#compaction)
+    } finally {
+      this.#isCompacting = false
+    }
+  }
+
+  #oneAfterTheOther(work: () => Promise<void>): Promise<void> {
+    const next = this.#last.catch(() => undefined).then(work)
+    this.#last = next.catch(() => undefined)
+    return next
+  }
+
+  /** The first deletes what nobody needs, the second makes that certain and lets kills go that spoke of it. */
+  async #twoSyncs(): Promise<void> {
+    await this.#options.sync.commit()
+    await this.#options.sync.commit()
+  }
+
+  async #sweepSlowly(): Promise<void> {
+    const { index, entries } = this.#options
+    try {
+      for (let slot = 0; slot < index.slots && !this.#isStopped; slot += SLOTS_BETWEEN_PAUSES) {
+        entries.sweep(slot, Math.min(index.slots, slot + SLOTS_BETWEEN_PAUSES))
+        await new Promise(setImmediate)
+      }
+    } catch {
+      // A kill could not be written. What has expired stays missing; the next sweep tries again.
+    }
+  }
+}

@@ -1,0 +1,144 @@
+/**
+ * Reads records that the index names. What lies there must be that very put: the header names its place and sequence,
+ * and its checksum covers key and head. The payload is checked by its content hash, by whoever wraps the store.
+ *
+ * Up to a megabyte is read at once, blocking: from the page cache that takes a quarter of a millisecond, half of what
+ * the way through the thread pool takes. More is read on the thread pool.
+ */
+import { MembraneError } from '../core/errors.ts'
+import type { ByteSpan, StoredEntry, StoredFragment } from '../core/ports.ts'
+import { type DiskEntry, type DiskIndex, isSamePut } from './disk-index.ts'
+import { errorCodeOf, type StoreFile } from './files.ts'
+import { decodeRecord, type PutRecord } from './record.ts'
+import type { SegmentFiles } from './segment-files.ts'
+
+const BLOCKING_READ_BYTES_MAX = 1024 * 1024
+const CHUNK_BYTES = 1024 * 1024
+
+export interface DiskReaderOptions {
+  readonly segmentFiles: SegmentFiles
+  readonly index: DiskIndex
+  readonly salt: Uint8Array
+  /** What the index names is not there. */
+  readonly onDamaged: (key: string, entry: DiskEntry) => void
+}
+
+export class DiskReader {
+  readonly #options: DiskReaderOptions
+
+  constructor(options: DiskReaderOptions) {
+    this.#options = options
+  }
+
+  /** Null when the record is damaged: then it has been told. */
+  head(key: string, entry: DiskEntry): StoredEntry | null {
+    const meta = Buffer.alloc(entry.metaBytes)
+    return this.#whole(key, entry, (file) => (file.read([meta], entry.offset) < meta.length ? null : meta))
+  }
+
+  /** Of the payload, `span`; to `into`, or to memory of its own. */
+  async get(
+    key: string,
+    entry: DiskEntry,
+    { start, end }: ByteSpan,
+    into: Uint8Array | undefined,
+  ): Promise<StoredFragment | null> {
+    // Not from the pool: a slice of it would keep 8 KiB alive.
+    const payload = into?.subarray(0, end - start) ?? Buffer.allocUnsafeSlow(end - start)
+    const found =
+      payload.length <= BLOCKING_READ_BYTES_MAX
+        ? this.#readNow(key, entry, start, payload)
+        : await this.#readLater(key, entry, start, payload)
+    return found === null ? null : { ...found, payload }
+  }
+
+  /** One buffer is used for all chunks. Throws STORE_UNAVAILABLE, and CONTENT_MISMATCH when the file is cut off. */
+  async *chunks(key: string, entry: DiskEntry, { start, end }: ByteSpan): AsyncGenerator<Uint8Array> {
+    if (start === end) return
+    const current = this.#options.index.get(key)
+    // It may have been moved.
+    if (current?.sequence !== entry.sequence) {
+      const message = 'The entry was removed or replaced before it was read.'
+      throw new MembraneError('STORE_UNAVAILABLE', message, { details: { key } })
+    }
+    const { segmentFiles } = this.#options
+    const file = segmentFiles.acquire(current.segment)
+    try {
+      const buffer = Buffer.allocUnsafeSlow(Math.min(CHUNK_BYTES, end - start))
+      for (let at = start; at < end; ) {
+        const chunk = buffer.subarray(0, Math.min(buffer.length, end - at))
+        const bytes = await file.readLater([chunk], current.offset + current.metaBytes + at)
+        if (bytes < chunk.length) {
+          this.#options.onDamaged(key, current)
+          const message = 'The payload ends before its last byte: its file was cut off.'
+          throw new MembraneError('CONTENT_MISMATCH', message, { details: { key } })
+        }
+        yield chunk
+        at += bytes
+      }
+    } finally {
+      segmentFiles.release(current.segment)
+    }
+  }
+
+  #readNow(key: string, entry: DiskEntry, start: number, payload: Uint8Array): StoredEntry | null {
+    const meta = Buffer.alloc(entry.metaBytes)
+    return this.#whole(key, entry, (file) => {
+      if (start === 0) {
+        return file.read([meta, payload], entry.offset) < meta.length + payload.length ? null : meta
+      }
+      const isRead = file.read([meta], entry.offset) === meta.length
+      return isRead && file.read([payload], payloadAt(entry) + start) === payload.length ? meta : null
+    })
+  }
+
+  async #readLater(key: string, entry: DiskEntry, start: number, payload: Uint8Array): Promise<StoredEntry | null> {
+    const { segmentFiles } = this.#options
+    const meta = Buffer.alloc(entry.metaBytes)
+    let isRead: boolean
+    try {
+      isRead = await segmentFiles.useLater(entry.segment, async (file) => {
+        if (start === 0) {
+          return (await file.readLater([meta, payload], entry.offset)) === meta.length + payload.length
+        }
+        const bytes = await file.readLater([payload], payloadAt(entry) + start)
+        return bytes === payload.length && file.read([meta], entry.offset) === meta.length
+      })
+    } catch (error) {
+      if (!isDamage(error)) throw error
+      isRead = false
+    }
+    return this.#judge(key, entry, isRead ? meta : null)
+  }
+
+  #whole(key: string, entry: DiskEntry, read: (file: StoreFile) => Buffer | null): StoredEntry | null {
+    let meta: Buffer | null
+    try {
+      meta = this.#options.segmentFiles.use(entry.segment, read)
+    } catch (error) {
+      if (!isDamage(error)) throw error
+      meta = null
+    }
+    return this.#judge(key, entry, meta)
+  }
+
+  #judge(key: string, entry: DiskEntry, meta: Buffer | null): StoredEntry | null {
+    const record = meta === null ? null : decodeRecord(meta, 0, this.#options.salt, entry)
+    if (record?.kind === 'put' && record.key === key && isSamePut(entry, record)) return entryOf(record)
+    this.#options.onDamaged(key, entry)
+    return null
+  }
+}
+
+function payloadAt(entry: DiskEntry): number {
+  return entry.offset + entry.metaBytes
+}
+
+function entryOf({ key, head, payloadBytes, contentHash, expiresAtMs }: PutRecord): StoredEntry {
+  return { key, head, payloadBytes, contentHash, expiresAtMs }
+}
+
+/** The file is gone, or the device cannot read it: a miss, as with any other damage. */
+function isDamage(error: unknown): boolean {
+  return ['ENOENT', 'EIO', 'EISDIR', 'EUCLEAN'].includes(errorCodeOf(error))
+}
