@@ -178,7 +178,6 @@ export { modelFingerprint } from './core/model-fingerprint.ts'
 export { createHashChain, dynamoLocalHashes, parseChainId } from './core/hash-chains.ts'
 export type { ChainHashes, HashFunction } from './core/ports.ts'
 export { loadChainHashes } from './hashing/chain-hashes.ts'
-export { type LoadedContentHashers, loadContentHashers, pureContentHashers } from './hashing/content-hashers.ts'
 /** Fragments as values: what they are, their heads and keys. */
 export {
   type ByteKind,
@@ -255,7 +254,6 @@ export { DEFAULT_USEARCH_OPTIONS, loadUsearch, type UsearchOptions } from './vec
 export { centredOn, parseWordVectors, wordEmbedder, type WordVectors } from './vectors/words.ts'
 export { DEFAULT_WORD_VECTORS_PATH, loadWordEmbedder } from './vectors/words-file.ts'
 export type { Embedder, NearVector, VectorIndex, VectorIndexFactory } from './core/ports.ts'
-export { RedisStore, type RedisStoreOptions } from './store/redis.ts'
 export type { RedisTls } from './store/redis-client.ts'
 export { type Damage, VerifiedStore, type VerifiedStoreOptions } from './store/verified.ts'
 export { FileQuarantine, type FileQuarantineOptions, type QuarantineStats } from './store/quarantine.ts'

@@ -61,6 +61,14 @@ export class DiskMaintenance {
     await this.#twoSyncs()
   }
 
+  /** Takes away every dead byte, expired entries and the snapshot, which may name what is gone, included. */
+  async purge(): Promise<void> {
+    const { files } = this.#options
+    this.sweepNow()
+    if (removeSnapshot(files)) await files.syncDirectory('.')
+    await this.compactAll()
+  }
+
   /** The entries are removed already. */
   async erase(keys: ReadonlySet<string>): Promise<void> {
     const { files, log, table, segmentFiles, salt } = this.#options

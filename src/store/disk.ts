@@ -225,6 +225,12 @@ export class DiskStore implements FragmentStore {
     return removed
   }
 
+  /** Rewrites every shared segment that holds a dead byte. What was put in quarantine is not the store's, and stays. */
+  async purge(): Promise<void> {
+    this.#checkWritable()
+    await this.#doing('write to', () => this.#parts.maintenance.purge())
+  }
+
   /** Reads every entry. What is damaged is missing from then on, and counted. Serves others between two chunks. */
   async scrub(options: ScrubOptions = {}): Promise<ScrubReport> {
     this.#checkOpen()
