@@ -44,6 +44,29 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     load: async () => (await import('./egress.ts')).defineEgress,
   },
   trace: { summary: 'describe and make request traces', load: async () => (await import('./trace.ts')).defineTrace },
+  put: {
+    summary: 'store a file in a data directory, once for equal bytes',
+    load: async () => (await import('./put.ts')).definePut,
+  },
+  get: {
+    summary: 'write a stored fragment to a file or standard output, verified',
+    load: async () => (await import('./get.ts')).defineGet,
+  },
+  has: { summary: 'whether fragments are there', load: async () => (await import('./has.ts')).defineHas },
+  ls: { summary: 'list stored fragments', load: async () => (await import('./ls.ts')).defineLs },
+  rm: { summary: 'remove fragments, or erase them', load: async () => (await import('./rm.ts')).defineRm },
+  scrub: {
+    summary: 'verify every byte of a data directory',
+    load: async () => (await import('./scrub.ts')).defineScrub,
+  },
+  export: {
+    summary: 'fragments into a tar file',
+    load: async () => (await import('./export.ts')).defineExport,
+  },
+  import: {
+    summary: 'fragments out of a tar file, verified',
+    load: async () => (await import('./import.ts')).defineImport,
+  },
   presets: {
     summary: 'the ready-made scenarios and profiles',
     load: async () => (await import('./presets.ts')).definePresets,
