@@ -2,7 +2,6 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import type { Page } from 'playwright-core'
 import { afterAll, describe, expect, test } from 'vitest'
 import { simulationPage } from '../../src/cli/simulation-html.ts'
 import type { SimulatedRun } from '../../src/cli/simulation-page.ts'
@@ -13,6 +12,7 @@ import { DEFAULT_SIMULATION, SCHEDULERS, type SimulationOptions } from '../../sr
 import { simulateBatch } from '../../src/planner/sim-run.ts'
 import { curvesOf, summarize } from '../../src/planner/simulation-result.ts'
 import { chromiumPath, withPage } from '../chromium.ts'
+import { openPage, textOutsideCharts } from './page.ts'
 
 const FOLDER = mkdtempSync(join(tmpdir(), 'membrane-simulation-'))
 afterAll(() => rmSync(FOLDER, { recursive: true, force: true }))
@@ -58,11 +58,7 @@ describe.skipIf(chromiumPath() === null)('the page of a simulation in a browser'
 
   test('loads nothing and complains of nothing', async () => {
     await withPage(async (page) => {
-      const [problems, requests]: [string[], string[]] = [[], []]
-      page.on('console', (message) => problems.push(message.text()))
-      page.on('pageerror', (error) => problems.push(error.message))
-      page.on('request', (request) => requests.push(request.url()))
-      await page.goto(url)
+      const { problems, requests } = await openPage(page, url)
       expect(problems).toEqual([])
       expect(requests.filter((requested) => !requested.startsWith('data:'))).toEqual([url])
       expect(await page.locator('body').innerText()).not.toMatch(/NaN|undefined|Infinity|\bnull\b/)
@@ -81,7 +77,7 @@ describe.skipIf(chromiumPath() === null)('the page of a simulation in a browser'
         expect(box?.height).toBeGreaterThan(100)
       }
       expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(width)
-      expect(await textOutside(page)).toEqual([])
+      expect(await textOutsideCharts(page)).toEqual([])
     })
   })
 
@@ -103,18 +99,3 @@ describe.skipIf(chromiumPath() === null)('the page of a simulation in a browser'
     })
   })
 })
-
-/** Text of a chart that leaves its picture, where it would be cut off. */
-async function textOutside(page: Page): Promise<unknown> {
-  return page.evaluate(`[...document.querySelectorAll('svg[role=img]')]
-    .filter((chart) => chart.getBoundingClientRect().width > 0)
-    .flatMap((chart) => {
-      const frame = chart.getBoundingClientRect()
-      return [...chart.querySelectorAll('text')]
-        .filter((text) => {
-          const box = text.getBoundingClientRect()
-          return box.width > 0 && (box.left < frame.left - 1 || box.right > frame.right + 1 || box.top < frame.top - 1 || box.bottom > frame.bottom + 1)
-        })
-        .map((text) => text.textContent)
-    })`)
-}
