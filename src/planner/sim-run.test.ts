@@ -1,23 +1,14 @@
 import { describe, expect, it } from 'vitest'
+import { CASE_STUDY as scenario, PLANNED as planned } from '../../test/case-study.ts'
 import type { AgentWorkload } from './agent-traffic.ts'
-import { preset } from './presets.ts'
 import { buildScenario } from './scenario.ts'
-import { DEFAULT_SIMULATION, type PoolName, type SimulationOptions, type TimedEvent } from './sim-options.ts'
+import type { PoolName, SimulationOptions, TimedEvent } from './sim-options.ts'
 import { openSimulation, type ReplicationData, simulateBatch } from './sim-run.ts'
 import { checkLaws } from './simulation-laws.ts'
 import { summarize } from './simulation-result.ts'
 import type { Simulation } from './simulate.ts'
 
-const spec = preset('case-study')
-const scenario = buildScenario(spec)
-const planned: SimulationOptions = {
-  ...DEFAULT_SIMULATION,
-  roles: { remotePrefill: 4, localPrefill: 3, decode: 5 },
-  thresholdTokens: 19_405,
-  rateRps: 2.4,
-  requests: 3000,
-  seed: 1,
-}
+const { spec } = scenario
 const agents: AgentWorkload = {
   kind: 'agents',
   systemTokens: 2000,

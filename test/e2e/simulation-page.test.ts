@@ -6,11 +6,10 @@ import { afterAll, describe, expect, test } from 'vitest'
 import { simulationPage } from '../../src/cli/simulation-html.ts'
 import type { SimulatedRun } from '../../src/cli/simulation-page.ts'
 import { assumption } from '../../src/planner/assumptions.ts'
-import { preset } from '../../src/planner/presets.ts'
-import { buildScenario } from '../../src/planner/scenario.ts'
-import { DEFAULT_SIMULATION, SCHEDULERS, type SimulationOptions } from '../../src/planner/sim-options.ts'
+import { SCHEDULERS, type SimulationOptions } from '../../src/planner/sim-options.ts'
 import { simulateBatch } from '../../src/planner/sim-run.ts'
 import { curvesOf, summarize } from '../../src/planner/simulation-result.ts'
+import { CASE_STUDY, PLANNED } from '../case-study.ts'
 import { chromiumPath, withPage } from '../chromium.ts'
 import { openPage, textOutsideCharts } from './page.ts'
 
@@ -22,17 +21,13 @@ const PICTURES = 15
 
 function simulated(name: string, more: Partial<SimulationOptions>): SimulatedRun {
   const options: SimulationOptions = {
-    ...DEFAULT_SIMULATION,
-    roles: { remotePrefill: 4, localPrefill: 3, decode: 5 },
-    thresholdTokens: 19_405,
+    ...PLANNED,
     rateRps: 2.6,
     requests: 5000,
-    seed: 1,
     ...more,
   }
-  const scenario = buildScenario(preset('case-study'))
-  const data = [simulateBatch(scenario, options)]
-  return { name, options, result: summarize(scenario, options, data), curves: curvesOf(data) }
+  const data = [simulateBatch(CASE_STUDY, options)]
+  return { name, options, result: summarize(CASE_STUDY, options, data), curves: curvesOf(data) }
 }
 
 async function write(): Promise<string> {
