@@ -50,6 +50,27 @@ describe('a loss of instances', () => {
     checkLaws(simulation)
   })
 
+  it('of a stream that had not ended sends the repeated prefill whole where its layers find no room', () => {
+    const slow = buildScenario({ ...spec, link: { gbps: 2 } })
+    const { simulation } = openSimulation(slow, {
+      ...PLANNED,
+      requests: 200,
+      thresholdTokens: 1,
+      stagingBytesMax: 1,
+      transfer: { mode: 'layerwise', layers: 2, rttSeconds: 0, flowGbpsMax: null },
+    })
+    // Phase 2: its layers stream.
+    const isStreaming = (): boolean => simulation.link.jobsInFlight().some((job) => simulation.jobs.phase[job] === 2)
+    runUntil(simulation, () => isStreaming() && simulation.staging.waiting > 0)
+    // As long as one server is left, what waits to be sent takes the room that the stream gave back.
+    simulation.lose('remotePrefill', 3)
+    simulation.lose('remotePrefill', 1)
+    simulation.restore('remotePrefill', 4)
+    simulation.run(Number.POSITIVE_INFINITY)
+    expect(simulation.isDone).toBe(true)
+    checkLaws(simulation)
+  })
+
   it('of the remote cluster sends nothing on that was waiting there for room', () => {
     const slow = buildScenario({ ...spec, link: { gbps: 2 } })
     const { simulation } = openSimulation(slow, { ...PLANNED, requests: 200, thresholdTokens: 1, stagingBytesMax: 1 })

@@ -111,6 +111,11 @@ export class Handoff {
     ;(jobs.isRemote[job] === 1 ? this.reverseLink : this.link).start(job, prefixBytes, nowSeconds)
   }
 
+  /** A job waits for its prefill: whatever was sent for it before, its KV is nowhere now. */
+  awaitPrefill(job: number): void {
+    this.#jobs.phase[job] = IDLE
+  }
+
   /** A remote prefill starts. ASSUMPTION: layerwise-transfer. All layers but the last; without room for them, everything is sent after the prefill. */
   remoteStarts(job: number, nowSeconds: number): void {
     const { mode, layers } = this.#transfer
@@ -149,18 +154,14 @@ export class Handoff {
     const flowSeconds = nowSeconds - (jobs.flowStartSeconds[job] ?? 0)
     if (phase === COPYING) {
       this.#record.copySecondsSum += flowSeconds
-      jobs.phase[job] = IDLE
       this.#host.prefixArrived(job)
       return
     }
     this.#record.transfer.serviceSecondsSum += flowSeconds
     if (phase === STREAMING) jobs.phase[job] = STREAMED
     else if (phase === STREAMING_PREFILLED) this.#sendLastLayer(job, nowSeconds)
-    else {
-      jobs.phase[job] = IDLE
-      if (this.#transfer.rttSeconds > 0) this.#beginDelivery(job, nowSeconds + this.#transfer.rttSeconds)
-      else this.#host.kvReady(job)
-    }
+    else if (this.#transfer.rttSeconds > 0) this.#beginDelivery(job, nowSeconds + this.#transfer.rttSeconds)
+    else this.#host.kvReady(job)
   }
 
   /** The event of a round trip that ends. */
@@ -194,10 +195,7 @@ export class Handoff {
   breakPrefill(job: number, nowSeconds: number): void {
     const phase = this.#jobs.phase[job]
     if (phase === STREAMING) this.#breakFlow(job, nowSeconds)
-    else if (phase === STREAMED) {
-      this.#jobs.phase[job] = IDLE
-      this.unstage(job, nowSeconds)
-    }
+    else if (phase === STREAMED) this.unstage(job, nowSeconds)
   }
 
   /** The whole remote cluster is gone: adds to `orphans` what it was sending, or about to send, and will never complete. */
@@ -244,9 +242,7 @@ export class Handoff {
     const jobs = this.#jobs
     const bytesLeft = this.link.breakOff(job, nowSeconds)
     const flowSeconds = nowSeconds - (jobs.flowStartSeconds[job] ?? 0)
-    const isPrefix = jobs.phase[job] === COPYING
-    jobs.phase[job] = IDLE
-    if (isPrefix) {
+    if (jobs.phase[job] === COPYING) {
       // The rest of the prefix is computed.
       this.#record.bytesCopied -= bytesLeft
       this.#record.copySecondsSum += flowSeconds

@@ -195,6 +195,7 @@ export class Simulation {
 
   /** Queues a job in the cluster that its row names, for the service and the transfer that its row says. */
   enterPrefill(job: number): void {
+    this.#handoff.awaitPrefill(job)
     this.jobs.queuedSeconds[job] = this.#nowSeconds
     const pool = this.jobs.isRemote[job] === 1 ? this.remote : this.local
     if (pool.arrive(job, this.#nowSeconds)) this.#startPrefill(job)
