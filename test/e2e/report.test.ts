@@ -12,7 +12,7 @@ import { chromiumPath, withPage } from '../chromium.ts'
 import { openCommand } from './command.ts'
 import { openPage, textOutsideCharts } from './page.ts'
 
-const { folder, write, json } = openCommand('report')
+const { folder, write, membrane, json } = openCommand('report')
 
 const COMMAND = "membrane report --preset case-study --slo-ttft-p90 '8'"
 const BYTES_MAX = 400_000
@@ -149,6 +149,21 @@ describe('membrane report', () => {
       const text = `${(100 * p90TtftGain.mean).toFixed(1)} ± ${(100 * p90TtftGain.halfWidth95).toFixed(1)} % below`
       expect(page, name).toContain(text)
     }
+  })
+
+  test.each([
+    ['report', '--preset', 'case-study'],
+    ['demo', 'paper'],
+  ])('%s says at once that its page cannot be written', (...words) => {
+    const refused = membrane(...words, '--out', '/nonexist/x.html', '--json')
+    expect(refused.code).toBe(1)
+    expect(JSON.parse(refused.out).error).toMatchObject({
+      message: expect.stringMatching(/\/nonexist\/x\.html cannot be written \(ENOENT\)/),
+      remedy: 'Choose another place with --out.',
+    })
+    expect(JSON.parse(membrane(...words, '--out', '.', '--json').out).error.message).toBe(
+      '. cannot be written (a directory).',
+    )
   })
 
   test('gives a page without simulations when asked for one, and says so', () => {
