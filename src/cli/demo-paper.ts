@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import { assert } from '../core/errors.ts'
 import { gbpsFromBytesPerSecond } from '../core/units.ts'
 import { analyzeScenario } from '../planner/analysis.ts'
 import { type Deployment, type Optimization, optimize } from '../planner/optimize.ts'
@@ -111,7 +112,7 @@ function comparedValues(
 ): ComparedValue[] {
   const [ours, alone] = [calibrated.deployments[index], table5.deployments[index]]
   const homogeneous = [calibrated, table5].map(({ deployments }) => deployments[1]?.lambdaMaxRps ?? Number.NaN)
-  if (ours === undefined || alone === undefined) throw new Error('Bug: a deployment is missing')
+  assert(ours !== undefined && alone !== undefined, 'every deployment of the table is there')
   const value = (
     quantity: string,
     unit: string,
