@@ -1,28 +1,22 @@
-import { existsSync, readFileSync } from 'node:fs'
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
-import { fileURLToPath } from 'node:url'
+import { readFile } from 'node:fs/promises'
 import { promisify } from 'node:util'
-import { gunzip, gunzipSync, gzip } from 'node:zlib'
+import { gunzip } from 'node:zlib'
 import { readTraceFile } from '../src/cli/read-trace.ts'
 import { HybridCache } from '../src/planner/hybrid-cache.ts'
 import { replayPrefixCache } from '../src/planner/replay-cache.ts'
-import { createTraceReader } from '../src/planner/trace-reader.ts'
-import type { Trace, TraceFile } from '../src/planner/trace.ts'
+import type { Trace } from '../src/planner/trace.ts'
 import type { Bench, Findings } from './bench.ts'
 import { measureCold, measureWarm, ratioOf } from './harness.ts'
+import { mooncakeTrace, requestsOf } from './mooncake.ts'
 import { mapReplay, orderedMapReplay, type PlainTrace } from './naive-replay.ts'
-import { BLOCK_REFERENCES, syntheticTrace } from './synthetic-trace.ts'
+import { BLOCK_REFERENCES } from './synthetic-trace.ts'
 
 const CACHE_BLOCKS = 10_000
 /** A state of the paper's 1T model is about 21 blocks of 512 tokens: 173.9 MiB against 17,280 bytes a token. */
 const STATE_BLOCKS = 21
 const COLD_TARGET_MS = 100
 const WARM_TARGET_MS = 40
-const FOLDER = fileURLToPath(new URL('../.cache/bench/', import.meta.url))
-/** Mooncake's own file is not part of this project; whoever has it names it here. */
-const MOONCAKE = process.env['MEMBRANE_MOONCAKE_TRACE']
-const hasMooncake = MOONCAKE !== undefined && existsSync(MOONCAKE)
-const PATH = hasMooncake ? MOONCAKE : `${FOLDER}cache-trace.jsonl.gz`
+const { hasMooncake, path: PATH, prepare, textNow, readNow } = mooncakeTrace('cache-trace')
 
 const probes = {
   /** Open, unpack, parse, check and replay. */
@@ -62,10 +56,7 @@ export const bench: Bench = {
   summary: `${BLOCK_REFERENCES} block references through an LRU prefix cache of ${CACHE_BLOCKS} blocks`,
   probes,
   run: async (): Promise<Findings> => {
-    if (!hasMooncake) {
-      await mkdir(FOLDER, { recursive: true })
-      await writeFile(PATH, await promisify(gzip)(syntheticTrace()))
-    }
+    await prepare()
     checkAgreement()
     const cold = measureCold('cache', ['cold', 'cold-naive'])
     const warm = measureWarm(probes, ['replay', 'hybrid', 'map', 'ordered-map'])
@@ -120,22 +111,6 @@ function hybridReplay(trace: Trace): number {
     hitBlocks += match
   }
   return hitBlocks
-}
-
-function textNow(): string {
-  const bytes = readFileSync(PATH)
-  return (bytes[0] === 0x1f ? gunzipSync(bytes) : bytes).toString('utf8')
-}
-
-function readNow(): Trace {
-  const reader = createTraceReader(PATH)
-  reader.push(textNow())
-  return requestsOf(reader.end())
-}
-
-function requestsOf(file: TraceFile): Trace {
-  if (file.kind === 'requests') return file.trace
-  throw new Error(`${PATH} has no requests.`)
 }
 
 function parsed(text: string): PlainTrace {

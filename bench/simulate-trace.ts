@@ -1,20 +1,15 @@
-import { existsSync, readFileSync } from 'node:fs'
-import { mkdir, writeFile } from 'node:fs/promises'
-import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
-import { gunzipSync, gzip } from 'node:zlib'
 import { readTraceFile } from '../src/cli/read-trace.ts'
 import { tuneForSimulation } from '../src/cli/simulation-speed.ts'
 import type { CacheOptions } from '../src/planner/sim-options.ts'
 import { simulateBatch } from '../src/planner/sim-run.ts'
-import { createTraceReader } from '../src/planner/trace-reader.ts'
-import type { Trace, TraceFile } from '../src/planner/trace.ts'
+import type { Trace } from '../src/planner/trace.ts'
 import type { Bench, Findings } from './bench.ts'
 import { measureCold, measureWarm, ratioOf } from './harness.ts'
+import { mooncakeTrace, requestsOf } from './mooncake.ts'
 import { simulateNaively } from './naive-simulate.ts'
 import { spreadOf } from './print.ts'
 import { traceOptions, traceScenario, trafficOf } from './simulated-system.ts'
-import { REQUESTS, syntheticTrace } from './synthetic-trace.ts'
+import { REQUESTS } from './synthetic-trace.ts'
 
 const TARGET_RPS = 100_000
 const WHOLE_TARGET_MS = 100
@@ -27,11 +22,7 @@ const CACHES: CacheOptions = {
   policy: 'lru',
   isCopiedAcross: false,
 }
-const FOLDER = fileURLToPath(new URL('../.cache/bench/', import.meta.url))
-/** Mooncake's own file is not part of this project; whoever has it names it here. */
-const MOONCAKE = process.env['MEMBRANE_MOONCAKE_TRACE']
-const hasMooncake = MOONCAKE !== undefined && existsSync(MOONCAKE)
-const PATH = hasMooncake ? MOONCAKE : `${FOLDER}simulate-trace.jsonl.gz`
+const { hasMooncake, path: PATH, prepare, readNow } = mooncakeTrace('simulate-trace')
 
 /** `caches` null: prompts are prefilled whole. */
 function simulated(caches: CacheOptions | null) {
@@ -76,10 +67,7 @@ export const bench: Bench = {
   summary: 'a trace of 12,031 requests through 8 decode instances, exact to the iteration',
   probes,
   run: async (): Promise<Findings> => {
-    if (!hasMooncake) {
-      await mkdir(FOLDER, { recursive: true })
-      await writeFile(PATH, await promisify(gzip)(syntheticTrace()))
-    }
+    await prepare()
     checkAgreement()
     const cold = measureCold('simulate-trace', ['cold', 'cold-parse'])
     const warm = measureWarm(probes, ['decode', 'cached', 'whole', 'stepping'])
@@ -130,18 +118,6 @@ function checkAgreement(): void {
   const { tpotSecondsMean } = naiveOf(trace)
   if (Math.abs(ours / tpotSecondsMean - 1) <= 1e-9) return
   throw new Error(`The mean TPOT is ${ours} s, and by stepping through ${tpotSecondsMean} s.`)
-}
-
-function readNow(): Trace {
-  const bytes = readFileSync(PATH)
-  const reader = createTraceReader(PATH)
-  reader.push((bytes[0] === 0x1f ? gunzipSync(bytes) : bytes).toString('utf8'))
-  return requestsOf(reader.end())
-}
-
-function requestsOf(file: TraceFile): Trace {
-  if (file.kind === 'requests') return file.trace
-  throw new Error(`${PATH} has no requests.`)
 }
 
 function thousands(value: number): string {

@@ -1,19 +1,15 @@
-import { existsSync } from 'node:fs'
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
-import { fileURLToPath } from 'node:url'
+import { readFile } from 'node:fs/promises'
 import { promisify } from 'node:util'
-import { gunzip, gzip } from 'node:zlib'
+import { gunzip } from 'node:zlib'
 import { readTraceFile } from '../src/cli/read-trace.ts'
 import { analyzeTrace } from '../src/planner/trace-analysis.ts'
 import type { Bench, Findings } from './bench.ts'
 import { measureCold, ratioOf } from './harness.ts'
-import { BLOCK_REFERENCES, REQUESTS, syntheticTrace } from './synthetic-trace.ts'
+import { MOONCAKE, syntheticPath, writeSynthetic } from './mooncake.ts'
+import { BLOCK_REFERENCES, REQUESTS } from './synthetic-trace.ts'
 
 const TARGET_MS = 150
-const FOLDER = fileURLToPath(new URL('../.cache/bench/', import.meta.url))
-const SYNTHETIC = `${FOLDER}trace.jsonl.gz`
-/** Mooncake's own file is not part of this project; whoever has it names it here. */
-const MOONCAKE = process.env['MEMBRANE_MOONCAKE_TRACE']
+const SYNTHETIC = syntheticPath('trace')
 
 /** Open, unpack, parse, check and analyse. */
 function analysis(path: string) {
@@ -37,13 +33,12 @@ export const bench: Bench = {
   probes: {
     synthetic: analysis(SYNTHETIC),
     'synthetic-control': control(SYNTHETIC),
-    ...(MOONCAKE === undefined ? {} : { mooncake: analysis(MOONCAKE), 'mooncake-control': control(MOONCAKE) }),
+    ...(MOONCAKE === null ? {} : { mooncake: analysis(MOONCAKE), 'mooncake-control': control(MOONCAKE) }),
   },
   run: async (): Promise<Findings> => {
-    await writeSynthetic()
+    await writeChecked()
     const synthetic = measureCold('trace', ['synthetic', 'synthetic-control'])
-    const hasMooncake = MOONCAKE !== undefined && existsSync(MOONCAKE)
-    const mooncake = hasMooncake ? measureCold('trace', ['mooncake', 'mooncake-control']) : null
+    const mooncake = MOONCAKE !== null ? measureCold('trace', ['mooncake', 'mooncake-control']) : null
     return {
       rows: [
         { what: 'cold: synthetic trace', runsMs: synthetic.synthetic, targetMs: TARGET_MS },
@@ -61,17 +56,17 @@ export const bench: Bench = {
           ? []
           : [ratioOf('control / analysis, Mooncake', mooncake['mooncake-control'], mooncake.mooncake)]),
       ],
-      notes: hasMooncake
-        ? []
-        : ["Set MEMBRANE_MOONCAKE_TRACE to Mooncake's conversation_trace.jsonl(.gz) to time it too."],
+      notes:
+        MOONCAKE !== null
+          ? []
+          : ["Set MEMBRANE_MOONCAKE_TRACE to Mooncake's conversation_trace.jsonl(.gz) to time it too."],
     }
   },
 }
 
-/** Written anew each time: it costs a second and cannot be out of date. */
-async function writeSynthetic(): Promise<void> {
-  await mkdir(FOLDER, { recursive: true })
-  await writeFile(SYNTHETIC, await promisify(gzip)(syntheticTrace()))
+/** Holds it against what it should be. */
+async function writeChecked(): Promise<void> {
+  await writeSynthetic(SYNTHETIC)
   const read = await readTraceFile(SYNTHETIC)
   const references = read.kind === 'requests' ? read.trace.blocks?.ids.length : undefined
   if (references === BLOCK_REFERENCES) return

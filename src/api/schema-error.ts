@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { type ErrorCode, MembraneError } from '../core/errors.ts'
+import { assert, type ErrorCode, MembraneError } from '../core/errors.ts'
 
 /** Checks a value from outside. The first problem becomes one sentence that names the place, what was found and what was expected. */
 export function parseWith<T>(
@@ -13,7 +13,7 @@ export function parseWith<T>(
   if (result.success) return result.data
   const issues = meantIssues(result.error.issues)
   const [issue] = issues
-  if (issue === undefined) throw new Error('Bug: a failed check has no issue')
+  assert(issue !== undefined, 'a failed check has an issue')
   const path = issue.path
     .map((part) => (typeof part === 'number' ? `[${part}]` : `.${String(part)}`))
     .join('')

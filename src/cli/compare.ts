@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import { assert } from '../core/errors.ts'
 import { analyze, type Analysis } from '../planner/analysis.ts'
 import { figure, heading, percent, printJson, printText, printNotes, printWarnings, table, tokens } from './print.ts'
 import { layoutText, verdictText } from './print-optimization.ts'
@@ -29,7 +30,7 @@ function rateOf({ optimization: { deployments } }: Analysis): number {
 
 function comparisonText(a: Analysis, b: Analysis, ratio: number): string {
   const [left, right] = [a.optimization.deployments[0], b.optimization.deployments[0]]
-  if (left === undefined || right === undefined) throw new Error('Bug: an answer has no membrane-pd')
+  assert(left !== undefined && right !== undefined, 'an answer has membrane-pd')
   const row = (name: string, value: (analysis: Analysis) => string | number | null) => [name, value(a), value(b)]
   const membrane = (analysis: Analysis) => (analysis === a ? left : right)
   const over = (value: number | null): string => (value === null ? '-' : `${value.toFixed(2)}x`)

@@ -1,5 +1,5 @@
-import { writeFile } from 'node:fs/promises'
 import type { Command } from 'commander'
+import { assert } from '../core/errors.ts'
 import { gbpsFromBytesPerSecond } from '../core/units.ts'
 import { analyzeScenario } from '../planner/analysis.ts'
 import { type Deployment, type Optimization, optimize } from '../planner/optimize.ts'
@@ -9,6 +9,7 @@ import { kvRateBytesPerSecond } from '../planner/profile.ts'
 import { buildScenario } from '../planner/scenario.ts'
 import { minimumEgressBytesPerSecond } from '../planner/throughput.ts'
 import { type DemoLoad, demoLoadText, simulateDemo } from './demo-load.ts'
+import { checkOutputs, saveOutput } from './output-file.ts'
 import { dim, figure, heading, printJson, printText, table } from './print.ts'
 import { section } from './print-optimization.ts'
 import { DEFAULT_REPORT_FILE } from './report.ts'
@@ -24,13 +25,15 @@ export function defineDemoPaper(command: Command): void {
     .description("the paper's Table 6 and extrapolations beside ours, and an HTML report")
     .option('-o, --out <file>', 'where to write the report', DEFAULT_REPORT_FILE)
   onRun<DemoFlags>(command, async (flags) => {
+    const file = { flag: '--out', path: flags.out }
+    await checkOutputs([file])
     const comparison = comparePaper()
     const scenario = buildScenario(preset('case-study'))
     const analysis = analyzeScenario(scenario)
     const { renderReport } = await import('./report-html.ts')
     // Without the simulations of a report, which would keep a first look waiting.
     const reportCommand = `${SELF} report --preset case-study --no-load`
-    await writeFile(flags.out, await renderReport({ scenario, analysis, command: reportCommand }))
+    await saveOutput(file, await renderReport({ scenario, analysis, command: reportCommand }))
     const underLoad = await simulateDemo(scenario, analysis)
     if (flags.json === true) printJson({ ...comparison, underLoad, report: flags.out })
     else
@@ -109,7 +112,7 @@ function comparedValues(
 ): ComparedValue[] {
   const [ours, alone] = [calibrated.deployments[index], table5.deployments[index]]
   const homogeneous = [calibrated, table5].map(({ deployments }) => deployments[1]?.lambdaMaxRps ?? Number.NaN)
-  if (ours === undefined || alone === undefined) throw new Error('Bug: a deployment is missing')
+  assert(ours !== undefined && alone !== undefined, 'every deployment of the table is there')
   const value = (
     quantity: string,
     unit: string,

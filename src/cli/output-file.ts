@@ -26,16 +26,22 @@ export async function checkOutputs(files: readonly OutputFile[]): Promise<void> 
   }
 }
 
+interface NamedFile extends OutputFile {
+  readonly path: string
+}
+
 /** Writes and says so on standard error, `how` to look at it included. Throws FILE_UNREADABLE. */
-export async function writeOutput(
-  { flag, path }: OutputFile & { readonly path: string },
-  content: string,
-  how?: string,
-): Promise<void> {
+export async function writeOutput(file: NamedFile, content: string, how?: string): Promise<void> {
+  const { path } = file
+  await saveOutput(file, content)
+  printNotes([`wrote ${path}${how === undefined ? '' : ` (${how})`}`])
+}
+
+/** Writes without a word, for a command whose answer names the file. Throws FILE_UNREADABLE. */
+export async function saveOutput({ flag, path }: NamedFile, content: string): Promise<void> {
   await writeFile(path, content).catch((error: unknown) => {
     throw unwritable(flag, path, error)
   })
-  printNotes([`wrote ${path}${how === undefined ? '' : ` (${how})`}`])
 }
 
 function unwritable(flag: string, path: string, cause: unknown, reason = reasonOf(cause)): MembraneError {

@@ -1,11 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { preset } from '../planner/presets.ts'
-import { buildScenario } from '../planner/scenario.ts'
+import { CASE_STUDY as SCENARIO, CASE_STUDY_PLAN as PLAN } from '../../test/case-study.ts'
 import { disturbanceQuestions } from './report-load-disturbances.ts'
-
-const SCENARIO = buildScenario(preset('case-study'))
-const PLAN = { roles: { remotePrefill: 4, localPrefill: 3, decode: 5 }, thresholdTokens: 19_405 }
 
 describe('disturbances', () => {
   test('of the case study last two hours in eight replications, at three quarters of what it sustains', () => {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { preset } from '../planner/presets.ts'
+import { CASE_STUDY as SCENARIO, CASE_STUDY_PLAN as PLAN } from '../../test/case-study.ts'
 import { buildScenario } from '../planner/scenario.ts'
 import { simulateBatch } from '../planner/sim-run.ts'
 import { type SimulationResult, summarize } from '../planner/simulation-result.ts'
@@ -7,9 +7,6 @@ import { loadSection } from './report-load-section.ts'
 import { capacitySentence, disturbanceSentence, extentText, loadSentence, sloSentence } from './report-load-text.ts'
 import { loadAsJson, type ReportLoad, type SimulatedLoad, steadyLoad } from './report-load.ts'
 import { loadRenderer } from './report-svg.ts'
-
-const SCENARIO = buildScenario(preset('case-study'))
-const PLAN = { roles: { remotePrefill: 4, localPrefill: 3, decode: 5 }, thresholdTokens: 19_405 }
 
 const OPTIONS = steadyLoad(SCENARIO, PLAN, { rateRps: 2.7864, requests: 400 })
 const SIMULATED = summarize(SCENARIO, OPTIONS, [simulateBatch(SCENARIO, OPTIONS)])
@@ -136,7 +133,7 @@ test.each([
 describe('the section', async () => {
   const render = await loadRenderer()
   const contentOf = async (load: ReportLoad, slo?: number): Promise<string> => {
-    const scenario = buildScenario({ ...preset('case-study'), slo: { ttftSecondsP90: slo } })
+    const scenario = buildScenario({ ...SCENARIO.spec, slo: { ttftSecondsP90: slo } })
     const { content } = await loadSection(scenario, load, render)
     return content.map(({ markup }) => markup).join(' ')
   }

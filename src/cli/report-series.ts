@@ -1,3 +1,4 @@
+import { assert } from '../core/errors.ts'
 import type { Analysis } from '../planner/analysis.ts'
 import { candidate } from '../planner/balance.ts'
 import {
@@ -60,7 +61,7 @@ export function thresholdSeries(scenario: Scenario, analysis: Analysis, count: n
 
 function pointAt(scenario: Scenario, roles: Roles, tokens: number): ThresholdPoint {
   const [point] = figure5b(scenario, roles, [tokens])
-  if (point === undefined) throw new Error('Bug: a figure of one threshold has no point')
+  assert(point !== undefined, 'a figure of one threshold has a point')
   return point
 }
 
@@ -114,7 +115,7 @@ export function rolesSeries(scenario: Scenario, analysis: Analysis): RolesSeries
   const all = figure5a(scenario, thresholdTokens)
   const chosen = all.find((point) => point.localPrefill === plan.instances.localPrefill) ?? null
   const [first, ...others] = chosen === null ? all : [chosen, ...all]
-  if (first === undefined) throw new Error('Bug: a local cluster of one instance')
+  assert(first !== undefined, 'a local cluster has two instances')
   const peak = others.reduce((best, next) => (next.lambdaMaxRps > best.lambdaMaxRps ? next : best), first)
   const stride = Math.ceil(all.length / ROLES_DRAWN_MAX)
   const points = all.filter(
@@ -202,7 +203,7 @@ function thresholdOf(scenario: Scenario, deployment: Deployment): number {
 
 export function membraneOf(analysis: Analysis): Deployment {
   const plan = analysis.optimization.deployments.find(({ name }) => name === 'membrane-pd')
-  if (plan === undefined) throw new Error('Bug: an analysis without membrane-pd')
+  assert(plan !== undefined, 'an analysis has membrane-pd')
   return plan
 }
 

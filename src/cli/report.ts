@@ -1,8 +1,7 @@
-import { writeFile } from 'node:fs/promises'
 import type { Command } from 'commander'
-import { MembraneError } from '../core/errors.ts'
 import { type Analysis, analyzeScenario } from '../planner/analysis.ts'
 import { buildScenario, type Scenario } from '../planner/scenario.ts'
+import { checkOutputs, saveOutput } from './output-file.ts'
 import { dim, isColorful, printJson, printNotes, printText, printWarnings } from './print.ts'
 import { printConfigIfAsked } from './print-config.ts'
 import { verdictText } from './print-optimization.ts'
@@ -28,6 +27,8 @@ export function defineReport(command: Command): void {
   onRun<ReportFlags>(command, async (flags) => {
     const loaded = await loadScenario(flags)
     if (await printConfigIfAsked(loaded.config, flags)) return
+    const file = { flag: '--out', path: flags.out }
+    await checkOutputs([file])
     const scenario = buildScenario(loaded.spec)
     const analysis = analyzeScenario(scenario)
     printNotes(loaded.notes)
@@ -35,13 +36,7 @@ export function defineReport(command: Command): void {
     const load = flags.load ? await simulated(scenario, analysis) : LEFT_OUT
     const { renderReport } = await import('./report-html.ts')
     const html = await renderReport({ scenario, analysis, load, command: commandLine() })
-    await writeFile(flags.out, html).catch((error: unknown) => {
-      const reason = error instanceof Error && 'code' in error ? ` (${String(error.code)})` : ''
-      throw new MembraneError('FILE_UNREADABLE', `${flags.out} cannot be written${reason}.`, {
-        remedy: 'Choose another place with --out.',
-        cause: error,
-      })
-    })
+    await saveOutput(file, html)
     if (flags.json === true) {
       const { verdict } = analysis
       printJson({ file: flags.out, bytes: Buffer.byteLength(html), verdict, underLoad: loadAsJson(load) })

@@ -1,6 +1,6 @@
 import { basename, resolve } from 'node:path'
 import type { Config, InputConfig } from '../api/config-schema.ts'
-import { MembraneError } from '../core/errors.ts'
+import { assert, MembraneError } from '../core/errors.ts'
 import type { AssumptionId } from '../planner/assumptions.ts'
 import { preset, presetProfiles } from '../planner/presets.ts'
 import type { ProfileData } from '../planner/profile.ts'
@@ -56,8 +56,7 @@ export function loadNamed(reference: string): Promise<LoadedScenario> {
 
 function configOfPreset(spec: ScenarioSpec): Config {
   const { input } = spec.workload
-  if (input.kind === 'samples' || input.kind === 'mixture')
-    throw new Error('Bug: a preset has lengths that a configuration cannot name')
+  assert(input.kind !== 'samples' && input.kind !== 'mixture', 'a configuration can name the lengths of a preset')
   return {
     name: spec.name,
     remote: { ...spec.remote, profile: mutable(spec.remote.profile) },

@@ -14,7 +14,6 @@ import {
   SCHEDULERS,
   type SimulationOptions,
   type TimedEvent,
-  type TransferOptions,
 } from '../planner/sim-options.ts'
 import type { Roles } from '../planner/split.ts'
 import { readDocument } from './config-file.ts'
@@ -23,7 +22,7 @@ import type { ScenarioFlags } from './scenario-flags.ts'
 import { type LoadedScenario, loadScenario } from './scenario-load.ts'
 import { arrivalsOf, checkRouting, checkSimulationFlags, lateEvents } from './simulate-checks.ts'
 import { bounded, choice, parseSeed, type SimulationFlags } from './simulate-flags.ts'
-import { outputOf, planOf, type Study } from './simulate-load.ts'
+import { outputOf, planOf, stagingOf, type Study, transferIn } from './simulate-load.ts'
 
 /** A scenario file, or one of those that come along by its name. */
 export async function studyOfFile(
@@ -82,10 +81,10 @@ export async function studyOfFile(
     arrivals: file.arrivals?.kind ?? arrivalsOf(flags, scenario),
     burstiness: file.arrivals?.burstiness,
     curve,
-    transfer: fileTransfer(file),
+    transfer: file.transfer === undefined ? undefined : transferIn(file.transfer),
     events: file.events.toSorted((a, b) => a.atSeconds - b.atSeconds),
     caches: file.caches ?? null,
-    stagingBytesMax: file.stagingGigabytes === undefined ? undefined : file.stagingGigabytes * 1e9,
+    stagingBytesMax: stagingOf(file),
     ...timing(file),
     ...outputOf(flags, file.durationSeconds),
   }
@@ -153,12 +152,6 @@ function timing(file: SimulationFile): Partial<SimulationOptions> {
     ...(replanSeconds === undefined ? {} : { replanSeconds }),
     ...(detectionSeconds === undefined ? {} : { detectionSeconds }),
   }
-}
-
-function fileTransfer({ transfer }: SimulationFile): TransferOptions | undefined {
-  if (transfer === undefined) return undefined
-  const { mode, layers, rttMs, flowGbpsMax } = transfer
-  return { mode, layers, rttSeconds: rttMs / 1000, flowGbpsMax: flowGbpsMax ?? null }
 }
 
 const AGENT_SAMPLE = 20_000

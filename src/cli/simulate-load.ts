@@ -148,15 +148,26 @@ export function transferOf(flags: SimulationFlags): TransferOptions {
   }
   const mode = choice('--transfer', transfer, ['after-prefill', 'layerwise']) ?? 'after-prefill'
   if (mode !== 'layerwise') refuseGiven(flags, ['layers'], 'needs --transfer layerwise')
-  return {
-    mode,
-    layers,
-    rttSeconds: rttMs / 1000,
-    flowGbpsMax: flowGbpsMax ?? null,
-  }
+  return transferIn({ mode, layers, rttMs, flowGbpsMax })
 }
 
-export function stagingOf({ stagingGigabytes }: SimulationFlags): number | undefined {
+/** A transfer in the units of flags and files. */
+interface TransferWishes {
+  readonly mode: TransferOptions['mode']
+  readonly layers: number
+  readonly rttMs: number
+  readonly flowGbpsMax?: number | undefined
+}
+
+export function transferIn({ mode, layers, rttMs, flowGbpsMax }: TransferWishes): TransferOptions {
+  return { mode, layers, rttSeconds: rttMs / 1000, flowGbpsMax: flowGbpsMax ?? null }
+}
+
+export function stagingOf({
+  stagingGigabytes,
+}: {
+  readonly stagingGigabytes?: number | undefined
+}): number | undefined {
   if (stagingGigabytes === undefined) return undefined
   if (stagingGigabytes > 0) return stagingGigabytes * 1e9
   throw new MembraneError('INVALID_REQUEST', `--staging-gigabytes must be above 0, found ${stagingGigabytes}.`)

@@ -1,20 +1,16 @@
 import { describe, expect, test } from 'vitest'
+import { CASE_STUDY as SCENARIO, PLANNED } from '../../test/case-study.ts'
 import { assumption } from '../planner/assumptions.ts'
-import { preset } from '../planner/presets.ts'
-import { buildScenario } from '../planner/scenario.ts'
-import { DEFAULT_SIMULATION, type SimulationOptions } from '../planner/sim-options.ts'
+import type { SimulationOptions } from '../planner/sim-options.ts'
 import { simulateBatch } from '../planner/sim-run.ts'
 import { curvesOf, type SimulationResult, summarize } from '../planner/simulation-result.ts'
 import { simulationPage } from './simulation-html.ts'
 import type { SimulatedRun, SimulationPage } from './simulation-page.ts'
 
-const SCENARIO = buildScenario(preset('case-study'))
-const ROLES = { remotePrefill: 4, localPrefill: 3, decode: 5 }
 const BYTES_MAX = 2_000_000
 
 function simulated(name: string, more: Partial<SimulationOptions>, replications = 1): SimulatedRun {
-  const common = { ...DEFAULT_SIMULATION, roles: ROLES, thresholdTokens: 19_405, rateRps: 2.6, requests: 2000, seed: 1 }
-  const options: SimulationOptions = { ...common, ...more }
+  const options: SimulationOptions = { ...PLANNED, rateRps: 2.6, requests: 2000, ...more }
   const data = Array.from({ length: replications }, (_, k) => simulateBatch(SCENARIO, { ...options, seed: 1 + k }))
   return { name, options, result: summarize(SCENARIO, options, data), curves: curvesOf(data) }
 }

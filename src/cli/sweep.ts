@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import { MembraneError } from '../core/errors.ts'
+import { assert, MembraneError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import { requestCapacity } from '../planner/request-capacity.ts'
 import { type Scenario, withLinkGbps } from '../planner/scenario.ts'
@@ -69,7 +69,7 @@ export function defineSweep(command: Command): void {
     const isRateSwept = axes.some(({ name }) => name === 'rate' || name === 'load')
     const study = await studyOfFlags({ ...flags, rate: flags.rate ?? (isRateSwept ? 1 : undefined) } as SweepFlags)
     const [run] = study.runs
-    if (run === undefined) throw new Error('Bug: a study has a run')
+    assert(run !== undefined, 'a study has a run')
     if (await printConfigIfAsked(study.loaded.config, flags)) return
     printNotes(study.loaded.notes)
     printWarnings(study.warnings)
@@ -80,7 +80,7 @@ export function defineSweep(command: Command): void {
     const answers = await runSimulations(questions, { workers: workersOf(flags), what: `${points.length} simulations` })
     const rows = points.map((point, k) => {
       const question = questions[k]
-      if (question === undefined) throw new Error('Bug: every point has a question')
+      assert(question !== undefined, 'every point has a question')
       const { scenario, options } = question
       return { point, options, result: summarize(scenario, options, answers[k] ?? []) }
     })

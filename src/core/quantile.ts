@@ -29,14 +29,6 @@ export function medianOfSorted(sorted: ArrayLike<number>): number {
   return sorted.length % 2 === 1 ? at(sorted, upper) : (at(sorted, upper - 1) + at(sorted, upper)) / 2
 }
 
-/** The arithmetic mean of at least one value. */
-export function meanOf(values: ArrayLike<number>): number {
-  assert(values.length > 0, 'no values have no mean')
-  let sum = 0
-  for (let index = 0; index < values.length; index++) sum += values[index] ?? Number.NaN
-  return sum / values.length
-}
-
 function at(values: ArrayLike<number>, index: number): number {
   const value = values[index]
   assert(value !== undefined, `no value at index ${index} of ${values.length}`)

@@ -1,3 +1,4 @@
+import { assert } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import { candidate } from './balance.ts'
 import { type Cost, costAt, type GpuCount, gpuCount, terabytesPerMonth } from './cost.ts'
@@ -69,8 +70,7 @@ export function analyzeScenario(scenario: Scenario): Analysis {
     candidates['homogeneous-pd'][0],
     candidates['naive-heterogeneous-pd'][0],
   ]
-  if (membrane === undefined || homogeneous === undefined || naive === undefined)
-    throw new Error('Bug: a deployment has no candidate')
+  assert(membrane !== undefined && homogeneous !== undefined && naive !== undefined, 'every deployment has a candidate')
   const egressGbps = atObjective(optimization.deployments[0], membrane)
   const cost = {
     membrane: costAt(scenario, membrane.roles, { rateRps: objectiveRps(membrane), egressGbps }),
@@ -135,7 +135,7 @@ function localAlone(scenario: Scenario): RatedCandidate {
 
 function bestOf(scenario: Scenario): RatedCandidate {
   const [best] = searchDeployment(scenario, 'membrane-pd')
-  if (best === undefined) throw new Error('Bug: a search returned no candidate')
+  assert(best !== undefined, 'a search returns a candidate')
   return best
 }
 

@@ -1,5 +1,6 @@
 /** How far a simulated engine is from an observed one, over a span of requests. */
-import { meanOf, quantileOfSorted, sortedAscending } from '../core/quantile.ts'
+import { meanOf } from '../core/moments.ts'
+import { quantileOfSorted, sortedAscending } from '../core/quantile.ts'
 import type { EngineRequests } from './engine-jobs.ts'
 
 /** When first and last tokens came, on the clock of the arrivals; rows are requests. */

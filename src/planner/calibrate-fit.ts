@@ -3,7 +3,8 @@
  * error is small. Following slopes was tried, by differences and along the simulated order of iterations, and stalled:
  * a TTFT jumps by a whole iteration where an arrival just misses a boundary.
  */
-import { meanOf, medianOfSorted, sortedAscending } from '../core/quantile.ts'
+import { meanOf } from '../core/moments.ts'
+import { medianOfSorted, sortedAscending } from '../core/quantile.ts'
 import { squaredError } from './calibrate-errors.ts'
 import { minimizeByEvolution, type Minimum } from './calibrate-evolution.ts'
 import type { EngineOptions } from './engine-options.ts'

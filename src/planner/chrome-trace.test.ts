@@ -1,9 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { CASE_STUDY, PLANNED } from '../../test/case-study.ts'
 import { chromeTrace, type TraceSpan } from './chrome-trace.ts'
-import { preset } from './presets.ts'
-import { buildScenario } from './scenario.ts'
-import { DEFAULT_SIMULATION } from './sim-options.ts'
 import { simulateBatch } from './sim-run.ts'
 import type { RequestTimeline } from './sim-timeline.ts'
 
@@ -147,10 +145,7 @@ describe('a trace of requests', () => {
   })
 
   test('shows a simulated local request without a transfer', () => {
-    const scenario = buildScenario(preset('case-study'))
-    const roles = { remotePrefill: 4, localPrefill: 3, decode: 5 }
-    const options = { ...DEFAULT_SIMULATION, roles, thresholdTokens: 19_405, rateRps: 2.4, requests: 400, seed: 1 }
-    const { timelines: all } = simulateBatch(scenario, { ...options, timelines: 60 })
+    const { timelines: all } = simulateBatch(CASE_STUDY, { ...PLANNED, requests: 400, timelines: 60 })
     expect(all).toHaveLength(60)
     const spans = spansOf(all)
     const transfers = spans.filter(({ name }) => name === 'transfer')

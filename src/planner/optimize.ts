@@ -1,4 +1,4 @@
-import { MembraneError } from '../core/errors.ts'
+import { assert, MembraneError } from '../core/errors.ts'
 import type { Assumption } from './assumptions.ts'
 import { scanThresholds } from './balance.ts'
 import { decodeStepSeconds } from './decode.ts'
@@ -87,7 +87,7 @@ export function optimizeScenario(scenario: Scenario): {
 
 function first(candidates: readonly RatedCandidate[]): RatedCandidate {
   const [best] = candidates
-  if (best === undefined) throw new Error('Bug: a search returned no candidate')
+  assert(best !== undefined, 'a search returns a candidate')
   return best
 }
 

@@ -1,16 +1,13 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { CASE_STUDY as scenario, PLANNED } from '../../test/case-study.ts'
 import { runs } from '../../test/effort.ts'
 import { seededRandom } from '../core/random.ts'
-import { preset } from './presets.ts'
 import { replayPrefixCache } from './replay-cache.ts'
-import { buildScenario } from './scenario.ts'
-import { DEFAULT_SIMULATION, type CacheOptions, type SimulationOptions } from './sim-options.ts'
+import type { CacheOptions, SimulationOptions } from './sim-options.ts'
 import { simulateBatch } from './sim-run.ts'
 import { summarize } from './simulation-result.ts'
 import type { Trace } from './trace.ts'
-
-const scenario = buildScenario(preset('case-study'))
 
 /** Sessions that come back, and prompts whose last block is filled in part. */
 function drawnTrace(seed: number, requestCount: number): Trace {
@@ -51,12 +48,10 @@ const shared: CacheOptions = {
 
 function optionsFor(trace: Trace, caches: CacheOptions | null): SimulationOptions {
   return {
-    ...DEFAULT_SIMULATION,
-    roles: { remotePrefill: 4, localPrefill: 3, decode: 5 },
+    ...PLANNED,
     thresholdTokens: 3000,
     rateRps: 2.5,
     requests: trace.requestCount,
-    seed: 1,
     workload: { kind: 'trace', trace, rateRps: null },
     caches,
   }

@@ -1,3 +1,4 @@
+import { momentsOf } from '../core/moments.ts'
 import { LogHistogram } from './log-histogram.ts'
 import { BATCHES, type Latency } from './sim-record.ts'
 import type { ReplicationData } from './sim-run.ts'
@@ -30,9 +31,7 @@ export function quantileHalfWidth95(
 
 /** Half the width of the 95 % interval of the mean of independent values, at least two. */
 export function halfWidth95(values: readonly number[]): number {
-  const mean = values.reduce((sum, value) => sum + value, 0) / values.length
-  const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (values.length - 1)
-  return student95(values.length - 1) * Math.sqrt(variance / values.length)
+  return student95(values.length - 1) * spreadOf(values).standardError
 }
 
 /** Student's t, two-sided 95 %, by the expansion of Cornish and Fisher: within 0.2 % from three degrees of freedom on. */
@@ -59,7 +58,6 @@ export function isBacklogged({ batchCounts, batchSums }: ReplicationData): boole
 }
 
 function spreadOf(values: readonly number[]): { readonly mean: number; readonly standardError: number } {
-  const mean = values.reduce((sum, value) => sum + value, 0) / values.length
-  const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (values.length - 1)
+  const { mean, variance } = momentsOf(values)
   return { mean, standardError: Math.sqrt(variance / values.length) }
 }

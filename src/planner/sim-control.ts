@@ -1,7 +1,7 @@
 import { seededRandom, type Random } from '../core/random.ts'
 import { routeByPrice } from '../policy/economic-route.ts'
+import { failOver } from '../policy/failover.ts'
 import { routeByLatency } from '../policy/latency-route.ts'
-import { decideOffload } from '../policy/offload.ts'
 import { DEFAULT_REGIME_BOUNDS, nextRegime, type Regime } from '../policy/regime.ts'
 import { judgedTokens, type Place, type RouteQuestion, routePrefill, routeTo } from '../policy/route.ts'
 import type { Scenario } from './scenario.ts'
@@ -121,7 +121,7 @@ export class SimulationControl implements Control {
       const ttftSecondsMax = this.#scenario.slo.ttftSecondsP90 ?? Number.POSITIVE_INFINITY
       proposed = routing === 'latency' ? routeByLatency(remote, local) : routeByPrice(remote, local, ttftSecondsMax)
     }
-    return decideOffload({
+    return failOver({
       proposed,
       // A loss that was not noticed yet is not known.
       remoteServers: this.#isRemoteDown ? 0 : this.#options.roles.remotePrefill,

@@ -14,7 +14,6 @@ export class JobTable {
   transferBytes = new Float64Array(FIRST_ROWS)
   /** Of the flow that it has now: a stream of layers, the last layer, all of it, or a prefix. */
   flowStartSeconds = new Float64Array(FIRST_ROWS)
-  flowBytes = new Float64Array(FIRST_ROWS)
   kvReadySeconds = new Float64Array(FIRST_ROWS)
   joinSeconds = new Float64Array(FIRST_ROWS)
   firstTokenSeconds = new Float64Array(FIRST_ROWS)
@@ -31,7 +30,7 @@ export class JobTable {
   transferBlocks = new Int32Array(FIRST_ROWS)
   blockStart = new Int32Array(FIRST_ROWS)
   blockEnd = new Int32Array(FIRST_ROWS)
-  /** What its KV is at; the simulation's own numbers. */
+  /** What its KV is at; the handoff's own numbers. */
   phase = new Uint8Array(FIRST_ROWS)
   isRemote = new Uint8Array(FIRST_ROWS)
   #free = new Int32Array(FIRST_ROWS)
@@ -65,7 +64,6 @@ export class JobTable {
     this.prefillStartSeconds = doubled(this.prefillStartSeconds)
     this.transferBytes = doubled(this.transferBytes)
     this.flowStartSeconds = doubled(this.flowStartSeconds)
-    this.flowBytes = doubled(this.flowBytes)
     this.kvReadySeconds = doubled(this.kvReadySeconds)
     this.joinSeconds = doubled(this.joinSeconds)
     this.firstTokenSeconds = doubled(this.firstTokenSeconds)

@@ -1,25 +1,16 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { CASE_STUDY, PLANNED } from '../../test/case-study.ts'
 import { runs } from '../../test/effort.ts'
-import { preset } from './presets.ts'
-import { buildScenario } from './scenario.ts'
-import { DEFAULT_SIMULATION, type SimulationOptions } from './sim-options.ts'
+import type { SimulationOptions } from './sim-options.ts'
 import { openSimulation } from './sim-run.ts'
 import { checkLaws } from './simulation-laws.ts'
 import type { Simulation } from './simulate.ts'
 
-const scenario = buildScenario(preset('case-study'))
-const options: SimulationOptions = {
-  ...DEFAULT_SIMULATION,
-  roles: { remotePrefill: 4, localPrefill: 3, decode: 5 },
-  thresholdTokens: 19_405,
-  rateRps: 2.4,
-  requests: 2000,
-  seed: 3,
-}
+const options: SimulationOptions = { ...PLANNED, requests: 2000, seed: 3 }
 
 function opened(change: Partial<SimulationOptions> = {}): Simulation {
-  return openSimulation(scenario, { ...options, ...change }).simulation
+  return openSimulation(CASE_STUDY, { ...options, ...change }).simulation
 }
 
 function runUntil(simulation: Simulation, seconds: number): void {

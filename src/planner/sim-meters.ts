@@ -1,3 +1,4 @@
+import { momentsOf } from '../core/moments.ts'
 import type { SharedLink } from './sim-link.ts'
 
 /**
@@ -82,8 +83,7 @@ export class ArrivalMeter {
   burstiness(fallback: number): number {
     const counts = this.#counts
     if (counts.length < COUNTS_MIN) return fallback
-    const mean = counts.reduce((sum, count) => sum + count, 0) / counts.length
-    const variance = counts.reduce((sum, count) => sum + (count - mean) ** 2, 0) / (counts.length - 1)
+    const { mean, variance } = momentsOf(counts)
     // By chance alone a few windows can look more even than they are.
     return mean > 0 ? Math.max(1, variance / mean) : fallback
   }

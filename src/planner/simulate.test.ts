@@ -1,23 +1,15 @@
 import { beforeAll, describe, expect, it } from 'vitest'
+import { CASE_STUDY as scenario, CASE_STUDY_PLAN, PLANNED } from '../../test/case-study.ts'
 import { optimize } from './optimize.ts'
-import { preset } from './presets.ts'
 import { requestCapacity } from './request-capacity.ts'
 import { buildScenario, type Scenario } from './scenario.ts'
-import { DEFAULT_SIMULATION, type SimulationOptions, type TransferOptions } from './sim-options.ts'
+import type { SimulationOptions, TransferOptions } from './sim-options.ts'
 import { simulateBatch } from './sim-run.ts'
 import { type SimulationResult, summarize } from './simulation-result.ts'
 import { ttftQuantile, ttftWithoutQueues } from './ttft.ts'
 
-const spec = preset('case-study')
-const scenario = buildScenario(spec)
-const planned: SimulationOptions = {
-  ...DEFAULT_SIMULATION,
-  roles: { remotePrefill: 4, localPrefill: 3, decode: 5 },
-  thresholdTokens: 19_405,
-  rateRps: 2.4,
-  requests: 20_000,
-  seed: 1,
-}
+const { spec } = scenario
+const planned: SimulationOptions = { ...PLANNED, requests: 20_000 }
 
 function simulate(change: Partial<SimulationOptions>, of: Scenario = scenario): SimulationResult {
   const options = { ...planned, ...change }
@@ -106,8 +98,8 @@ describe('above its capacity', () => {
   })
 
   it.each([
-    ['prefill', 100, 19_405, { remotePrefill: 4, localPrefill: 3, decode: 5 }, 40_000],
-    ['local prefill', 100, 19_405, { remotePrefill: 4, localPrefill: 3, decode: 5 }, 12_000],
+    ['prefill', 100, 19_405, CASE_STUDY_PLAN.roles, 40_000],
+    ['local prefill', 100, 19_405, CASE_STUDY_PLAN.roles, 12_000],
     ['decode', 100, 19_405, { remotePrefill: 4, localPrefill: 6, decode: 2 }, 12_000],
   ])('with constant lengths it completes what Eq. (6) says, bound by %s', (_, gbps, thresholdTokens, roles, tokens) => {
     const fixed = buildScenario({

@@ -1,16 +1,16 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { CASE_STUDY, PLANNED } from '../../test/case-study.ts'
 import { runs } from '../../test/effort.ts'
 import { MembraneError } from '../core/errors.ts'
 import type { AgentWorkload } from './agent-traffic.ts'
-import { preset } from './presets.ts'
 import { buildScenario, type Scenario, type ScenarioSpec } from './scenario.ts'
 import { DEFAULT_SIMULATION, type PoolName, type SimulationOptions, type TimedEvent } from './sim-options.ts'
 import { openSimulation } from './sim-run.ts'
 import { checkLaws } from './simulation-laws.ts'
 import type { Simulation } from './simulate.ts'
 
-const spec = preset('case-study')
+const { spec } = CASE_STUDY
 
 /** A deployment: what the scenario is, apart from its traffic and its roles. */
 const deployments = fc.record({
@@ -289,16 +289,8 @@ describe('the laws of a simulation', () => {
   })
 
   it('are broken when a number is not what happened', () => {
-    const options: SimulationOptions = {
-      ...DEFAULT_SIMULATION,
-      roles: { remotePrefill: 4, localPrefill: 3, decode: 5 },
-      thresholdTokens: 19_405,
-      rateRps: 2.4,
-      requests: 500,
-      seed: 1,
-    }
     const broken = (spoil: (simulation: Simulation) => void): (() => void) => {
-      const { simulation } = openSimulation(buildScenario(spec), options)
+      const { simulation } = openSimulation(CASE_STUDY, { ...PLANNED, requests: 500 })
       simulation.run(Number.POSITIVE_INFINITY)
       spoil(simulation)
       return () => {

@@ -1,24 +1,13 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { CASE_STUDY as scenario, PLANNED } from '../../test/case-study.ts'
 import { runs } from '../../test/effort.ts'
-import { preset } from './presets.ts'
-import { buildScenario } from './scenario.ts'
-import { DEFAULT_SIMULATION, type SimulationOptions } from './sim-options.ts'
+import type { SimulationOptions } from './sim-options.ts'
 import { simulateBatch } from './sim-run.ts'
 import { curvesOf, summarize } from './simulation-result.ts'
 import { defaultReplications, p90Gain, replicationsOf } from './study.ts'
 
-const scenario = buildScenario(preset('case-study'))
-const planned: SimulationOptions = {
-  ...DEFAULT_SIMULATION,
-  roles: { remotePrefill: 4, localPrefill: 3, decode: 5 },
-  thresholdTokens: 19_405,
-  rateRps: 2.4,
-  requests: 10_001,
-  seed: 5,
-  seriesSeconds: 100,
-  timelines: 10,
-}
+const planned: SimulationOptions = { ...PLANNED, requests: 10_001, seed: 5, seriesSeconds: 100, timelines: 10 }
 
 describe('replications', () => {
   it('divide the requests exactly, with other seeds, and only the first records more', () => {

@@ -1,5 +1,6 @@
 /** What a trace says about itself: lengths, arrival rate and burstiness, and the ceiling of prefix caching. */
-import { meanOf, medianOfSorted, type Numbers, quantileOfSorted, sortedAscending } from '../core/quantile.ts'
+import { meanOf } from '../core/moments.ts'
+import { medianOfSorted, type Numbers, quantileOfSorted, sortedAscending } from '../core/quantile.ts'
 import { type PrefixHitRatio, prefixHitRatioMax } from './trace-prefix.ts'
 import type { ClientRates, Trace, TraceFile } from './trace.ts'
 

@@ -4,7 +4,6 @@ import { runs } from '../../test/effort.ts'
 import { expectedPrice, expectedTtftSeconds, type PrefillEstimate } from './cost.ts'
 import { routeByPrice } from './economic-route.ts'
 import { routeByLatency } from './latency-route.ts'
-import { decideOffload } from './offload.ts'
 
 const base: PrefillEstimate = {
   waitSeconds: 1,
@@ -67,20 +66,4 @@ describe('routing by price', () => {
       { numRuns: runs(200) },
     )
   })
-})
-
-describe('an offload', () => {
-  it.each([
-    ['remote', 4, 3, 'remote'],
-    ['local', 4, 3, 'local'],
-    ['remote', 0, 3, 'local'],
-    ['local', 4, 0, 'remote'],
-    ['remote', 0, 0, 'remote'],
-    ['local', 0, 0, 'local'],
-  ] as const)(
-    'proposed %s with %d remote and %d local servers is %s',
-    (proposed, remoteServers, localServers, expected) => {
-      expect(decideOffload({ proposed, remoteServers, localServers })).toBe(expected)
-    },
-  )
 })

@@ -1,43 +1,11 @@
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { gzipSync } from 'node:zlib'
-import { afterAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
+import { openCommand, PROGRAM, ROOT } from './command.ts'
 
-const ROOT = fileURLToPath(new URL('../../', import.meta.url))
-const folder = mkdtempSync(join(tmpdir(), 'membrane-cli-'))
-afterAll(() => {
-  rmSync(folder, { recursive: true, force: true })
-})
-
-interface Run {
-  readonly code: number | null
-  readonly out: string
-  readonly err: string
-}
-
-/** The built command, as a user runs it. */
-function membrane(...words: readonly string[]): Run {
-  const result = spawnSync(process.execPath, [join(ROOT, 'dist/cli/main.js'), ...words], {
-    encoding: 'utf8',
-    cwd: folder,
-  })
-  return { code: result.status, out: result.stdout, err: result.stderr }
-}
-
-function json(...words: readonly string[]): ReturnType<typeof JSON.parse> {
-  const { code, out, err } = membrane(...words, '--json')
-  expect({ code, err: code === 0 ? '' : err }).toEqual({ code: 0, err: '' })
-  return JSON.parse(out)
-}
-
-function write(name: string, content: string | Buffer): string {
-  const path = join(folder, name)
-  writeFileSync(path, content)
-  return path
-}
+const { folder, write, membrane, json } = openCommand('cli')
 
 describe('optimize --json', () => {
   test('prints exactly the published shape', () => {
@@ -329,7 +297,7 @@ describe('the other commands', () => {
   })
 
   test('a reader that closes early is no failure', () => {
-    const script = `"${process.execPath}" "${join(ROOT, 'dist/cli/main.js')}" presets --json | head -1; exit \${PIPESTATUS[0]}`
+    const script = `"${process.execPath}" "${PROGRAM}" presets --json | head -1; exit \${PIPESTATUS[0]}`
     const { status, stderr } = spawnSync('bash', ['-c', script], { encoding: 'utf8' })
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' })
   })

@@ -1,19 +1,18 @@
-import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath, pathToFileURL } from 'node:url'
+import { pathToFileURL } from 'node:url'
 import type { Page } from 'playwright-core'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { beforeAll, describe, expect, test } from 'vitest'
 import { renderReport } from '../../src/cli/report-html.ts'
 import { simulateLoad } from '../../src/cli/report-load-run.ts'
 import { analyzeScenario } from '../../src/planner/analysis.ts'
 import { preset } from '../../src/planner/presets.ts'
 import { buildScenario, type ScenarioSpec } from '../../src/planner/scenario.ts'
 import { chromiumPath, withPage } from '../chromium.ts'
+import { openCommand } from './command.ts'
+import { openPage, textOutsideCharts } from './page.ts'
 
-const FOLDER = mkdtempSync(join(tmpdir(), 'membrane-report-'))
-afterAll(() => rmSync(FOLDER, { recursive: true, force: true }))
+const { folder, write, membrane, json } = openCommand('report')
 
 const COMMAND = "membrane report --preset case-study --slo-ttft-p90 '8'"
 const BYTES_MAX = 400_000
@@ -69,12 +68,6 @@ async function render(spec: ScenarioSpec): Promise<string> {
   return renderReport({ scenario, analysis: analyzeScenario(scenario), command: COMMAND })
 }
 
-function write(name: string, text: string): string {
-  const path = join(FOLDER, `${name}.html`)
-  writeFileSync(path, text)
-  return pathToFileURL(path).href
-}
-
 describe('the page', () => {
   test('is one file of moderate size that names nothing to load', async () => {
     const page = await render(priced('case-study'))
@@ -115,12 +108,8 @@ function report(...words: readonly string[]): {
   readonly answer: ReturnType<typeof JSON.parse>
   readonly page: string
 } {
-  const program = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
-  const path = join(FOLDER, 'command.html')
-  const all = [program, 'report', '--preset', 'case-study', '--json', '--out', path, ...words]
-  const { status, stdout, stderr } = spawnSync(process.execPath, all, { encoding: 'utf8' })
-  expect({ status, stderr: status === 0 ? '' : stderr }).toEqual({ status: 0, stderr: '' })
-  return { answer: JSON.parse(stdout), page: readFileSync(path, 'utf8') }
+  const answer = json('report', '--preset', 'case-study', '--out', 'command.html', ...words)
+  return { answer, page: readFileSync(join(folder, 'command.html'), 'utf8') }
 }
 
 describe('membrane report', () => {
@@ -162,6 +151,21 @@ describe('membrane report', () => {
     }
   })
 
+  test.each([
+    ['report', '--preset', 'case-study'],
+    ['demo', 'paper'],
+  ])('%s says at once that its page cannot be written', (...words) => {
+    const refused = membrane(...words, '--out', '/nonexist/x.html', '--json')
+    expect(refused.code).toBe(1)
+    expect(JSON.parse(refused.out).error).toMatchObject({
+      message: expect.stringMatching(/\/nonexist\/x\.html cannot be written \(ENOENT\)/),
+      remedy: 'Choose another place with --out.',
+    })
+    expect(JSON.parse(membrane(...words, '--out', '.', '--json').out).error.message).toBe(
+      '. cannot be written (a directory).',
+    )
+  })
+
   test('gives a page without simulations when asked for one, and says so', () => {
     const { answer, page } = report('--no-load')
     expect(answer.underLoad).toEqual({ kind: 'left-out' })
@@ -181,17 +185,9 @@ describe('membrane report', () => {
   })
 })
 
-/** Opens a page and says what went wrong while it was open. */
-async function open(
-  page: Page,
-  url: string,
-): Promise<{ readonly problems: readonly string[]; readonly requests: readonly string[] }> {
-  const [problems, requests]: [string[], string[]] = [[], []]
-  page.on('console', (message) => problems.push(message.text()))
-  page.on('pageerror', (error) => problems.push(error.message))
-  page.on('request', (request) => requests.push(request.url()))
-  await page.goto(url)
-  return { problems, requests }
+/** Where a browser finds a page. */
+function written(name: string, page: string): string {
+  return pathToFileURL(write(`${name}.html`, page)).href
 }
 
 async function backgroundOf(page: Page): Promise<string> {
@@ -210,9 +206,9 @@ describe.skipIf(chromiumPath() === null).each(CASES)('the report of $spec.name i
   })
 
   test('says what the verdict says, loads nothing and complains of nothing', async () => {
-    const url = write(spec.name, page)
+    const url = written(spec.name, page)
     await withPage(async (tab) => {
-      const { problems, requests } = await open(tab, url)
+      const { problems, requests } = await openPage(tab, url)
       const text = await tab.locator('body').innerText()
       for (const part of says) expect(text).toContain(part)
       const { sentence } = analyzeScenario(buildScenario(spec)).verdict
@@ -224,7 +220,7 @@ describe.skipIf(chromiumPath() === null).each(CASES)('the report of $spec.name i
   })
 
   test.each([1280, 390])('shows its described charts and does not scroll sideways at %i pixels', async (width) => {
-    const url = write(`${spec.name}-${width}`, page)
+    const url = written(`${spec.name}-${width}`, page)
     await withPage(async (tab) => {
       await tab.setViewportSize({ width, height: 844 })
       await tab.goto(url)
@@ -237,12 +233,12 @@ describe.skipIf(chromiumPath() === null).each(CASES)('the report of $spec.name i
         expect((await chart.getAttribute('aria-label'))?.length).toBeGreaterThan(40)
       }
       expect(await tab.evaluate('document.documentElement.scrollWidth')).toBe(width)
-      await expectTextInside(tab)
+      expect(await textOutsideCharts(tab)).toEqual([])
     })
   })
 
   test('follows the system into the dark, and the button by keyboard', async () => {
-    const url = write(`${spec.name}-theme`, page)
+    const url = written(`${spec.name}-theme`, page)
     await withPage(async (tab) => {
       await tab.emulateMedia({ colorScheme: 'light' })
       await tab.goto(url)
@@ -259,19 +255,3 @@ describe.skipIf(chromiumPath() === null).each(CASES)('the report of $spec.name i
     })
   })
 })
-
-/** No text of a chart leaves its picture, where it would be cut off. */
-async function expectTextInside(page: Page): Promise<void> {
-  const outside = await page.evaluate(`[...document.querySelectorAll('svg[role=img]')]
-    .filter((chart) => chart.getBoundingClientRect().width > 0)
-    .flatMap((chart) => {
-      const frame = chart.getBoundingClientRect()
-      return [...chart.querySelectorAll('text')]
-        .filter((text) => {
-          const box = text.getBoundingClientRect()
-          return box.width > 0 && (box.left < frame.left - 1 || box.right > frame.right + 1 || box.top < frame.top - 1 || box.bottom > frame.bottom + 1)
-        })
-        .map((text) => text.textContent)
-    })`)
-  expect(outside).toEqual([])
-}

@@ -1,35 +1,13 @@
-import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { afterAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
+import { openCommand } from './command.ts'
 
-const ROOT = fileURLToPath(new URL('../../', import.meta.url))
-const folder = mkdtempSync(join(tmpdir(), 'membrane-simulate-'))
-afterAll(() => {
-  rmSync(folder, { recursive: true, force: true })
-})
-
-interface Run {
-  readonly code: number | null
-  readonly out: string
-  readonly err: string
-}
-
-/** The built command, as a user runs it. */
-function membrane(...words: readonly string[]): Run {
-  const result = spawnSync(process.execPath, [join(ROOT, 'dist/cli/main.js'), ...words], {
-    encoding: 'utf8',
-    cwd: folder,
-  })
-  return { code: result.status, out: result.stdout, err: result.stderr }
-}
+const { folder, write, membrane, jsonText } = openCommand('simulate')
 
 /** JSON has no NaN: what is no number would stand there as null, so every null is looked at. */
 function json(...words: readonly string[]): ReturnType<typeof JSON.parse> {
-  const { code, out, err } = membrane(...words, '--json')
-  expect({ code, err: code === 0 ? '' : err }).toEqual({ code: 0, err: '' })
   const mayBeNull = new Set([
     'meanHalfWidth95',
     'p50HalfWidth95',
@@ -39,7 +17,7 @@ function json(...words: readonly string[]): ReturnType<typeof JSON.parse> {
     'boundPassedSeconds',
     'cache',
   ])
-  return JSON.parse(out, (name, value: unknown) => {
+  return JSON.parse(jsonText(...words), (name, value: unknown) => {
     if (value === null) expect(mayBeNull).toContain(name)
     return value
   })
@@ -50,12 +28,6 @@ function refused(...words: readonly string[]): { readonly code: string; readonly
   expect(code).toBe(1)
   expect(err).not.toMatch(/\n\s+at /)
   return JSON.parse(out).error
-}
-
-function write(name: string, content: string): string {
-  const path = join(folder, name)
-  writeFileSync(path, content)
-  return path
 }
 
 const caseStudy = ['simulate', '--preset', 'case-study'] as const

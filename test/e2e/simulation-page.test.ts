@@ -2,17 +2,16 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import type { Page } from 'playwright-core'
 import { afterAll, describe, expect, test } from 'vitest'
 import { simulationPage } from '../../src/cli/simulation-html.ts'
 import type { SimulatedRun } from '../../src/cli/simulation-page.ts'
 import { assumption } from '../../src/planner/assumptions.ts'
-import { preset } from '../../src/planner/presets.ts'
-import { buildScenario } from '../../src/planner/scenario.ts'
-import { DEFAULT_SIMULATION, SCHEDULERS, type SimulationOptions } from '../../src/planner/sim-options.ts'
+import { SCHEDULERS, type SimulationOptions } from '../../src/planner/sim-options.ts'
 import { simulateBatch } from '../../src/planner/sim-run.ts'
 import { curvesOf, summarize } from '../../src/planner/simulation-result.ts'
+import { CASE_STUDY, PLANNED } from '../case-study.ts'
 import { chromiumPath, withPage } from '../chromium.ts'
+import { openPage, textOutsideCharts } from './page.ts'
 
 const FOLDER = mkdtempSync(join(tmpdir(), 'membrane-simulation-'))
 afterAll(() => rmSync(FOLDER, { recursive: true, force: true }))
@@ -22,17 +21,13 @@ const PICTURES = 15
 
 function simulated(name: string, more: Partial<SimulationOptions>): SimulatedRun {
   const options: SimulationOptions = {
-    ...DEFAULT_SIMULATION,
-    roles: { remotePrefill: 4, localPrefill: 3, decode: 5 },
-    thresholdTokens: 19_405,
+    ...PLANNED,
     rateRps: 2.6,
     requests: 5000,
-    seed: 1,
     ...more,
   }
-  const scenario = buildScenario(preset('case-study'))
-  const data = [simulateBatch(scenario, options)]
-  return { name, options, result: summarize(scenario, options, data), curves: curvesOf(data) }
+  const data = [simulateBatch(CASE_STUDY, options)]
+  return { name, options, result: summarize(CASE_STUDY, options, data), curves: curvesOf(data) }
 }
 
 async function write(): Promise<string> {
@@ -58,11 +53,7 @@ describe.skipIf(chromiumPath() === null)('the page of a simulation in a browser'
 
   test('loads nothing and complains of nothing', async () => {
     await withPage(async (page) => {
-      const [problems, requests]: [string[], string[]] = [[], []]
-      page.on('console', (message) => problems.push(message.text()))
-      page.on('pageerror', (error) => problems.push(error.message))
-      page.on('request', (request) => requests.push(request.url()))
-      await page.goto(url)
+      const { problems, requests } = await openPage(page, url)
       expect(problems).toEqual([])
       expect(requests.filter((requested) => !requested.startsWith('data:'))).toEqual([url])
       expect(await page.locator('body').innerText()).not.toMatch(/NaN|undefined|Infinity|\bnull\b/)
@@ -81,7 +72,7 @@ describe.skipIf(chromiumPath() === null)('the page of a simulation in a browser'
         expect(box?.height).toBeGreaterThan(100)
       }
       expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(width)
-      expect(await textOutside(page)).toEqual([])
+      expect(await textOutsideCharts(page)).toEqual([])
     })
   })
 
@@ -103,18 +94,3 @@ describe.skipIf(chromiumPath() === null)('the page of a simulation in a browser'
     })
   })
 })
-
-/** Text of a chart that leaves its picture, where it would be cut off. */
-async function textOutside(page: Page): Promise<unknown> {
-  return page.evaluate(`[...document.querySelectorAll('svg[role=img]')]
-    .filter((chart) => chart.getBoundingClientRect().width > 0)
-    .flatMap((chart) => {
-      const frame = chart.getBoundingClientRect()
-      return [...chart.querySelectorAll('text')]
-        .filter((text) => {
-          const box = text.getBoundingClientRect()
-          return box.width > 0 && (box.left < frame.left - 1 || box.right > frame.right + 1 || box.top < frame.top - 1 || box.bottom > frame.bottom + 1)
-        })
-        .map((text) => text.textContent)
-    })`)
-}
