@@ -12,7 +12,7 @@
  */
 import { assert } from '../core/errors.ts'
 import { EVICTION_POLICIES, type EvictionPolicyName } from '../policy/evict-policies.ts'
-import type { EvictionPolicy } from '../policy/evict.ts'
+import { type EvictionPolicy, NORMAL_PRIORITY } from '../policy/evict.ts'
 import { IntMap } from './int-map.ts'
 import { checkedBlocks } from './prefix-cache-size.ts'
 
@@ -103,12 +103,19 @@ export class HybridCache {
    */
   admit(ids: Int32Array, start: number, end: number, reusedBlocks = this.matchBlocks(ids, start, end)): void {
     const hasStates = this.#stateBlocks > 0
+    let parent = -1
     for (let index = start; index < end; index++) {
       const id = ids[index] ?? 0
       let slot = this.#slots.get(id)
       if (slot >= 0) this.#policy.touched(slot)
-      else slot = this.#insertBlock(id)
-      if (!hasStates || slot < 0) continue
+      else {
+        // Everything is in transfer; what is cached behind is still in use.
+        if (this.capacityBlocks === this.#transferBlocks) continue
+        slot = this.#insertBlock(id, parent)
+        if (slot < 0) return
+      }
+      parent = slot
+      if (!hasStates) continue
       const boundary = index + 1 - start
       if (boundary === reusedBlocks) this.#touchState(slot)
       else if (boundary > reusedBlocks && (index + 1 === end || this.#isCheckpoint(boundary))) this.#keepState(slot, id)
@@ -142,14 +149,14 @@ export class HybridCache {
     if (partner !== 0) this.#policy.touched(partner - 1)
   }
 
-  /** The slot, or -1 when everything is in transfer. */
-  #insertBlock(id: number): number {
-    if (!this.#makeRoom(1)) return -1
+  /** The slot, or -1 when the policy does not let it in. */
+  #insertBlock(id: number, parent: number): number {
+    if (!this.#makeRoomFor(1, id, parent)) return -1
     const slot = this.#takeSlot()
     this.#slots.set(id, slot)
     this.#idOfSlot[slot] = id
     this.#blocks += 1
-    this.#policy.inserted(slot)
+    this.#policy.inserted(slot, id, parent, 1)
     return slot
   }
 
@@ -161,26 +168,38 @@ export class HybridCache {
     }
     // Together with its block, or evicting for the state could never end well.
     if (this.#stateBlocks + 1 > this.capacityBlocks - this.#transferBlocks) return
-    this.#makeRoom(this.#stateBlocks)
-    // A policy other than LRU may have chosen the block itself.
-    if (this.#slots.get(id) !== blockSlot) return
+    const key = keyOfState(id)
+    if (!this.#makeRoomFor(this.#stateBlocks, key, blockSlot)) return
     const slot = this.#takeSlot()
     this.#partners[blockSlot] = slot + 1
     this.#partners[slot] = -1 - blockSlot
     this.#states += 1
-    this.#policy.inserted(slot)
+    this.#policy.inserted(slot, key, blockSlot, 1)
+  }
+
+  /** Evicts until a new entry fits. False when the policy does not let it in, or only its parent is left to go. */
+  #makeRoomFor(blocks: number, key: number, parent: number): boolean {
+    const roomMax = this.capacityBlocks - this.#transferBlocks - blocks
+    if (this.usedBlocks <= roomMax) return true
+    let victim = this.#policy.victimFor(key, parent, 1, NORMAL_PRIORITY)
+    while (victim >= 0) {
+      this.#evict(victim)
+      if (this.usedBlocks <= roomMax) return true
+      victim = this.#policy.victim()
+      if (victim === parent) return false
+    }
+    return false
   }
 
   /** Evicts until so many blocks are free. False, and nothing is evicted, when transfers hold too much for that. */
   #makeRoom(blocks: number): boolean {
     const roomMax = this.capacityBlocks - this.#transferBlocks - blocks
     if (roomMax < 0) return false
-    while (this.#blocks + this.#states * this.#stateBlocks > roomMax) this.#evict()
+    while (this.usedBlocks > roomMax) this.#evict(this.#policy.victim())
     return true
   }
 
-  #evict(): void {
-    const slot = this.#policy.victim()
+  #evict(slot: number): void {
     const partner = this.#partners[slot] ?? 0
     if (partner < 0) {
       this.#dropState(slot, -1 - partner)
@@ -215,4 +234,9 @@ export class HybridCache {
     this.#slotsEverUsed += 1
     return this.#slotsEverUsed - 1
   }
+}
+
+/** Entries are known to a policy by keys of 31 bits; a state's is far from those of the blocks around. */
+function keyOfState(id: number): number {
+  return id ^ 0x40000000
 }

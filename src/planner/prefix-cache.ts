@@ -4,7 +4,7 @@
  * 0.1 µs in a process that has just started, which is why `admit` is one function over local variables.
  */
 import { EVICTION_POLICIES, type EvictionPolicyName } from '../policy/evict-policies.ts'
-import type { EvictionPolicy } from '../policy/evict.ts'
+import { type EvictionPolicy, NORMAL_PRIORITY } from '../policy/evict.ts'
 import { IntMap } from './int-map.ts'
 import { checkedBlocks } from './prefix-cache-size.ts'
 
@@ -51,8 +51,8 @@ export class PrefixCache {
   }
 
   /**
-   * Touches or inserts every block of the prompt, in order; a full cache evicts one block for each that it inserts.
-   * Gives the leading run that there was before: nothing is evicted until the first block that is not cached.
+   * Touches or inserts every block of the prompt, in order; a full cache evicts one block for each that it inserts. What
+   * the policy does not let in stays out, with all that follows. Gives the leading run that there was before: nothing is evicted until the first block that is not cached.
    */
   admit(ids: Int32Array, start: number, end: number): number {
     const cacheBlocks = this.#cacheBlocks
@@ -63,27 +63,37 @@ export class PrefixCache {
     let used = this.#used
     let evictions = 0
     let runEnd = -1
+    let parent = -1
     for (let index = start; index < end; index++) {
       const id = ids[index] ?? 0
       let slot = slots.get(id)
       if (slot >= 0) {
         policy.touched(slot)
+        parent = slot
         continue
       }
       if (runEnd < 0) runEnd = index
       if (used < cacheBlocks) slot = used++
       else {
-        slot = policy.victim()
+        slot = policy.victimFor(id, parent, 1, NORMAL_PRIORITY)
+        if (slot < 0) break
         policy.removed(slot)
         slots.delete(idOfSlot[slot] ?? 0)
         evictions += 1
       }
       slots.set(id, slot)
       idOfSlot[slot] = id
-      policy.inserted(slot)
+      policy.inserted(slot, id, parent, 1)
+      parent = slot
     }
     this.#used = used
     this.#evictions += evictions
     return runEnd < 0 ? end - start : runEnd - start
+  }
+
+  /** No prompt will go on from this one: what no other chain shares with it leaves first, until it is used again. */
+  close(ids: Int32Array, start: number, end: number): void {
+    const run = this.leadingRun(ids, start, end)
+    if (run > 0) this.#policy.closed(this.#slots.get(ids[start + run - 1] ?? 0))
   }
 }

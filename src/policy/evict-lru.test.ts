@@ -1,13 +1,12 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { EVICTION_POLICIES, parseEvictionPolicy } from './evict-policies.ts'
-import { createLru } from './evict.ts'
+import { createLru } from './evict-lru.ts'
 
 describe('LRU', () => {
   it('names the slot that was filled or used longest ago, and none when all are empty', () => {
     const lru = createLru(3)
     expect(lru.victim()).toBe(-1)
-    for (const slot of [2, 0, 1]) lru.inserted(slot)
+    for (const slot of [2, 0, 1]) lru.inserted(slot, slot, -1, 1)
     expect(lru.victim()).toBe(2)
     lru.touched(2)
     expect(lru.victim()).toBe(0)
@@ -18,11 +17,13 @@ describe('LRU', () => {
     expect(lru.victim()).toBe(-1)
   })
 
-  it('does not change what it is asked about', () => {
+  it('lets a head leave before its tail, even for that tail', () => {
     const lru = createLru(2)
-    lru.inserted(1)
-    lru.inserted(0)
-    expect([lru.victim(), lru.victim()]).toEqual([1, 1])
+    lru.inserted(0, 0, -1, 1)
+    lru.inserted(1, 1, 0, 1)
+    expect(lru.victim()).toBe(0)
+    lru.touched(0)
+    expect(lru.victimFor(2, 1, 1, 1)).toBe(1)
   })
 
   it('agrees with a list in order of use, for any calls', () => {
@@ -36,30 +37,11 @@ describe('LRU', () => {
           const others = oldestFirst.filter((other) => other !== slot)
           if (isRemoval && isFilled) lru.removed(slot)
           else if (isFilled) lru.touched(slot)
-          else lru.inserted(slot)
+          else lru.inserted(slot, slot, -1, 1)
           oldestFirst = isRemoval && isFilled ? others : [...others, slot]
           expect(lru.victim()).toBe(oldestFirst[0] ?? -1)
         }
       }),
     )
-  })
-})
-
-describe('the eviction policies', () => {
-  it('are found by name', () => {
-    for (const name of Object.keys(EVICTION_POLICIES)) expect(parseEvictionPolicy(name)).toBe(name)
-  })
-
-  it.each(['LRU', 'fifo', '', 'toString'])('reject %j and name the known ones', (name) => {
-    expect(() => parseEvictionPolicy(name)).toThrow(
-      expect.objectContaining({
-        code: 'INVALID_CONFIG',
-        message: `There is no eviction policy ${JSON.stringify(name)}, expected lru.`,
-      }),
-    )
-  })
-
-  it('name no victim without slots', () => {
-    for (const create of Object.values(EVICTION_POLICIES)) expect(create(0).victim()).toBe(-1)
   })
 })
