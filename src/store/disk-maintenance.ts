@@ -5,10 +5,12 @@ import { segmentsToErase } from './disk-erase.ts'
 import { isFull } from './disk-errors.ts'
 import { removeSnapshot } from './disk-snapshot.ts'
 import type { DiskSync, Timers } from './disk-sync.ts'
-import { deadBytesOf } from './segment.ts'
+import { deadBytesOf, type Segment } from './segment.ts'
 
 const SWEEP_INTERVAL_MS = 10_000
 const SLOTS_BETWEEN_PAUSES = 100_000
+/** Others may write meanwhile, so there may always be something more. */
+const PASSES_MAX = 3
 
 export interface DiskMaintenanceOptions extends Omit<CompactionOptions, 'onDamaged' | 'shouldStop'> {
   readonly entries: DiskEntries
@@ -46,19 +48,19 @@ export class DiskMaintenance {
     })
   }
 
-  /** Takes away every dead byte. */
+  /** Takes away every dead byte. A second pass takes kills that spoke of what the first one took away. */
   async compactAll(): Promise<void> {
+    const { log, table } = this.#options
     await this.#oneAfterTheOther(async () => {
-      const { log, table, sync } = this.#options
       log.roll()
+      for (let pass = 0; pass < PASSES_MAX; pass++) {
+        await this.#twoSyncs()
+        const sources = [...table.kept()].filter((segment) => isShared(segment) && deadBytesOf(segment) > 0)
+        if (sources.length === 0) return
+        await compactSegments(sources, this.#compaction)
+      }
       await this.#twoSyncs()
-      await compactSegments(
-        [...table.kept()].filter((segment) => !segment.isOwn && deadBytesOf(segment) > 0),
-        this.#compaction,
-      )
-      await sync.commit()
     })
-    await this.#twoSyncs()
   }
 
   /** Takes away every dead byte, expired entries and the snapshot, which may name what is gone, included. */
@@ -134,4 +136,9 @@ export class DiskMaintenance {
       // A kill could not be written. What has expired stays missing; the next sweep tries again.
     }
   }
+}
+
+/** Takes no further records either. */
+function isShared({ isOwn, isSealed }: Segment): boolean {
+  return !isOwn && isSealed
 }
