@@ -168,8 +168,9 @@ function agentAccesses(seconds: number, seed: number): Access[] {
   return accesses.filter(({ atMs }) => atMs < seconds * 1000).sort((a, b) => a.atMs - b.atMs)
 }
 
-test('on agent sessions its chances come true, and tell more than the mean does', () => {
-  const [seconds, horizonMs] = [7200, 180_000]
+// Seconds of work where a machine is busy.
+test('on agent sessions its chances come true, and tell more than the mean does', { timeout: 60_000 }, () => {
+  const [seconds, horizonMs] = [5400, 180_000]
   const accesses = agentAccesses(seconds, 11)
   const usesOf = new Map<string, number[]>()
   for (const { keys, atMs } of accesses.filter(({ isClosing }) => !isClosing)) {

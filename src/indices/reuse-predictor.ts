@@ -154,13 +154,23 @@ export class ReusePredictor {
     this.#byAge[waiting.age]?.remove(waiting)
   }
 
+  /** HOT: with its pair some ten times a use, so each group is named. */
   #begin(waiting: Waiting, atMs: number = this.#nowMs): void {
+    const { group, age } = waiting
     waiting.beganMs = atMs
-    for (const group of Object.values(waiting.group)) this.#rates.begin(group, waiting.age, atMs)
+    this.#rates.begin(group.own, age, atMs)
+    this.#rates.begin(group.turns, age, atMs)
+    this.#rates.begin(group.all, age, atMs)
   }
 
   #end({ group, age, beganMs }: Waiting, isUsed: boolean, atMs: number = this.#nowMs): void {
-    for (const one of Object.values(group)) this.#rates.end(one, age, { beganMs, atMs, isUsed })
+    this.#rates.end(group.own, age, beganMs, atMs)
+    this.#rates.end(group.turns, age, beganMs, atMs)
+    this.#rates.end(group.all, age, beganMs, atMs)
+    if (!isUsed) return
+    this.#rates.use(group.own, age)
+    this.#rates.use(group.turns, age)
+    this.#rates.use(group.all, age)
   }
 
   #oldest(): Waiting {

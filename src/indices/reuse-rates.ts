@@ -40,15 +40,19 @@ export class ReuseRates {
     this.#beganMs[cell] = (this.#beganMs[cell] ?? 0) + atMs
   }
 
-  /** One stops waiting that began at `beganMs`: because it was used, or because it is of another age or group now, or gone. */
-  end(group: number, age: number, { beganMs, atMs, isUsed }: Wait): void {
+  /** One stops waiting that began at `beganMs`: it was used, is of another age or group now, or is gone. */
+  end(group: number, age: number, beganMs: number, atMs: number): void {
     const cell = cellOf(group, age)
     const waiting = this.#waiting[cell] ?? 0
     assert(waiting > 0, 'what ends has begun')
     this.#waiting[cell] = waiting - 1
     this.#beganMs[cell] = waiting === 1 ? 0 : (this.#beganMs[cell] ?? 0) - beganMs
     this.#waitedMs[cell] = (this.#waitedMs[cell] ?? 0) + atMs - beganMs
-    if (isUsed) this.#uses[cell] = (this.#uses[cell] ?? 0) + 1
+  }
+
+  use(group: number, age: number): void {
+    const cell = cellOf(group, age)
+    this.#uses[cell] = (this.#uses[cell] ?? 0) + 1
   }
 
   /** Uses per millisecond of waiting; `groups` from the narrowest to the widest. */
@@ -70,12 +74,6 @@ export class ReuseRates {
     for (const past of [this.#uses, this.#waitedMs])
       for (const [cell, value] of past.entries()) past[cell] = value * ratio
   }
-}
-
-export interface Wait {
-  readonly beganMs: number
-  readonly atMs: number
-  readonly isUsed: boolean
 }
 
 export function ageEndMs(age: number): number {
