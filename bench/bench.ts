@@ -48,6 +48,7 @@ export const BENCH_NAMES = [
   'simulate-trace',
   'hash',
   'memory',
+  'semantic',
   'cli',
   'micro',
 ] as const

@@ -16,9 +16,9 @@ import {
   strengthOf,
   weightOf,
 } from './graph-edges.ts'
-import { WeakestFirst } from './graph-heap.ts'
 import { checkGraphOptions, DEFAULT_GRAPH_OPTIONS, type GraphOptions } from './graph-options.ts'
 import { connectedComponents, nodesWithin } from './graph-walk.ts'
+import { WeakestFirst } from './weakest-first.ts'
 
 export interface Neighbour {
   readonly key: string
@@ -62,7 +62,7 @@ export interface PrefetchCandidate {
 export class FragmentGraph {
   readonly #options: GraphOptions
   readonly #nodes = new Map<string, GraphNode>()
-  readonly #heaps: Readonly<Record<EdgeKind, WeakestFirst>>
+  readonly #heaps: Readonly<Record<EdgeKind, WeakestFirst<GraphEdge>>>
   #changes = 0
 
   /** Throws INVALID_CONFIG. */
@@ -70,10 +70,10 @@ export class FragmentGraph {
     this.#options = { ...DEFAULT_GRAPH_OPTIONS, ...options }
     checkGraphOptions(this.#options)
     this.#heaps = {
-      'prefix-of': new WeakestFirst(),
-      'version-of': new WeakestFirst(),
-      'derived-from': new WeakestFirst(),
-      'co-accessed': new WeakestFirst(),
+      'prefix-of': new WeakestFirst(isWeaker),
+      'version-of': new WeakestFirst(isWeaker),
+      'derived-from': new WeakestFirst(isWeaker),
+      'co-accessed': new WeakestFirst(isWeaker),
     }
   }
 
