@@ -71,6 +71,8 @@ async function bundleCli(folder: string): Promise<void> {
     splitting: true,
     format: 'esm',
     platform: 'node',
+    // They find their binaries beside themselves, so they stay packages of their own.
+    external: ['@napi-rs/blake-hash', 'usearch'],
     target: 'node22.18',
     minifyWhitespace: true,
     metafile: true,

@@ -14,13 +14,22 @@ export function defineScrub(command: Command): void {
       const { recovery: canonical } = fabric.stats()
       return { scrubbed, recovery, canonical, quarantine: quarantine.stats() }
     })
-    const isSound = report.scrubbed.damagedEntries === 0
+    const isSound = report.scrubbed.damaged.length === 0
     if (!isSound) process.exitCode = 1
     if (flags.json === true) {
       printJson(report)
       return
     }
-    printText(table(['found', 'count'], Object.entries(report.scrubbed).map(([name, value]) => [name, value])))
-    printText(isSound ? good('Every byte is what its hash says.') : bad('Damaged fragments are missing from now on; put them again.'))
+    printText(
+      table(
+        ['found', 'count'],
+        Object.entries(report.scrubbed).map(([name, value]) => [name, value]),
+      ),
+    )
+    printText(
+      isSound
+        ? good('Every byte is what its hash says.')
+        : bad('Damaged fragments are missing from now on; put them again.'),
+    )
   })
 }

@@ -9,7 +9,7 @@ import { MembraneError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import { FragmentIndices } from '../indices/fragment-indices.ts'
 import type { Tier } from '../indices/tiers.ts'
-import type { EvictionPolicyName } from '../policy/evict-policies.ts'
+import { DEFAULT_EVICTION_POLICY, type EvictionPolicyName } from '../policy/evict-policies.ts'
 import type { Quota } from '../store/bounded-owner.ts'
 import { type BoundedStats, type BoundedStore, type LeaveReason, openBoundedStore } from '../store/bounded.ts'
 import { type CanonicalRecovery, type CanonicalStore, openCanonicalStore } from '../store/canonical.ts'
@@ -46,7 +46,7 @@ export const DEFAULT_FABRIC_OPTIONS = {
   contentHash: 'b3',
   quarantine: null,
   bound: { payloadBytesMax: Infinity, entriesMax: LIMITS.indexFragmentsMax },
-  policy: 'chain-lhd',
+  policy: DEFAULT_EVICTION_POLICY,
   ttlMs: null,
   quotaOf: () => null,
   densityOf: () => 1,

@@ -1,6 +1,6 @@
 /** What one owner has in a bounded store: its entries, and the policy that ranks them. */
 import { assert } from '../core/errors.ts'
-import type { EvictionPolicy, EvictionPriority } from '../policy/evict.ts'
+import { type EvictionPolicy, type EvictionPriority, NORMAL_PRIORITY } from '../policy/evict.ts'
 
 /** What a bounded store has to know of an entry, beside its length. */
 export interface EntryTraits {
@@ -70,9 +70,10 @@ export class OwnerEntries {
     this.#reservedEntries += entries
   }
 
-  /** Whether a new entry is worth what `victim` names; asked once, before `add`. */
-  admits(key: string, traits: EntryTraits): boolean {
-    return this.#policy.admits(hashOfKey(key), this.#parentSlot(traits), traits.density, traits.priority)
+  /** What leaves for a new entry, or null when the entry is to stay out; asked once, before `add`. */
+  victimFor(key: string, traits: EntryTraits): BoundedEntry | null {
+    const { density, priority } = traits
+    return this.#entryAt(this.#policy.victimFor(hashOfKey(key), this.#parentSlot(traits), density, priority))
   }
 
   add(entry: Pick<BoundedEntry, 'key' | 'payloadBytes' | 'expiresAtMs'>, traits: EntryTraits): BoundedEntry {
@@ -89,7 +90,8 @@ export class OwnerEntries {
     this.#entryOfSlot[slot] = added
     this.#entries += 1
     this.#payloadBytes += entry.payloadBytes
-    this.#policy.inserted(slot, hashOfKey(entry.key), this.#parentSlot(traits), traits.density, traits.priority)
+    this.#policy.inserted(slot, hashOfKey(entry.key), this.#parentSlot(traits), traits.density)
+    if (traits.priority !== NORMAL_PRIORITY) this.#policy.prioritized(slot, traits.priority)
     if (traits.isPinned) this.#policy.pin(slot, true)
     if (traits.chainName !== null) this.#slotOfName.set(traits.chainName, slot)
     return added
@@ -126,7 +128,10 @@ export class OwnerEntries {
   }
 
   victim(): BoundedEntry | null {
-    const slot = this.#policy.victim()
+    return this.#entryAt(this.#policy.victim())
+  }
+
+  #entryAt(slot: number): BoundedEntry | null {
     return slot < 0 ? null : (this.#entryOfSlot[slot] ?? null)
   }
 

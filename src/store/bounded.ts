@@ -331,9 +331,13 @@ export class BoundedStore implements FragmentStore {
     if (this.#isWithinBound()) return true
     // Only an owner's own entries are weighed against its new ones: what others hold beyond their share is no argument.
     this.#endLeases()
-    if (newEntries > 0 && this.#victim()?.owner === owner && !owner.admits(key, traits)) {
-      this.#refusals += 1
-      return false
+    if (newEntries > 0 && this.#victim()?.owner === owner) {
+      const victim = owner.victimFor(key, traits)
+      if (victim === null) {
+        this.#refusals += 1
+        return false
+      }
+      await this.#evict(victim)
     }
     await this.#makeRoom(owner, payloadBytes, newEntries)
     return true
