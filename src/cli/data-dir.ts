@@ -1,5 +1,6 @@
 /** The commands that work on a data directory open it here, without a server. */
 import { randomInt } from 'node:crypto'
+import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Command } from 'commander'
 import { MembraneError } from '../core/errors.ts'
@@ -26,7 +27,7 @@ export interface DataDirFlags extends GlobalFlags {
 export function addDataDirFlags(command: Command): Command {
   return command
     .optionsGroup('Where:')
-    .requiredOption('--data-dir <dir>', 'directory of the store; made if there is none')
+    .requiredOption('--data-dir <dir>', 'directory of the store')
     .option('--tenant <name>', 'whose fragments (default: default)')
 }
 
@@ -52,6 +53,12 @@ export interface OpenedDataDir {
 
 /** Opens the directory, and closes it whatever happens, so that an acknowledged put is on the device when the command ends. */
 export async function withDataDir<T>(flags: DataDirFlags, use: (opened: OpenedDataDir) => Promise<T>): Promise<T> {
+  await checkThere(flags.dataDir)
+  return withNewDataDir(flags, use)
+}
+
+/** The same for commands that make the directory when there is none. */
+export async function withNewDataDir<T>(flags: DataDirFlags, use: (opened: OpenedDataDir) => Promise<T>): Promise<T> {
   const opened = await openDataDir(flags)
   try {
     return await use(opened)
@@ -92,6 +99,14 @@ async function openDataDir({
     await disk.close()
     throw error
   }
+}
+
+/** Whoever reads from a directory that is not there has mistyped its name. */
+async function checkThere(dataDir: string | undefined): Promise<void> {
+  if (dataDir === undefined || (await stat(dataDir).catch(() => null)) !== null) return
+  throw new MembraneError('NOT_FOUND', `There is no data directory ${dataDir}.`, {
+    remedy: 'Check the name; `membrane put` and `membrane import` make a new one.',
+  })
 }
 
 /** A key as users write it: one that a listing prints, or a name that they gave. */

@@ -2,7 +2,7 @@ import { createReadStream } from 'node:fs'
 import type { Command } from 'commander'
 import { MembraneError } from '../core/errors.ts'
 import { readArchive } from './archive-read.ts'
-import { addBoundFlags, addDataDirFlags, type DataDirFlags, withDataDir } from './data-dir.ts'
+import { addBoundFlags, addDataDirFlags, type DataDirFlags, withNewDataDir } from './data-dir.ts'
 import { printJson, printText } from './print.ts'
 import { onRun } from './run-command.ts'
 import { bytesText } from './units.ts'
@@ -17,7 +17,7 @@ export function defineImport(command: Command): void {
   onRun<DataDirFlags>(command, async (flags, [path]) => {
     if (path === undefined) throw new MembraneError('INVALID_REQUEST', 'An archive is needed, or - for standard input.')
     const source = path === '-' ? process.stdin : createReadStream(path)
-    const counts = await withDataDir(flags, ({ own }) => readArchive(source, own, Date.now()))
+    const counts = await withNewDataDir(flags, ({ own }) => readArchive(source, own, Date.now()))
     if (flags.json === true) {
       printJson(counts)
       return

@@ -11,7 +11,7 @@ import { LIMITS } from '../core/limits.ts'
 import type { ContentHasher, FragmentPut } from '../core/ports.ts'
 import { loadContentHashers } from '../hashing/content-hashers.ts'
 import { PRIORITIES, type PriorityName } from '../server/fragment-head.ts'
-import { addBoundFlags, addDataDirFlags, argumentOfKey, type DataDirFlags, withDataDir } from './data-dir.ts'
+import { addBoundFlags, addDataDirFlags, argumentOfKey, type DataDirFlags, withNewDataDir } from './data-dir.ts'
 import { printJson, printText } from './print.ts'
 import { refuseGiven } from './refused-flags.ts'
 import { onRun } from './run-command.ts'
@@ -55,7 +55,7 @@ export function definePut(command: Command): void {
     const description = await descriptionOf(flags)
     const { hashers } = await loadContentHashers()
     const content = await readContent(path, hashers.b3)
-    const result = await withDataDir(flags, ({ own }) =>
+    const result = await withNewDataDir(flags, ({ own }) =>
       own.put({
         description,
         ...content,

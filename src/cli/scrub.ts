@@ -1,35 +1,63 @@
 import type { Command } from 'commander'
-import { addDataDirFlags, type DataDirFlags, withDataDir } from './data-dir.ts'
+import type { ScrubReport } from '../store/disk-scrub.ts'
+import type { RecoveryReport } from '../store/disk-recovery.ts'
+import type { QuarantineStats } from '../store/quarantine.ts'
+import { addDataDirFlags, argumentOfKey, type DataDirFlags, withDataDir } from './data-dir.ts'
 import { bad, good, printJson, printText, table } from './print.ts'
 import { onRun } from './run-command.ts'
+import { bytesText } from './units.ts'
+
+interface Scrubbed {
+  readonly scrub: ScrubReport
+  /** Fragments that lack their bytes: tenant/key. */
+  readonly lost: readonly string[]
+  readonly recovery: RecoveryReport
+  readonly quarantine: QuarantineStats
+}
 
 export function defineScrub(command: Command): void {
   addDataDirFlags(
     command.description('read and verify every byte of the directory; exit code 1 when some were damaged or lost'),
   )
   onRun<DataDirFlags>(command, async (flags) => {
-    const report = await withDataDir(flags, async ({ fabric, disk, quarantine }) => {
+    const scrubbed = await withDataDir(flags, async ({ fabric, disk, quarantine }): Promise<Scrubbed> => {
       const { recovery } = disk.diskStats()
-      const scrubbed = await disk.scrub()
-      const { recovery: canonical } = fabric.stats()
-      return { scrubbed, recovery, canonical, quarantine: quarantine.stats() }
+      const scrub = await disk.scrub({ quarantine })
+      return { scrub, lost: await fabric.dropLost(), recovery, quarantine: quarantine.stats() }
     })
-    const isSound = report.scrubbed.damaged.length === 0
-    if (!isSound) process.exitCode = 1
-    if (flags.json === true) {
-      printJson(report)
-      return
-    }
-    printText(
-      table(
-        ['found', 'count'],
-        Object.entries(report.scrubbed).map(([name, value]) => [name, value]),
-      ),
-    )
-    printText(
-      isSound
-        ? good('Every byte is what its hash says.')
-        : bad('Damaged fragments are missing from now on; put them again.'),
-    )
+    if (!isSound(scrubbed)) process.exitCode = 1
+    if (flags.json === true) printJson(scrubbed)
+    else printScrubbed(scrubbed)
   })
+}
+
+function isSound({ scrub, lost, recovery }: Scrubbed): boolean {
+  return scrub.damaged.length === 0 && lost.length === 0 && recovery.damagedRegions === 0
+}
+
+function printScrubbed(scrubbed: Scrubbed): void {
+  const { scrub, lost, recovery, quarantine } = scrubbed
+  printText(
+    table(
+      ['what', 'found'],
+      [
+        ['verified', `${scrub.entries} entries, ${bytesText(scrub.payloadBytes)}`],
+        ['damaged now', scrub.damaged.length],
+        ['damaged stretches found at open', recovery.damagedRegions],
+        ['writes cut short by a crash', recovery.droppedRecords],
+        ['fragments lost', lost.length],
+        ['bytes that belong to nothing', scrub.orphanBytes],
+        ['in quarantine', `${quarantine.files} payloads, ${bytesText(quarantine.bytes)}`],
+      ],
+    ),
+  )
+  for (const key of lost) {
+    const slash = key.indexOf('/')
+    printText(`${bad('lost')}  ${argumentOfKey(key.slice(slash + 1))}  of ${key.slice(0, slash)}`)
+  }
+  printText(
+    isSound(scrubbed)
+      ? good('Every byte is what its hash says.')
+      : bad('What was damaged is missing from now on; put it again.'),
+  )
 }

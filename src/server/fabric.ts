@@ -140,6 +140,16 @@ export class Fabric {
     await this.#options.quarantine?.clear()
   }
 
+  /**
+   * After the store below has been looked through: forgets every fragment that turned out to lack its bytes, and gives
+   * their keys, each with its tenant before the first slash.
+   */
+  async dropLost(): Promise<readonly string[]> {
+    const lost = await this.#canonical.dropDangling()
+    await this.#bounded.noticeLost(lost)
+    return lost
+  }
+
   stats(): FabricStats {
     const { entries, payloadBytes, corruptEntries } = this.#bounded.stats()
     return {

@@ -252,6 +252,11 @@ export class BoundedStore implements FragmentStore {
     return found
   }
 
+  /** Some entries may be gone from the store below: those that are take no room any more, and `left` is told. */
+  async noticeLost(keys: readonly string[]): Promise<void> {
+    await Promise.all(keys.map((key) => this.#forgetIfGone(key)))
+  }
+
   /** What was found damaged or expired below takes no room any more. It may have been put again since. */
   #forgetIfGone(key: string): Promise<void> {
     return this.#byKey.run(key, async () => {

@@ -225,6 +225,18 @@ export class CanonicalStore implements FragmentStore {
     return { entries: this.#references.size, payloadBytes: this.#payloadBytes, corruptEntries }
   }
 
+  /** Removes every reference whose content is gone from the store below, and gives their keys. Looks at all of them. */
+  async dropDangling(): Promise<readonly string[]> {
+    const dangling: string[] = []
+    for (const [key, { content }] of this.#references) {
+      const [isThere] = await this.#inner.has([contentKey(content.contentHash)])
+      if (isThere === true) continue
+      await this.#lost(key, content.contentHash)
+      dangling.push(key)
+    }
+    return dangling
+  }
+
   /** Releases the content of references that have expired by now; how many there were. */
   async reclaimExpired(nowMs: number): Promise<number> {
     const expired = [...this.#references].filter(([, { expiresAtMs }]) => expiresAtMs !== null && expiresAtMs <= nowMs)

@@ -37,7 +37,8 @@ export function nodeFiles(root: string): Files {
       }
     },
     makeDirectory: (path) => {
-      mkdirSync(resolve(path), { recursive: true })
+      // For its owner only: payloads are other people's prompts.
+      mkdirSync(resolve(path), { recursive: true, mode: 0o700 })
     },
     syncDirectory: async (path) => {
       // Windows cannot open a directory; its names are in the journal with the file.

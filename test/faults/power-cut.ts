@@ -155,6 +155,9 @@ class Machine {
 
 function isFound(found: Value, value: Value): boolean {
   if (found === null || value === null) return found === value
-  return found.contentHash === value.contentHash && isSameBytes(found.payload, value.payload) && isSameBytes(found.head, value.head)
+  return (
+    found.contentHash === value.contentHash &&
+    isSameBytes(found.payload, value.payload) &&
+    isSameBytes(found.head, value.head)
+  )
 }
-
