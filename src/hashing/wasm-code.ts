@@ -21,6 +21,7 @@ const LOCAL_SET = 0x21
 const LOAD = 0x28
 const STORE = 0x36
 const CONSTANT = 0x41
+const MAGIC_AND_VERSION = [0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0] as const
 /** Words are aligned: two to the power of 2. */
 const ALIGNMENT = 2
 
@@ -91,7 +92,7 @@ export class WasmCode {
 export function wasmModule(code: WasmCode, locals: number): Uint8Array<ArrayBuffer> {
   const body = [1, ...unsigned(locals), I32, ...code.bytes, END]
   return Uint8Array.from([
-    ...[0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
+    ...MAGIC_AND_VERSION,
     ...section(1, [1, 0x60, 1, I32, 0]), // one type: (i32) -> ()
     ...section(3, [1, 0]), // one function, of this type
     ...section(5, [1, 0, 1]), // one memory, of one page
