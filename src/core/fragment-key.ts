@@ -42,6 +42,7 @@ export interface ByteName {
   readonly name: ContentHash | Uint8Array
 }
 
+/** What a key stands for; a name with `block` is one of a context. */
 export type FragmentName = ContextName | ByteName
 
 /**
