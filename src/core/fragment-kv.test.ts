@@ -88,6 +88,7 @@ describe('kv', () => {
 
   it.each([
     ['no layers', KV, [], 'has no tensors'],
+    ['a layer before', KV, [kvLayer(2)], 'was expected; found "layers.2.k"'],
     ['a layer outside', KV, [kvLayer(12)], 'A tensor of layers 3 to 11 was expected; found "layers.12.k"'],
     ['a layer that is no number', KV, [kvLayer(3.5)], 'was expected; found "layers.3.5.k"'],
     ['a layer twice', KV, [kvLayer(3), kvLayer(3)], 'Two tensors have the name "layers.3.k"'],
