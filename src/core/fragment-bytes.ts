@@ -26,6 +26,7 @@ export interface ToolTrace {
   readonly result: Uint8Array
 }
 
+/** Anything that agents keep: a document, an image, a plan. */
 export interface Artifact {
   /** Such as `text/markdown; charset=utf-8`; 1 to LIMITS.fragmentLabelCharactersMax printable ASCII characters. */
   readonly mediaType: string
@@ -49,6 +50,7 @@ export function byteSignature(kind: ByteKind, mediaType: string): StructuralSign
   }
 }
 
+/** The bytes are the payload, not copied. */
 export function buildArtifact({ mediaType, bytes }: Artifact): FragmentContent {
   return ofBytes(byteSignature('artifact', mediaType), bytes)
 }

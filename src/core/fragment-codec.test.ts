@@ -134,6 +134,11 @@ describe('a head', () => {
     expect(() => encodeDescription({ ...KV, text: 'x'.repeat(LIMITS.storeHeadBytesMax) })).toThrow('65536 are the most')
   })
 
+  it('is not made of a description that makes no sense', () => {
+    expect(() => encodeDescription({ ...KV, blockTokens: 8 })).toThrow('an end at 32 (blocks x blockTokens); found 48')
+    expect(() => encodeDescription({ ...KV, text: '\ud800' })).toThrow('without lone surrogates')
+  })
+
   it('that was changed anywhere is refused, or is the head of what it decodes to', () => {
     const change = fc.record({ at: fc.nat(), byte: fc.nat(255), drop: fc.nat(3), insert: fc.boolean() })
     fc.assert(

@@ -14,6 +14,7 @@ import type { BlockHash } from './ids.ts'
  */
 export type PoolRule = { readonly kind: 'all-pages' } | { readonly kind: 'trailing-pages'; readonly blocks: number }
 
+/** What one pool has of a prompt. */
 export interface PoolParts {
   /** A name, such as `kv`, `swa` or `state`. */
   readonly pool: string
@@ -22,6 +23,7 @@ export interface PoolParts {
   readonly present: readonly boolean[]
 }
 
+/** How far a prompt can be taken from what is there. */
 export interface UsablePrefix {
   /** Blocks, and tokens, that can be taken; 0 when every boundary lacks something. */
   readonly blocks: number
@@ -30,6 +32,7 @@ export interface UsablePrefix {
   readonly missing: readonly { readonly pool: string; readonly blocks: Span }[]
 }
 
+/** The whole blocks of a prompt, of `blockTokens` tokens each. */
 export interface PromptBlocks {
   readonly blocks: number
   readonly blockTokens: number

@@ -42,6 +42,7 @@ export interface ByteName {
   readonly name: ContentHash | Uint8Array
 }
 
+/** What a key stands for; a name with `block` is one of a context. */
 export type FragmentName = ContextName | ByteName
 
 /**
@@ -106,7 +107,6 @@ function contextKey(name: ContextName): string {
 }
 
 function parseContext(kind: ContextKind, segments: readonly string[]): ContextName | null {
-  if (segments.length !== 10) return null
   const [chain, model = '', digits, start = '', layers, heads, ...labels] = segments
   const [dtype = '', layout = '', positionEncoding = '', part = ''] = labels
   if (![dtype, layout, positionEncoding].every(isLabel)) return null

@@ -88,6 +88,7 @@ describe('kv', () => {
 
   it.each([
     ['no layers', KV, [], 'has no tensors'],
+    ['a layer before', KV, [kvLayer(2)], 'was expected; found "layers.2.k"'],
     ['a layer outside', KV, [kvLayer(12)], 'A tensor of layers 3 to 11 was expected; found "layers.12.k"'],
     ['a layer that is no number', KV, [kvLayer(3.5)], 'was expected; found "layers.3.5.k"'],
     ['a layer twice', KV, [kvLayer(3), kvLayer(3)], 'Two tensors have the name "layers.3.k"'],
@@ -146,6 +147,9 @@ describe('a state', () => {
   it('is no kv, and its precision is that of its description', () => {
     const layer = { layer: 3, state: data('BF16', [2]), conv: null }
     expect(refusal(() => buildState(STATE, [layer]))).toContain('layers.3.state must be of F32; found BF16')
+    const conv = writeSafetensors([{ ...data('BF16', [2]), name: 'layers.3.conv' }])
+    expect(refusal(() => parseState(STATE, conv))).toContain('layers.3.conv needs layers.3.state beside it')
+    expect(refusal(() => buildState(STATE, []))).toContain('The payload has no tensors')
     const kv = writeSafetensors([{ ...data('F32', [2]), name: 'layers.3.k' }])
     expect(refusal(() => parseState(STATE, kv))).toContain('has tensors state and conv; found layers.3.k')
     expect(refusal(() => parseKv(STATE, kv))).toContain('of kind kv was expected; found state')

@@ -57,6 +57,7 @@ export function parseState(signature: StructuralSignature, payload: Uint8Array):
   return layersOf(tensors, 'state', 'conv').map(({ layer, first, second }) => ({ layer, state: first, conv: second }))
 }
 
+/** Token ids of a span of a prompt. */
 export interface PrefixTokens {
   readonly model: ModelFingerprint
   /** Place of the first of `tokenIds` in the prompt. */
@@ -64,6 +65,7 @@ export interface PrefixTokens {
   readonly tokenIds: Uint32Array
 }
 
+/** Copies the ids once, as little-endian numbers of 4 bytes. */
 export function buildPrefix({ model, tokenStart, tokenIds }: PrefixTokens): FragmentContent {
   const signature: StructuralSignature = {
     model,

@@ -62,10 +62,12 @@ function readTensor(cursor: Cursor, name: string): HeaderTensor {
   return { name, dtype, shape, start, end }
 }
 
-const SPACE = /[ \t\r\n]*/y
 const PADDING = / *$/y
 /** Up to where numbers are exact, and nothing that only looks like a count: no sign, fraction, exponent or leading zero. */
 const COUNT = /(?:0|[1-9]\d{0,15})(?![\d.eE])/y
+/** A string without escapes and control characters, as all names of tensors are in practice. */
+const PLAIN_STRING = /"[ !#-[\]-\uffff]*"/y
+const SPACES = ' \t\r\n'
 
 class Cursor {
   readonly #text: string
@@ -102,20 +104,11 @@ class Cursor {
 
   readString(what: string): string {
     this.#skipSpace()
-    const text = this.#text
-    const start = this.#index
-    if (text[start] !== '"') throw this.expected(`${what} in double quotes`)
-    let end = start + 1
-    while (end < text.length && text[end] !== '"') end += text[end] === '\\' ? 2 : 1
-    try {
-      const value: unknown = JSON.parse(text.slice(start, end + 1))
-      // Half of a surrogate pair has no UTF-8: another reader would refuse it, or see another character.
-      if (typeof value !== 'string' || !value.isWellFormed()) throw this.expected(`${what} without lone surrogates`)
-      this.#index = end + 1
-      return value
-    } catch (cause) {
-      throw cause instanceof MembraneError ? cause : this.expected(`${what} in double quotes`)
-    }
+    const plain = this.#match(PLAIN_STRING)
+    const value = plain === null ? this.#readEscaped(what) : plain.slice(1, -1)
+    // Half of a surrogate pair has no UTF-8: another reader would refuse it, or see another character.
+    if (!value.isWellFormed()) throw this.expected(`${what} without lone surrogates before here`)
+    return value
   }
 
   readPadding(): void {
@@ -129,6 +122,21 @@ class Cursor {
       `Character ${this.#index} of a safetensors header: expected ${what}; found ${found === '""' ? 'the end' : found}.`,
       { details: { character: this.#index } },
     )
+  }
+
+  #readEscaped(what: string): string {
+    const text = this.#text
+    const start = this.#index
+    if (text[start] !== '"') throw this.expected(`${what} in double quotes`)
+    let end = start + 1
+    while (end < text.length && text[end] !== '"') end += text[end] === '\\' ? 2 : 1
+    try {
+      const value: string = JSON.parse(text.slice(start, end + 1))
+      this.#index = end + 1
+      return value
+    } catch {
+      throw this.expected(`${what} in double quotes`)
+    }
   }
 
   #readCount(): number {
@@ -150,14 +158,14 @@ class Cursor {
   }
 
   #skipSpace(): void {
-    this.#match(SPACE)
+    while (this.#index < this.#text.length && SPACES.includes(this.#text.charAt(this.#index))) this.#index += 1
   }
 
   #match(pattern: RegExp): string | null {
-    pattern.lastIndex = this.#index
-    const match = pattern.exec(this.#text)
-    if (match === null) return null
+    const start = this.#index
+    pattern.lastIndex = start
+    if (!pattern.test(this.#text)) return null
     this.#index = pattern.lastIndex
-    return match[0]
+    return this.#text.slice(start, this.#index)
   }
 }

@@ -15,11 +15,13 @@ export interface PayloadPieces {
   readonly pieces: readonly Uint8Array[]
 }
 
+/** A file whose tensors are still to be filled in. */
 export interface WritableLayout extends SafetensorsLayout {
   /** The first bytes of the payload; the first tensor follows at once. */
   readonly header: Uint8Array
 }
 
+/** Free text by name, for a file's `__metadata__`; without lone surrogates. */
 export type Metadata = Readonly<Record<string, string>>
 
 const NO_METADATA: Metadata = {}

@@ -35,6 +35,7 @@ export interface SafetensorsLayout {
   readonly payloadBytes: number
 }
 
+/** A file that was read. */
 export interface Safetensors {
   readonly metadata: ReadonlyMap<string, string>
   /** In the order of their bytes, each a view of the payload. */

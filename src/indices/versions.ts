@@ -13,6 +13,7 @@ import { LIMITS } from '../core/limits.ts'
 /** `present`: it was there, with the same parent. `unknown-parent`, `other-parent`: nothing was added. */
 export type VersionAddition = 'added' | 'present' | 'unknown-parent' | 'other-parent'
 
+/** A version and what it was made from. */
 export interface PrefixVersion {
   readonly version: BlockHash
   /** Null for the first version, and for one whose predecessors were all removed. */
@@ -22,16 +23,19 @@ export interface PrefixVersion {
 /** Parents of versions, in the order in which they were added: the last is the latest, a parent is before its successors. */
 type Lineage = Map<BlockHash, BlockHash | null>
 
+/** Bounds, at least 1 each. */
 export interface PrefixVersionsOptions {
   readonly lineagesMax: number
   readonly versionsMax: number
 }
 
+/** LIMITS.prefixLineagesMax and prefixVersionsMax. */
 export const DEFAULT_PREFIX_VERSIONS: PrefixVersionsOptions = {
   lineagesMax: LIMITS.prefixLineagesMax,
   versionsMax: LIMITS.prefixVersionsMax,
 }
 
+/** The versions of one tenant's prefixes. Calls take time linear in the versions of one lineage. */
 export class PrefixVersions {
   readonly #options: PrefixVersionsOptions
   /** In the order in which they were last added to. */

@@ -7,6 +7,7 @@ import type { BlockHash } from '../core/ids.ts'
 import type { Tensor } from '../core/safetensors.ts'
 import { slicePayload } from './slice-payload.ts'
 
+/** Sizes in tokens. */
 export interface FragmentizeOptions {
   readonly blockTokens: number
   /** Tokens of a fragment, a multiple of `blockTokens`. */
@@ -16,6 +17,7 @@ export interface FragmentizeOptions {
 /** Engines hash 16 tokens; 512 of them are some tens of megabytes of KV, enough to keep a link or a disk busy. */
 export const DEFAULT_FRAGMENTIZE: FragmentizeOptions = { blockTokens: 16, fragmentTokens: 512 }
 
+/** Where fragments begin and end. */
 export interface FragmentSpans {
   readonly spans: readonly TokenSpan[]
   /** The tokens at the end that fill no block: they have no name, so nothing can be stored under it. Often empty. */
@@ -44,6 +46,7 @@ export function fragmentSpans(tokens: TokenSpan, options = DEFAULT_FRAGMENTIZE):
   return { spans, leftOver: { start: end, end: tokens.end } }
 }
 
+/** A span of a prompt that is to be stored. */
 export interface Fragmentizable {
   /** Of all the tokens, those that fill no block too. */
   readonly signature: StructuralSignature
@@ -53,6 +56,7 @@ export interface Fragmentizable {
   readonly sequence: string | null
 }
 
+/** What the fragments are called; `fragmentizeTensors` gives their bytes too. */
 export interface Fragmentized {
   /** In order, end to end. Their texts and groups are null: whoever knows them adds them. */
   readonly fragments: readonly FragmentDescription[]
@@ -89,6 +93,7 @@ export function fragmentize(whole: Fragmentizable, options = DEFAULT_FRAGMENTIZE
   return { fragments, leftOver }
 }
 
+/** Fragments with their bytes. */
 export interface FragmentizedTensors {
   readonly fragments: readonly Fragment[]
   readonly leftOver: TokenSpan

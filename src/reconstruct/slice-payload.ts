@@ -7,6 +7,7 @@ import { layOutSafetensors, type Metadata } from '../core/safetensors-writer.ts'
 import type { Tensor } from '../core/safetensors.ts'
 import { copySlice } from './tensor-slices.ts'
 
+/** Axes of a fragment along which it can be cut and joined. */
 export type FragmentAxis = 'tokens' | 'layers' | 'heads'
 
 /**

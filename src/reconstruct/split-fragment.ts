@@ -6,6 +6,7 @@ import type { Fragment, FragmentDescription, Span, StructuralSignature } from '.
 import type { Tensor } from '../core/safetensors.ts'
 import { FRAGMENT_AXES, type FragmentAxis, HEADS_OF_ALL, slicePayload } from './slice-payload.ts'
 
+/** Where to cut. */
 export interface FragmentCuts {
   readonly axis: FragmentAxis
   /** Tokens, layers or heads at which a part begins, ascending, within the fragment; tokens at block boundaries. */
