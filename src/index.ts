@@ -134,10 +134,14 @@ export { simulateEngine } from './planner/engine-sim.ts'
 export type {
   ByteSpan,
   Clock,
+  ContentHasher,
+  ContentHashers,
   FragmentPut,
   FragmentStore,
   GetOptions,
   PutOutcome,
+  Quarantine,
+  QuarantinedBytes,
   StoredEntry,
   StoredFragment,
   StoredStream,
@@ -145,6 +149,16 @@ export type {
 } from './core/ports.ts'
 export { MemoryStore } from './store/memory.ts'
 export { RedisStore, type RedisStoreOptions } from './store/redis.ts'
+export type { RedisTls } from './store/redis-client.ts'
+export { type Damage, VerifiedStore, type VerifiedStoreOptions } from './store/verified.ts'
+export { FileQuarantine, type FileQuarantineOptions, type QuarantineStats } from './store/quarantine.ts'
+export {
+  type CallMeters,
+  LATENCY_BUCKETS_MS,
+  type LookUpMeters,
+  MeteredStore,
+  type StoreMeters,
+} from './store/metered.ts'
 
 /** Hashing: block hashes of a prompt by a chain, and the hashes that chains and content hashes are made of. */
 export {

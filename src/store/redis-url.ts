@@ -40,10 +40,10 @@ const PORT = { single: 6379, cluster: 6379, sentinel: 26_379 } as const
 
 /**
  * Reads `redis://`, `rediss://` (TLS), `valkey://`, `valkeys://`, `unix://`, `redis-cluster://`, `redis-sentinel://` and
- * the latter two with `rediss`. User and password are percent-encoded. Throws INVALID_CONFIG, which quotes neither.
+ * the latter two with `rediss`. User and password are percent-encoded, and end at the last @. Throws INVALID_CONFIG, which quotes neither.
  */
 export function parseRedisUrl(url: string): RedisAddress {
-  const parts = /^([a-z-]+):\/\/(?:([^@/]*)@)?([^/?]*)(\/[^?]*)?(?:\?(.*))?$/.exec(url)
+  const parts = /^([a-z-]+):\/\/(?:(.*)@)?([^/?]*)(\/[^?]*)?(?:\?(.*))?$/.exec(url)
   const [, scheme = '', credentials = '', hostsText = '', path = '', query = ''] = parts ?? []
   const known = Object.hasOwn(SCHEMES, scheme) ? SCHEMES[scheme] : undefined
   if (known === undefined) throw invalid(`it begins with ${Object.keys(SCHEMES).join(', ')}`, withoutCredentials(url))
@@ -59,8 +59,9 @@ export function parseRedisUrl(url: string): RedisAddress {
   const foreign = [...parameters.keys()].find((name) => name !== 'db')
   if (foreign !== undefined) throw invalid(`the one parameter is db, found ${JSON.stringify(foreign)}`, text)
   const inPath = isSocket || kind === 'sentinel' ? '' : path.slice(1)
-  const db = Number(parameters.get('db') ?? (inPath === '' ? 0 : inPath))
-  if (!Number.isSafeInteger(db) || db < 0) throw invalid('a database is a number from 0 on', text)
+  const dbText = parameters.get('db') ?? (inPath === '' ? '0' : inPath)
+  const db = Number(dbText)
+  if (!/^\d{1,9}$/.test(dbText)) throw invalid('a database is a number from 0 on', text)
   if (kind === 'cluster' && db !== 0) throw invalid('a cluster has database 0 only', text)
   const masterName = kind === 'sentinel' ? decode(path.slice(1), text) : null
   if (masterName === '') throw invalid('sentinels are asked for a master by its name', text)
