@@ -134,8 +134,6 @@ export { simulateEngine } from './planner/engine-sim.ts'
 export type {
   ByteSpan,
   Clock,
-  ContentHasher,
-  ContentHashers,
   FragmentPut,
   FragmentStore,
   GetOptions,
@@ -188,7 +186,7 @@ export { modelFingerprint } from './core/model-fingerprint.ts'
 export { createHashChain, dynamoLocalHashes, parseChainId } from './core/hash-chains.ts'
 export type { ChainHashes, ContentHasher, ContentHashers, HashFunction } from './core/ports.ts'
 export { loadChainHashes } from './hashing/chain-hashes.ts'
-export { type LoadedContentHashers, loadContentHashers, pureContentHashers } from './hashing/content-hashers.ts'
+export { type LoadedContentHashers, loadContentHashers, loadPureContentHashers } from './hashing/content-hashers.ts'
 
 /** The disk store. */
 export { type DiskStats, type DiskStore, openDiskStore } from './store/disk.ts'

@@ -66,7 +66,13 @@ describe('packed block hashes', () => {
   })
 
   test('are in events their last eight bytes, big-endian, wherever the array lies', () => {
-    const bytes = Uint8Array.of(9, 9, 9, ...[0, 0, 0, 0, 0, 0, 0, 7], ...[1, 0, 0, 0, 0, 0, 0, 2])
+    const bytes = Uint8Array.from(
+      [
+        [9, 9, 9],
+        [0, 0, 0, 0, 0, 0, 0, 7],
+        [1, 0, 0, 0, 0, 0, 0, 2],
+      ].flat(),
+    )
     const wide = { chain: 'x', digestBytes: 16, count: 1, bytes: bytes.subarray(3) }
     expect([...eventHashes(wide)]).toEqual([0x0100000000000002n])
     expect([...eventHashes({ ...wide, digestBytes: 8, count: 2 })]).toEqual([7n, 0x0100000000000002n])

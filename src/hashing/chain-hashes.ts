@@ -1,20 +1,18 @@
-/** What hash chains are made of. */
+/** What hash chains are made of. Packages are loaded when hashes are asked for, not with this module. */
 import { hash as hashOnce } from 'node:crypto'
-import { hash } from 'blake3-jit'
-import { createXXHash128 } from 'hash-wasm'
 import type { ChainHashes, HashFunction } from '../core/ports.ts'
 import { CHUNK_BYTES, compileChunkHash } from './blake3-chunk.ts'
 import { fnv1a64 } from './fnv.ts'
 import { xxh3x64 } from './xxh3.ts'
 
-/** Waits once, for WebAssembly; what it gives never waits. */
+/** Waits once, for WebAssembly; what it gives never waits. The same on every machine: no native package is in it. */
 export async function loadChainHashes(): Promise<ChainHashes> {
   const [blake3, xxh3x128] = await Promise.all([loadBlake3(), loadXxh3x128()])
   return { blake3, sha256, xxh3x128, xxh3x64, fnv1a64 }
 }
 
 async function loadBlake3(): Promise<HashFunction> {
-  const hashChunk = await compileChunkHash()
+  const [hashChunk, { hash }] = await Promise.all([compileChunkHash(), import('blake3-jit')])
   return {
     digestBytes: 32,
     digestInto: (message, target, offset) => {
@@ -30,6 +28,7 @@ const sha256: HashFunction = {
 }
 
 async function loadXxh3x128(): Promise<HashFunction> {
+  const { createXXHash128 } = await import('hash-wasm')
   const hasher = await createXXHash128()
   return {
     digestBytes: 16,

@@ -5,9 +5,10 @@ import { runs } from '../../test/effort.ts'
 import { parseContentHash } from '../core/ids.ts'
 import { type ContentHashAlgorithm, CONTENT_HASH_ALGORITHMS } from '../core/ids.ts'
 import type { ContentHasher, ContentHashers } from '../core/ports.ts'
-import { loadContentHashers, type NativeBlake3, pureContentHashers } from './content-hashers.ts'
+import { loadContentHashers, loadPureContentHashers, type NativeBlake3 } from './content-hashers.ts'
 
 const native = await loadContentHashers()
+const pure = await loadPureContentHashers()
 const noise = randomBytes(1024 * 1024)
 
 function inPieces(hasher: ContentHasher, payload: Uint8Array, ends: readonly number[]): string {
@@ -22,7 +23,7 @@ function inPieces(hasher: ContentHasher, payload: Uint8Array, ends: readonly num
 
 describe.each([
   ['native', native.hashers],
-  ['pure', pureContentHashers],
+  ['pure', pure],
 ] as const)('%s content hashes', (_, hashers: ContentHashers) => {
   test('are those that are published', () => {
     const counting = Uint8Array.from({ length: 102_400 }, (_, index) => index % 251)
@@ -64,7 +65,7 @@ test('native and pure BLAKE3 agree at sizes from 0 to 1 MiB', () => {
   const powers = Array.from({ length: 21 }, (_, exponent) => 2 ** exponent)
   for (const bytes of [0, ...powers.flatMap((power) => [power - 1, power, power + 1])]) {
     const payload = noise.subarray(0, bytes)
-    expect(native.hashers.b3.hash(payload), `${bytes} bytes`).toBe(pureContentHashers.b3.hash(payload))
+    expect(native.hashers.b3.hash(payload), `${bytes} bytes`).toBe(pure.b3.hash(payload))
     expect(native.hashers.s256.hash(payload)).toBe(`s256:${createHash('sha256').update(payload).digest('hex')}`)
   }
 })
@@ -72,16 +73,12 @@ test('native and pure BLAKE3 agree at sizes from 0 to 1 MiB', () => {
 describe('which implementation is in use is said', () => {
   test('native, where there is a binary', () => {
     expect(native).toMatchObject({ implementation: 'native', reason: null })
-    expect(native.hashers.b3).not.toBe(pureContentHashers.b3)
   })
 
   test('pure, where there is none', async () => {
     const loaded = await loadContentHashers(() => Promise.reject(new Error('Cannot find native binding.')))
-    expect(loaded).toEqual({
-      hashers: pureContentHashers,
-      implementation: 'pure',
-      reason: 'Cannot find native binding.',
-    })
+    expect(loaded).toMatchObject({ implementation: 'pure', reason: 'Cannot find native binding.' })
+    expect(loaded.hashers.b3.hash(noise)).toBe(native.hashers.b3.hash(noise))
   })
 
   test('pure, where the binary gives other digests', async () => {

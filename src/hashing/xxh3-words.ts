@@ -72,10 +72,17 @@ const PRIME64_1_HIGH = 0x9e3779b1
 const PRIME_MX1_LOW = 0x9e3779f9
 const PRIME_MX1_HIGH = 0x16566791
 
-const FIRST_LANES = Uint32Array.of(
-  ...[0xc2b2ae3d, 0, 0x85ebca87, 0x9e3779b1, 0x27d4eb4f, 0xc2b2ae3d, 0x9e3779f9, 0x165667b1],
-  ...[0xc2b2ae63, 0x85ebca77, 0x85ebca77, 0, 0x165667c5, 0x27d4eb2f, 0x9e3779b1, 0],
-)
+/** Primes of 32 and 64 bits, low word first. */
+const FIRST_LANES = [
+  [0xc2b2ae3d, 0],
+  [0x85ebca87, 0x9e3779b1],
+  [0x27d4eb4f, 0xc2b2ae3d],
+  [0x9e3779f9, 0x165667b1],
+  [0xc2b2ae63, 0x85ebca77],
+  [0x85ebca77, 0],
+  [0x165667c5, 0x27d4eb2f],
+  [0x9e3779b1, 0],
+].flat()
 /** Eight 64-bit sums. One message is hashed at a time, so they can be here. */
 const lanes = new Uint32Array(2 * LANES)
 

@@ -32,7 +32,10 @@ export function checkPut({ key, head, payloadBytes, payload, expiresAtMs }: Frag
 }
 
 /** The part of a payload that was asked for. Throws OUT_OF_DOMAIN. */
-export function spanWithin(span: ByteSpan | undefined, { key, payloadBytes }: Pick<StoredEntry, 'key' | 'payloadBytes'>): ByteSpan {
+export function spanWithin(
+  span: ByteSpan | undefined,
+  { key, payloadBytes }: Pick<StoredEntry, 'key' | 'payloadBytes'>,
+): ByteSpan {
   if (span === undefined) return { start: 0, end: payloadBytes }
   const { start, end } = span
   const isWhole = Number.isSafeInteger(start) && Number.isSafeInteger(end)

@@ -4,11 +4,12 @@
  * `begin NUMBER put KEY BYTES SEED`, `begin NUMBER remove KEY`, `done NUMBER`. What a failure says begins with `failed`.
  */
 import { writeSync } from 'node:fs'
-import { pureContentHashers } from '../../src/hashing/content-hashers.ts'
+import { loadPureContentHashers } from '../../src/hashing/content-hashers.ts'
 import { CRASH_KEYS, openCrashStore } from './crash-options.ts'
 import { randomBytes, randomOf } from './random-bytes.ts'
 
 const [directory = '', seedText = '', durability = ''] = process.argv.slice(2)
+const hashers = await loadPureContentHashers()
 const SIZES = [0, 100, 3000, 20_000, 59_999, 60_000, 150_000, 1_500_000]
 const LANES = 4
 
@@ -28,7 +29,7 @@ try {
     const seed = random.below(1_000_000)
     say(`begin ${mine} put ${key} ${size} ${seed}`)
     const payload = randomBytes(size, seed)
-    const contentHash = pureContentHashers.s256.hash(payload)
+    const contentHash = hashers.s256.hash(payload)
     const pieces = async function* (): AsyncGenerator<Uint8Array> {
       for (let at = 0; at < size; at += 50_000) {
         await new Promise(setImmediate)

@@ -22,7 +22,9 @@ describe('The disk store, when its process is killed at any moment', () => {
       let acknowledged = 0
       for (let round = 0; round < ROUNDS; round++) {
         acknowledged += await crashed.round().catch((error: unknown) => {
-          return expect.unreachable(`seed ${seed}, round ${round}: ${error instanceof Error ? error.stack : String(error)}`)
+          return expect.unreachable(
+            `seed ${seed}, round ${round}: ${error instanceof Error ? error.stack : String(error)}`,
+          )
         })
       }
       expect(acknowledged).toBeGreaterThan(ROUNDS)

@@ -51,7 +51,7 @@ class Machine {
     try {
       let store = await this.#open()
       const steps = this.#random.below(STEPS_MAX)
-      for (let step = 0; step < steps; step++) store = await this.#step(store)
+      for (let step = 0; step < steps && !files.isCut; step++) store = await this.#step(store)
     } catch (error) {
       if (!files.isCut) throw error
     }
@@ -155,6 +155,9 @@ class Machine {
 
 function isFound(found: Value, value: Value): boolean {
   if (found === null || value === null) return found === value
-  return found.contentHash === value.contentHash && isSameBytes(found.payload, value.payload) && isSameBytes(found.head, value.head)
+  return (
+    found.contentHash === value.contentHash &&
+    isSameBytes(found.payload, value.payload) &&
+    isSameBytes(found.head, value.head)
+  )
 }
-
