@@ -47,6 +47,7 @@ export const BENCH_NAMES = [
   'simulate',
   'simulate-trace',
   'hash',
+  'store-disk',
   'memory',
   'semantic',
   'cli',

@@ -134,8 +134,6 @@ export { simulateEngine } from './planner/engine-sim.ts'
 export type {
   ByteSpan,
   Clock,
-  ContentHasher,
-  ContentHashers,
   FragmentPut,
   FragmentStore,
   GetOptions,

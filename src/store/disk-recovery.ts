@@ -79,8 +79,7 @@ class Recovery {
   readonly #kills: { readonly segment: number; readonly target: Target }[] = []
   readonly #replaced: Target[] = []
   #doubtful: PutRecord[] = []
-  /** Of each stretch without a record, the sequence of the record behind it. */
-  readonly #gaps: number[] = []
+  readonly #gaps: { readonly segment: number; readonly sequenceAfter: number }[] = []
   readonly #unsynced = new Set<number>()
   /** By segment, the highest sequence read from it. */
   readonly #highest = new Map<number, number>()
@@ -147,11 +146,11 @@ class Recovery {
     const killed = new Set(this.#kills.map(({ target }) => target.sequence))
     this.#dropKilled(killed)
     this.#countLive()
-    const damaged = this.#gaps.filter((sequenceAfter) => sequenceAfter <= this.#syncedThrough).length
     const segments = [...this.#table.kept()]
     for (const [id, sequence] of this.#highest) if (sequence > this.#syncedThrough) this.#unsynced.add(id)
     const resumed = this.#segmentToResume(segments)
     for (const segment of segments) if (segment !== resumed) this.#table.seal(segment)
+    const damaged = this.#gaps.filter((gap) => this.#isDamage(gap.segment, gap.sequenceAfter)).length
     return {
       index: this.#index,
       table: this.#table,
@@ -197,7 +196,7 @@ class Recovery {
         gap = scanned
         continue
       }
-      if (gap !== null) this.#gaps.push(scanned.sequence)
+      if (gap !== null) this.#gaps.push({ segment: id, sequenceAfter: scanned.sequence })
       gap = null
       bytes = scanned.offset + recordBytes(scanned)
       this.#lastSequence = Math.max(this.#lastSequence, scanned.sequence)
@@ -289,6 +288,11 @@ class Recovery {
       const entry = key === undefined ? null : this.#index.get(key)
       if (key !== undefined && entry !== null) visit(key, entry)
     }
+  }
+
+  /** Something that was on the device is not there any more. What is given up is not brought to the device first. */
+  #isDamage(segment: number, sequenceAfter: number): boolean {
+    return sequenceAfter <= this.#syncedThrough && this.#table.get(segment)?.isCondemned === false
   }
 
   #segmentToResume(segments: readonly Segment[]): Segment | null {

@@ -51,7 +51,7 @@ class Machine {
     try {
       let store = await this.#open()
       const steps = this.#random.below(STEPS_MAX)
-      for (let step = 0; step < steps; step++) store = await this.#step(store)
+      for (let step = 0; step < steps && !files.isCut; step++) store = await this.#step(store)
     } catch (error) {
       if (!files.isCut) throw error
     }
@@ -79,7 +79,7 @@ class Machine {
     if (choice < 45) await this.#put(store, this.#key())
     else if (choice < 55) await Promise.all(KEYS.slice(0, 3).map((key) => this.#put(store, key)))
     else if (choice < 75) await this.#remove(store, this.#key())
-    else if (choice < 90) await this.#timers.advance(this.#random.below(700))
+    else if (choice < 90) await this.#timers.advance(this.#random.below(700), () => this.#files.isCut)
     else if (choice < 93) await store.compact()
     else if (choice < 95) await store.sync()
     else if (choice < 97) await this.#erase(store, this.#key())

@@ -16,3 +16,14 @@ export function randomOf(seed: number): Random {
     },
   }
 }
+
+/** Bytes that differ from seed to seed. */
+export function randomBytes(length: number, seed: number): Uint8Array {
+  const bytes = new Uint8Array(length)
+  let state = (seed * 2_654_435_761 + length) >>> 0
+  for (let index = 0; index < length; index++) {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
+    bytes[index] = state >>> 24
+  }
+  return bytes
+}

@@ -28,8 +28,8 @@ export class VirtualTimers implements Clock, Timers {
     this.#waiting.clear()
   }
 
-  /** Each timer rings at its time, and what it starts has ended before the next one. */
-  async advance(ms: number): Promise<void> {
+  /** Each timer rings at its time, and what it starts has ended before the next one. Time stops when `isOver` says so. */
+  async advance(ms: number, isOver: () => boolean): Promise<void> {
     const endMs = this.#nowMs + ms
     for (;;) {
       const next = [...this.#waiting].sort((a, b) => a.dueMs - b.dueMs)[0]
@@ -38,6 +38,7 @@ export class VirtualTimers implements Clock, Timers {
       this.#nowMs = Math.max(this.#nowMs, next.dueMs)
       next.call()
       await settle()
+      if (isOver()) return
     }
     this.#nowMs = endMs
   }
