@@ -49,6 +49,7 @@ export const BENCH_NAMES = [
   'memory',
   'cli',
   'micro',
+  'index',
 ] as const
 export type BenchName = (typeof BENCH_NAMES)[number]
 

@@ -245,7 +245,7 @@ describe('the indices of a node', () => {
         group,
         sequence: fc.constantFrom(null, 's'),
         prompt: fc.nat({ max: 1 }),
-        blocks: fc.tuple(fc.nat({ max: 3 }), fc.integer({ min: 3, max: 8 })),
+        blocks: fc.tuple(fc.nat({ max: 3 }), fc.integer({ min: 4, max: 8 })),
       }),
     })
     const property = fc.property(
