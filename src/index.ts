@@ -172,3 +172,43 @@ export {
 } from './indices/fragment-indices.ts'
 export type { AdjacentOptions, Sequence } from './indices/positional.ts'
 export { type Tier, TIER_BIT, TIERS } from './indices/tiers.ts'
+
+/**
+ * Proposals for prefetch, eviction and search: the graph of fragments, the semantic index with its vector indices and
+ * embedders, and sessions. None of them says that KV may be used for other tokens.
+ */
+export {
+  type EdgeFilter,
+  FragmentGraph,
+  type Neighbour,
+  type PrefetchCandidate,
+  type Subgraph,
+  type SubgraphEdge,
+} from './indices/graph.ts'
+export { EDGE_KINDS, type EdgeKind, type HalfLives } from './indices/graph-edges.ts'
+export { DEFAULT_GRAPH_OPTIONS, type GraphOptions } from './indices/graph-options.ts'
+export {
+  DEFAULT_SEMANTIC_OPTIONS,
+  type SemanticClusters,
+  type SemanticEntry,
+  SemanticIndex,
+  type SemanticInsert,
+  type SemanticMatch,
+  type SemanticOptions,
+  type SemanticQuery,
+  type SemanticScope,
+} from './indices/semantic.ts'
+export { DEFAULT_SIM_HASH_OPTIONS, simHashVectors, type SimHashOptions } from './indices/sim-hash.ts'
+export {
+  DEFAULT_SESSIONS_OPTIONS,
+  type Prospect,
+  type SessionName,
+  Sessions,
+  type SessionsOptions,
+  type SessionView,
+} from './indices/sessions.ts'
+export { bruteForceVectors } from './vectors/brute-force.ts'
+export { DEFAULT_USEARCH_OPTIONS, loadUsearch, type UsearchOptions } from './vectors/usearch.ts'
+export { centredOn, parseWordVectors, wordEmbedder, type WordVectors } from './vectors/words.ts'
+export { DEFAULT_WORD_VECTORS_PATH, loadWordEmbedder } from './vectors/words-file.ts'
+export type { Embedder, NearVector, VectorIndex, VectorIndexFactory } from './core/ports.ts'

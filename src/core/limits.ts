@@ -94,4 +94,23 @@ export const LIMITS = {
   indexNodesMax: 65_536,
   /** Tenants with cache statistics of their own; the others are counted together. About a kilobyte each. */
   statisticsTenantsMax: 1024,
+  /** Numbers in one embedding; more is rejected with INVALID_REQUEST. The largest models in use give 4,096. */
+  embeddingDimensionsMax: 8192,
+  /** Ids of one vector index; a greater one is a bug of the caller. A page of vectors is allocated for each 1,024. */
+  vectorIdsMax: 2 ** 24,
+  /** Nearest neighbours asked for at once; more is rejected with INVALID_REQUEST. Approximate search costs more than that many. */
+  nearestMax: 1024,
+  /** Entries that one clustering looks at, newest first; the answer says that it left some out. Each is a search. */
+  clusterEntriesMax: 20_000,
+  /** Keys of one access that are linked with each other; those after them are not. A prompt of a million tokens in fragments of 256. */
+  coAccessKeysMax: 4096,
+  /** Depth and nodes of a subgraph; more is rejected with INVALID_REQUEST. Each node brings all its edges. */
+  subgraphDepthMax: 16,
+  subgraphNodesMax: 10_000,
+  /** Weight of an edge of the graph, above 0; outside is rejected with INVALID_REQUEST. Beyond, sums lose small ones. */
+  edgeWeightMax: 1e9,
+  /** Bytes of a file of word vectors; more is rejected with LIMIT_REACHED. A million words of 300 dimensions. */
+  wordVectorsFileBytesMax: 512 * 1024 * 1024,
+  /** Characters of a text that are embedded; the rest is left out. Means hardly move after some thousand words. */
+  embeddedCharactersMax: 256 * 1024,
 } as const

@@ -134,3 +134,41 @@ export interface QuarantinedBytes {
   readonly reason: string
   readonly payload: Uint8Array
 }
+
+/** A vector that was found. `similarity` is the cosine of the angle to what was asked, -1 to 1. */
+export interface NearVector {
+  readonly id: number
+  readonly similarity: number
+}
+
+/**
+ * Nearest neighbours by angle among vectors of one length; an implementation may miss some, and says how many.
+ * Ids are whole numbers, 0 to LIMITS.vectorIdsMax - 1, given by the caller: keep them small, memory follows the
+ * greatest. Vectors are scaled to length 1 on the way in; one that has another length, or no direction (zero, or not
+ * finite), throws INVALID_REQUEST. Similarities are exact, to single precision, for whatever is found.
+ */
+export interface VectorIndex {
+  readonly dimensions: number
+  /** Vectors held. */
+  readonly count: number
+  /** The id must not be in use. The vector is copied. */
+  add(id: number, vector: Float32Array): void
+  /** Whether it was there. The id may be used again. */
+  remove(id: number): boolean
+  /** Scaled to length 1; a view, to be left unchanged, valid until the next call. */
+  vector(id: number): Float32Array | null
+  /** At most `k`, nearest first, of equals the smaller id first. */
+  search(vector: Float32Array, k: number): readonly NearVector[]
+}
+
+/** Makes an empty index for vectors of so many numbers. */
+export type VectorIndexFactory = (dimensions: number) => VectorIndex
+
+/** Turns a text into a vector, such that texts that say similar things have vectors of similar direction. */
+export interface Embedder {
+  /** Names the model and its version: vectors of different embedders are not comparable. */
+  readonly id: string
+  readonly dimensions: number
+  /** Of length 1; null when nothing in the text is known to it. */
+  embed(text: string): Float32Array | null
+}

@@ -38,7 +38,9 @@ const HELD = 5
 const PAGE_SLOTS = 128
 const PAGE_WORDS = PAGE_SLOTS * SLOT_WORDS
 /** A fuller page is split: beyond, a search takes more steps than it saves memory. */
-const PAGE_KEYS_MAX = 108
+const PAGE_KEYS_MAX = 112
+/** Two halves of a page that have so few together become one again: else chance alone would split all pages in time. */
+const MERGED_KEYS_MAX = 80
 /** Pages that are allocated together. */
 const PIECE_BITS = 6
 const PIECE_PAGES = 2 ** PIECE_BITS
@@ -59,6 +61,9 @@ export class ExactTable {
   #pageKeys = new Uint8Array(PIECE_PAGES)
   #pageDepth = new Uint8Array(PIECE_PAGES)
   readonly #lists = new NumberLists()
+  readonly #freePages: number[] = []
+  /** Sweeps under way go by the numbers of pages: meanwhile no key moves to a lower one. */
+  #sweeps = 0
   readonly #scratch = new Int32Array(PAGE_WORDS)
   #keys = 0
   #pairs = 0
@@ -180,7 +185,8 @@ export class ExactTable {
   remove(value: number, tags: number): number {
     if (this.#at < 0) return 0
     const before = this.#removeAt(this.#piece, this.#page, this.#at, value, tags)
-    if (this.#keys === 0) this.#clear()
+    if (this.#keys === 0 && this.#sweeps === 0) this.#clear()
+    else if (this.#sweeps === 0 && 2 * (this.#pageKeys[this.#page] ?? 0) < MERGED_KEYS_MAX) this.#merge(this.#page)
     // The key may be gone, and another one in its place.
     this.#seek(this.#mixed, this.#word1, this.#word2, this.#word3, this.#namespace)
     return before
@@ -191,13 +197,17 @@ export class ExactTable {
    * takes less than a millisecond; between two of them the table may change.
    */
   *sweepValue(value: number, namespace: number | null): Generator<number, void> {
-    for (let page = 0; page < this.#pages; page += SWEEP_PAGES) {
-      const before = this.#pairs
-      const end = Math.min(this.#pages, page + SWEEP_PAGES)
-      for (let swept = page; swept < end; swept++) this.#sweepPage(swept, value, namespace)
-      const removed = before - this.#pairs
+    this.#sweeps += 1
+    try {
+      for (let page = 0; page < this.#pages; page += SWEEP_PAGES) {
+        const before = this.#pairs
+        const end = Math.min(this.#pages, page + SWEEP_PAGES)
+        for (let swept = page; swept < end; swept++) this.#sweepPage(swept, value, namespace)
+        yield before - this.#pairs
+      }
+    } finally {
+      this.#sweeps -= 1
       if (this.#keys === 0) this.#clear()
-      yield removed
     }
   }
 
@@ -340,17 +350,40 @@ export class ExactTable {
     const entries = this.#scratch
     const start = startOf(page)
     entries.set(this.#pieceOf(page).subarray(start, start + PAGE_WORDS))
-    this.#pieceOf(page).fill(0, start, start + PAGE_WORDS)
-    this.#pageKeys[page] = 0
+    this.#emptyPage(page)
     for (let from = 0; from < PAGE_WORDS; from += SLOT_WORDS) {
       if (entries[from + HELD] === 0) continue
       const mixed = entries[from] ?? 0
       this.#moveIn(mixed << depth >= 0 ? page : other, mixed, entries, from)
     }
     // All beginnings of this page follow each other, and the upper half of them is the other's.
+    const first = directoryIndex(this.#mixed, depth) << (this.#depth - depth)
     const beginnings = 1 << (this.#depth - depth)
-    const first = this.#directory.indexOf(page)
     this.#directory.fill(other, first + beginnings / 2, first + beginnings)
+  }
+
+  /** Undoes a split, when the other half was not split further and both have little. The located key is of this page. */
+  #merge(page: number): void {
+    const depth = this.#pageDepth[page] ?? 0
+    if (depth === 0) return
+    const shift = this.#depth - depth
+    const index = directoryIndex(this.#mixed, depth)
+    const other = this.#directory[(index ^ 1) << shift] ?? 0
+    const keys = (this.#pageKeys[page] ?? 0) + (this.#pageKeys[other] ?? 0)
+    if (this.#pageDepth[other] !== depth || keys > MERGED_KEYS_MAX) return
+    const entries = this.#pieceOf(other)
+    const start = startOf(other)
+    for (let from = start; from < start + PAGE_WORDS; from += SLOT_WORDS)
+      if (entries[from + HELD] !== 0) this.#moveIn(page, entries[from] ?? 0, entries, from)
+    this.#emptyPage(other)
+    this.#freePages.push(other)
+    this.#pageDepth[page] = depth - 1
+    this.#directory.fill(page, (index & ~1) << shift, ((index | 1) + 1) << shift)
+  }
+
+  #emptyPage(page: number): void {
+    this.#pieceOf(page).fill(0, startOf(page), startOf(page) + PAGE_WORDS)
+    this.#pageKeys[page] = 0
   }
 
   #moveIn(page: number, mixed: number, entries: Int32Array, from: number): void {
@@ -376,14 +409,15 @@ export class ExactTable {
     this.#depth = 0
     this.#pieces = []
     this.#pages = 0
+    this.#freePages.length = 0
     this.#lists.clear()
     this.#newPage(0)
   }
 
   #newPage(depth: number): number {
-    const page = this.#pages++
+    const page = (this.#sweeps === 0 ? this.#freePages.pop() : undefined) ?? this.#pages++
     if (page >> PIECE_BITS === this.#pieces.length) this.#pieces.push(new Int32Array(PIECE_PAGES * PAGE_WORDS))
-    if (page === this.#pageKeys.length) {
+    if (page >= this.#pageKeys.length) {
       this.#pageKeys = doubled(this.#pageKeys)
       this.#pageDepth = doubled(this.#pageDepth)
     }

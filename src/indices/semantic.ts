@@ -1,0 +1,212 @@
+/**
+ * Fragments by what their text says, for search, prefetch and eviction. What it finds is never taken as KV for other
+ * tokens: an index proposes, tokens decide. Scopes keep tenants and models apart: KV of another model is of no use,
+ * and another tenant's text is nobody's business.
+ */
+import { assert, MembraneError } from '../core/errors.ts'
+import type { ModelFingerprint, TenantId } from '../core/ids.ts'
+import { LIMITS } from '../core/limits.ts'
+import type { VectorIndex, VectorIndexFactory } from '../core/ports.ts'
+import { clusterIds } from './semantic-clusters.ts'
+
+export interface SemanticOptions {
+  /** How nearest neighbours are found: USearch, SimHash or brute force. */
+  readonly vectors: VectorIndexFactory
+  /** Entries of all scopes; beyond, the oldest of the largest scope leaves. Default 200,000: 4 bytes a number, and the index. */
+  readonly entriesMax?: number
+  /** Pairs of tenant and model; beyond, an entry of a new one is refused. Default 1,024. */
+  readonly scopesMax?: number
+}
+
+export const DEFAULT_SEMANTIC_OPTIONS = { entriesMax: 200_000, scopesMax: 1024 } as const
+
+export interface SemanticScope {
+  readonly tenant: TenantId
+  readonly model: ModelFingerprint
+}
+
+export interface SemanticEntry extends SemanticScope {
+  /** One entry a key, in whatever scope. */
+  readonly key: string
+  /** Of the embedder that all entries of the scope come from. Copied. */
+  readonly vector: Float32Array
+}
+
+export interface SemanticMatch {
+  readonly key: string
+  /** Cosine, `similarityMin` to 1. */
+  readonly similarity: number
+}
+
+export interface SemanticQuery extends SemanticScope {
+  readonly vector: Float32Array
+  /** 1 to LIMITS.nearestMax. */
+  readonly limit: number
+  /** The least cosine that counts, -1 to 1. What is similar depends on the embedder, so there is no default. */
+  readonly similarityMin: number
+}
+
+export interface SemanticClusters {
+  /** Keys that similar ones join, at least two a cluster; largest first. */
+  readonly clusters: readonly (readonly string[])[]
+  /** Entries of the scope that were left out, the oldest, beyond LIMITS.clusterEntriesMax. */
+  readonly leftOut: number
+}
+
+export type SemanticInsert = 'inserted' | 'replaced' | 'refused'
+
+interface Scope {
+  readonly name: string
+  readonly index: VectorIndex
+  /** Oldest first. */
+  readonly idOf: Map<string, number>
+  readonly keyOf: Map<number, string>
+  readonly freeIds: number[]
+}
+
+export class SemanticIndex {
+  readonly #makeIndex: VectorIndexFactory
+  readonly #entriesMax: number
+  readonly #scopesMax: number
+  readonly #scopes = new Map<string, Scope>()
+  readonly #scopeOf = new Map<string, Scope>()
+  #evicted = 0
+
+  /** Throws INVALID_CONFIG. */
+  constructor({
+    vectors,
+    entriesMax = DEFAULT_SEMANTIC_OPTIONS.entriesMax,
+    scopesMax = DEFAULT_SEMANTIC_OPTIONS.scopesMax,
+  }: SemanticOptions) {
+    for (const [name, value, max] of [
+      ['entriesMax', entriesMax, LIMITS.vectorIdsMax],
+      ['scopesMax', scopesMax, Number.MAX_SAFE_INTEGER],
+    ] as const) {
+      if (!Number.isInteger(value) || value < 1 || value > max) {
+        throw new MembraneError('INVALID_CONFIG', `${name} is a whole number from 1 to ${max}, found ${value}.`)
+      }
+    }
+    this.#makeIndex = vectors
+    this.#entriesMax = entriesMax
+    this.#scopesMax = scopesMax
+  }
+
+  get count(): number {
+    return this.#scopeOf.size
+  }
+
+  get scopeCount(): number {
+    return this.#scopes.size
+  }
+
+  /** Entries that left because there were too many. */
+  get evictedEntries(): number {
+    return this.#evicted
+  }
+
+  has(key: string): boolean {
+    return this.#scopeOf.has(key)
+  }
+
+  /**
+   * An entry under the same key is replaced, and becomes the youngest; one that is in another scope moves. `refused`, and
+   * nothing is changed, when there would be a scope too many. Throws INVALID_REQUEST, and changes nothing, when the vector
+   * is zero, not finite, or of another length than those of its scope.
+   */
+  insert({ key, tenant, model, vector }: SemanticEntry): SemanticInsert {
+    const name = nameOf({ tenant, model })
+    const known = this.#scopes.get(name)
+    if (known === undefined && this.#scopes.size >= this.#scopesMax) return 'refused'
+    const scope = known ?? newScope(name, this.#makeIndex(vector.length))
+    const id = scope.freeIds.at(-1) ?? scope.keyOf.size
+    // Throws before anything else is changed; the entry that it replaces goes after it.
+    scope.index.add(id, vector)
+    scope.freeIds.pop()
+    const isReplaced = this.remove(key)
+    scope.idOf.set(key, id)
+    scope.keyOf.set(id, key)
+    this.#scopes.set(name, scope)
+    this.#scopeOf.set(key, scope)
+    if (this.#scopeOf.size > this.#entriesMax) this.#evict()
+    return isReplaced ? 'replaced' : 'inserted'
+  }
+
+  /** Whether it was there. The last one of a scope frees it. */
+  remove(key: string): boolean {
+    const scope = this.#scopeOf.get(key)
+    const id = scope?.idOf.get(key)
+    if (scope === undefined || id === undefined) return false
+    assert(scope.index.remove(id), 'what has an id is in the index')
+    scope.idOf.delete(key)
+    scope.keyOf.delete(id)
+    scope.freeIds.push(id)
+    this.#scopeOf.delete(key)
+    if (scope.idOf.size === 0) this.#scopes.delete(scope.name)
+    return true
+  }
+
+  /** Nearest first; none when the scope holds none that is near enough. Throws INVALID_REQUEST. */
+  nearest({ vector, limit, similarityMin, ...where }: SemanticQuery): readonly SemanticMatch[] {
+    if (!Number.isInteger(limit) || limit < 1 || limit > LIMITS.nearestMax) {
+      throw new MembraneError('INVALID_REQUEST', `The limit is 1 to ${LIMITS.nearestMax}, found ${limit}.`)
+    }
+    checkSimilarity(similarityMin)
+    const scope = this.#scopes.get(nameOf(where))
+    if (scope === undefined) return []
+    return scope.index
+      .search(vector, limit)
+      .filter(({ similarity }) => similarity >= similarityMin)
+      .map(({ id, similarity }) => ({ key: keyIn(scope, id), similarity }))
+  }
+
+  /**
+   * Groups of entries in which each is at least `similarityMin` near some other: paths of similar ones join, so the ends
+   * of a cluster may be less alike. One search an entry. Throws INVALID_REQUEST.
+   */
+  clusters({ similarityMin, ...where }: SemanticScope & { readonly similarityMin: number }): SemanticClusters {
+    checkSimilarity(similarityMin)
+    const scope = this.#scopes.get(nameOf(where))
+    if (scope === undefined) return { clusters: [], leftOut: 0 }
+    const ids = [...scope.idOf.values()].slice(-LIMITS.clusterEntriesMax)
+    const clusters = clusterIds(scope.index, ids, similarityMin)
+    return {
+      clusters: clusters.map((cluster) => cluster.map((id) => keyIn(scope, id))),
+      leftOut: scope.idOf.size - ids.length,
+    }
+  }
+
+  /** The largest scope pays, so that one tenant cannot push out the others. */
+  #evict(): void {
+    let largest: Scope | null = null
+    for (const scope of this.#scopes.values()) {
+      if (largest === null || scope.idOf.size > largest.idOf.size) largest = scope
+    }
+    for (const oldest of largest?.idOf.keys() ?? []) {
+      this.#evicted += 1
+      this.remove(oldest)
+      break
+    }
+  }
+}
+
+function newScope(name: string, index: VectorIndex): Scope {
+  return { name, index, idOf: new Map(), keyOf: new Map(), freeIds: [] }
+}
+
+/** Neither of the two has a space in it. */
+function nameOf({ tenant, model }: SemanticScope): string {
+  return `${tenant} ${model}`
+}
+
+function keyIn({ keyOf }: Scope, id: number): string {
+  const key = keyOf.get(id)
+  assert(key !== undefined, `vector ${id} has a key`)
+  return key
+}
+
+function checkSimilarity(similarityMin: number): void {
+  if (similarityMin >= -1 && similarityMin <= 1) return
+  throw new MembraneError('INVALID_REQUEST', `A similarity is a cosine, -1 to 1, found ${similarityMin}.`, {
+    details: { similarityMin },
+  })
+}
