@@ -159,18 +159,28 @@ export type { ChainHashes, ContentHasher, ContentHashers, HashFunction } from '.
 export { loadChainHashes } from './hashing/chain-hashes.ts'
 export { type LoadedContentHashers, loadContentHashers, pureContentHashers } from './hashing/content-hashers.ts'
 
-/** Indices: which fragments and nodes have which blocks, and what lies where in a sequence. */
+/** Indices of a node behind one door: which fragments and nodes have which blocks, what lies where, what goes together. */
 export {
   type AdjacentFragments,
-  type Announcement,
   FragmentIndices,
   type FragmentIndicesOptions,
   type IndexedFragment,
-  type LongestPrefix,
-  type NodeRun,
-  type Prompt,
+  type SemanticPorts,
+  type SimilarFragment,
+  type SimilarQuery,
 } from './indices/fragment-indices.ts'
+export type { LayersOf } from './indices/exact-fragments.ts'
+export type { Announcement, LongestPrefix, NodeRun, Prompt } from './indices/exact-holders.ts'
 export type { AdjacentOptions, Sequence } from './indices/positional.ts'
+export {
+  type CacheBreakdown,
+  type CacheCounts,
+  type CacheStatistics,
+  INDEX_NAMES,
+  type IndexName,
+  OTHER_TENANTS,
+  StatisticsRecorder,
+} from './indices/statistics.ts'
 export { type Tier, TIER_BIT, TIERS } from './indices/tiers.ts'
 
 /**
@@ -211,4 +221,4 @@ export { bruteForceVectors } from './vectors/brute-force.ts'
 export { DEFAULT_USEARCH_OPTIONS, loadUsearch, type UsearchOptions } from './vectors/usearch.ts'
 export { centredOn, parseWordVectors, wordEmbedder, type WordVectors } from './vectors/words.ts'
 export { DEFAULT_WORD_VECTORS_PATH, loadWordEmbedder } from './vectors/words-file.ts'
-export type { Embedder, NearVector, VectorIndex, VectorIndexFactory } from './core/ports.ts'
+export type { Clock, Embedder, NearVector, VectorIndex, VectorIndexFactory } from './core/ports.ts'

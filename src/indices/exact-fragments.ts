@@ -89,10 +89,13 @@ export class FragmentBlocks {
     else this.#changeGroup(fragment, description.group, (group) => group.insert(number, fragment))
   }
 
-  /** Whether it was there. */
-  remove(number: number): boolean {
+  get(number: number): BlockFragment | null {
+    return this.#fragments.get(number) ?? null
+  }
+
+  remove(number: number): void {
     const fragment = this.#fragments.get(number)
-    if (fragment === undefined) return false
+    if (fragment === undefined) return
     const { namespace, hashes, description } = fragment
     this.#fragments.delete(number)
     const reader = this.#table.reader(hashes)
@@ -102,7 +105,6 @@ export class FragmentBlocks {
     }
     if (description.group === null) this.#refresh(fragment)
     else this.#changeGroup(fragment, description.group, (group) => group.remove(number, fragment))
-    return true
   }
 
   /** Fragments that cover block `index` of the hashes, whole or in part. */
