@@ -165,6 +165,7 @@ export {
   FragmentIndices,
   type FragmentIndicesOptions,
   type IndexedFragment,
+  type IndexEdge,
   type SemanticPorts,
   type SimilarFragment,
   type SimilarQuery,
@@ -181,6 +182,15 @@ export {
   OTHER_TENANTS,
   StatisticsRecorder,
 } from './indices/statistics.ts'
+export { type DescribeEntry, rebuildIndices, type RebuildReport } from './indices/rebuild.ts'
+export {
+  encodeSnapshot,
+  restoreSnapshot,
+  SNAPSHOT_VERSION,
+  type SnapshotOptions,
+  type SnapshotOutcome,
+  type SnapshotRefusal,
+} from './indices/snapshot.ts'
 export { type Tier, TIER_BIT, TIERS } from './indices/tiers.ts'
 
 /**

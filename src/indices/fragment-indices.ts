@@ -13,6 +13,7 @@ import type { Clock, Embedder, VectorIndexFactory } from '../core/ports.ts'
 import type { LayersOf } from './exact-fragments.ts'
 import { type Announcement, BlockHolders, type LongestPrefix, type Prompt } from './exact-holders.ts'
 import { FragmentLinks } from './fragment-links.ts'
+import type { EdgeKind } from './graph-edges.ts'
 import { DEFAULT_GRAPH_OPTIONS, type GraphOptions } from './graph-options.ts'
 import { type EdgeFilter, FragmentGraph, type Neighbour, type PrefetchCandidate, type Subgraph } from './graph.ts'
 import { type AdjacentOptions, PositionalIndex, type Sequence } from './positional.ts'
@@ -78,6 +79,19 @@ export interface SimilarFragment {
   /** Cosine, `similarityMin` to 1. */
   readonly similarity: number
 }
+
+/** An edge that somebody observed, as opposed to those that descriptions say. */
+export interface IndexEdge {
+  readonly from: string
+  readonly to: string
+  readonly kind: Extract<EdgeKind, 'co-accessed' | 'version-of'>
+  /** Above 0 to LIMITS.edgeWeightMax, at `atMs`. */
+  readonly weight: number
+  /** Milliseconds since 1970. */
+  readonly atMs: number
+}
+
+const RECORDED_KINDS = ['co-accessed', 'version-of'] as const satisfies readonly IndexEdge['kind'][]
 
 interface Indexed {
   readonly number: number
@@ -289,6 +303,29 @@ export class FragmentIndices {
     this.#sessions.touch(session, known, this.#clock.nowMs())
   }
 
+  /**
+   * Sets the weight of an edge between two fragments of one tenant. False when one of them is not known, they are of two
+   * tenants, or the edge was at once the weakest of too many. Throws INVALID_REQUEST for a weight out of range.
+   */
+  recordEdge({ from, to, kind, weight, atMs }: IndexEdge): boolean {
+    const tenant = this.get(from)?.tenant
+    if (tenant === undefined || this.get(to)?.tenant !== tenant) return false
+    return this.#graph.relate(from, to, kind, weight, atMs)
+  }
+
+  /** Every edge by co-access or version that is still of weight, as of now. */
+  *recordedEdges(): Generator<IndexEdge, void> {
+    const atMs = this.#clock.nowMs()
+    for (const from of this.#byKey.keys()) {
+      const neighbours = this.#graph.neighbours(from, { kinds: RECORDED_KINDS, limit: Number.MAX_SAFE_INTEGER, atMs })
+      for (const { key: to, kind, direction, weight } of neighbours) {
+        // Seen from both ends; taken from one.
+        const isTaken = direction === 'out' || (direction === 'both' && from < to)
+        if (isTaken && weight > 0 && isRecorded(kind)) yield { from, to, kind, weight, atMs }
+      }
+    }
+  }
+
   /** Which sessions there are, what they touched, and what is known of the future of a key. Turns come by `accessed`. */
   get sessions(): Omit<Sessions, 'touch' | 'remove'> {
     return this.#sessions
@@ -402,6 +439,10 @@ export class FragmentIndices {
     if (tier === null) this.statistics.miss(index, tenant)
     else this.statistics.hit(index, tenant, tier)
   }
+}
+
+function isRecorded(kind: EdgeKind): kind is IndexEdge['kind'] {
+  return RECORDED_KINDS.some((recorded) => recorded === kind)
 }
 
 function sequenceOf({ tenant, description: { sequence, signature } }: IndexedFragment): Sequence | null {

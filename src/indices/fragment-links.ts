@@ -19,8 +19,8 @@ export interface FragmentLink {
   readonly kind: EdgeKind
 }
 
-/** Links by one name; there may be more fragments, but a graph keeps few edges of a node anyway. */
-const LINKS_OF_NAME_MAX = 64
+/** Fragments that one is linked with by one name: copies, layers and heads of one block would each be linked with each. */
+const LINKS_OF_NAME_MAX = 8
 
 export class FragmentLinks {
   /** Fragments that a name stands for: its last block hash, or its content hash. */
