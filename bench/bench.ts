@@ -52,6 +52,7 @@ export const BENCH_NAMES = [
   'semantic',
   'cli',
   'micro',
+  'index',
 ] as const
 export type BenchName = (typeof BENCH_NAMES)[number]
 

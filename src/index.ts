@@ -200,19 +200,40 @@ export {
   parseFragmentKey,
 } from './core/fragment-key.ts'
 
-/** Indices: which fragments and nodes have which blocks, and what lies where in a sequence. */
+/** Indices of a node behind one door: which fragments and nodes have which blocks, what lies where, what goes together. */
 export {
   type AdjacentFragments,
-  type Announcement,
   FragmentIndices,
   type FragmentIndicesOptions,
   type IndexedFragment,
-  type LongestPrefix,
-  type NodeRun,
-  type Prompt,
+  type IndexEdge,
+  type SemanticPorts,
+  type SimilarFragment,
+  type SimilarQuery,
 } from './indices/fragment-indices.ts'
+export type { LayersOf } from './indices/exact-fragments.ts'
+export type { Announcement, LongestPrefix, NodeRun, Prompt } from './indices/exact-holders.ts'
 export type { AdjacentOptions, Sequence } from './indices/positional.ts'
+export {
+  type CacheBreakdown,
+  type CacheCounts,
+  type CacheStatistics,
+  INDEX_NAMES,
+  type IndexName,
+  OTHER_TENANTS,
+  StatisticsRecorder,
+} from './indices/statistics.ts'
+export { type DescribeEntry, rebuildIndices, type RebuildReport } from './indices/rebuild.ts'
+export {
+  encodeSnapshot,
+  restoreSnapshot,
+  SNAPSHOT_VERSION,
+  type SnapshotOptions,
+  type SnapshotOutcome,
+  type SnapshotRefusal,
+} from './indices/snapshot.ts'
 export { type Tier, TIER_BIT, TIERS } from './indices/tiers.ts'
+
 /**
  * Proposals for prefetch, eviction and search: the graph of fragments, the semantic index with its vector indices and
  * embedders, and sessions. None of them says that KV may be used for other tokens.
@@ -354,3 +375,4 @@ export { type DiskStats, type DiskStore, openDiskStore } from './store/disk.ts'
 export { DEFAULT_DISK_OPTIONS, type DiskStoreOptions, type Durability } from './store/disk-options.ts'
 export type { RecoveryReport } from './store/disk-recovery.ts'
 export type { ScrubOptions, ScrubReport } from './store/disk-scrub.ts'
+export type { Clock, Embedder, NearVector, VectorIndex, VectorIndexFactory } from './core/ports.ts'

@@ -120,6 +120,8 @@ export const LIMITS = {
   indexNamespacesMax: 65_536,
   /** Nodes that one index knows; another one is refused with LIMIT_REACHED. */
   indexNodesMax: 65_536,
+  /** Refusals that a rebuild of the indices explains; the others are counted. */
+  rebuildReasonsMax: 100,
   /** Tenants with cache statistics of their own; the others are counted together. About a kilobyte each. */
   statisticsTenantsMax: 1024,
   /** Numbers in one embedding; more is rejected with INVALID_REQUEST. The largest models in use give 4,096. */

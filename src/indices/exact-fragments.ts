@@ -14,8 +14,7 @@ import { MembraneError } from '../core/errors.ts'
 import type { FragmentDescription, FragmentGroup, Span, StructuralSignature } from '../core/fragment.ts'
 import type { ModelFingerprint } from '../core/ids.ts'
 import { LIMITS } from '../core/limits.ts'
-import { TAG_BITS } from './exact-segment.ts'
-import { ExactTable } from './exact-table.ts'
+import { ExactTable, TAG_BITS } from './exact-table.ts'
 import { TIER_BIT, type Tier, tierIndex, TIERS } from './tiers.ts'
 
 /** Number of layers of a model, null when it is not known. Answers alike for as long as the index lives. */
@@ -51,7 +50,7 @@ export class FragmentBlocks {
   constructor({ layersOf, seed, heldChanged }: FragmentBlocksOptions) {
     this.#layersOf = layersOf
     this.#heldChanged = heldChanged
-    this.#table = new ExactTable({ pairsExpectedMax: LIMITS.indexFragmentBlocksMax, seed })
+    this.#table = new ExactTable(seed)
   }
 
   /** Pairs of a block and a fragment. */
@@ -82,24 +81,30 @@ export class FragmentBlocks {
     const { namespace, hashes, description } = fragment
     this.#fragments.set(number, fragment)
     const reader = this.#table.reader(hashes)
-    for (let index = 0; index < hashes.count; index++)
-      this.#table.add(this.#table.locate(reader, hashes.digestBytes, index, namespace), number, IS_COVERED)
+    for (let index = 0; index < hashes.count; index++) {
+      this.#table.locate(reader, hashes.digestBytes, index, namespace)
+      this.#table.add(number, IS_COVERED)
+    }
     if (description.group === null) this.#refresh(fragment)
     else this.#changeGroup(fragment, description.group, (group) => group.insert(number, fragment))
   }
 
-  /** Whether it was there. */
-  remove(number: number): boolean {
+  get(number: number): BlockFragment | null {
+    return this.#fragments.get(number) ?? null
+  }
+
+  remove(number: number): void {
     const fragment = this.#fragments.get(number)
-    if (fragment === undefined) return false
+    if (fragment === undefined) return
     const { namespace, hashes, description } = fragment
     this.#fragments.delete(number)
     const reader = this.#table.reader(hashes)
-    for (let index = 0; index < hashes.count; index++)
-      this.#table.remove(this.#table.locate(reader, hashes.digestBytes, index, namespace), number, IS_COVERED)
+    for (let index = 0; index < hashes.count; index++) {
+      this.#table.locate(reader, hashes.digestBytes, index, namespace)
+      this.#table.remove(number, IS_COVERED)
+    }
     if (description.group === null) this.#refresh(fragment)
     else this.#changeGroup(fragment, description.group, (group) => group.remove(number, fragment))
-    return true
   }
 
   /** Fragments that cover block `index` of the hashes, whole or in part. */
@@ -122,10 +127,10 @@ export class FragmentBlocks {
   }
 
   #fragmentsAt(reader: DataView, digestBytes: number, index: number, namespace: number): readonly number[] {
-    const segment = this.#table.locate(reader, digestBytes, index, namespace)
+    const table = this.#table
     const found: number[] = []
-    for (let held = this.#table.held(segment); held !== 0; held = segment.restOf(held))
-      found.push(segment.pairOf(held) >> TAG_BITS)
+    let held = table.locate(reader, digestBytes, index, namespace)
+    for (; held !== 0; held = table.restOf(held)) found.push(table.pairOf(held) >> TAG_BITS)
     return found
   }
 

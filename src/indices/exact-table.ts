@@ -1,45 +1,88 @@
 /**
- * HOT: block hashes of namespaces, each with pairs of a value and tags, in segments that grow one by one: no call ever
- * waits for the whole table to be moved. The first 16 bytes of a hash are the key, a shorter one is filled up with
- * zeros. Two different blocks whose hashes agree in these bytes of one namespace are one key: with 16 bytes that does
- * not happen by chance; with the 8 bytes of some engines, once in 2^64 pairs, and on purpose if somebody tries. It does
- * no harm, because an index only proposes: what is read is checked against the key and the content hash in the store.
+ * HOT: block hashes of namespaces, each with pairs of a value and tags. Extendible hashing: a directory names the page
+ * of a key by the upper bits of its hash, a page is a small table with open addressing, and a full one is split in two.
+ * So no call ever moves more than a page, a look-up touches the directory and one place in one page, and what is removed
+ * leaves no tombstone: its followers move up. Budget: 100 ns a block.
  *
- * What lies at hand in several segments at once is spread by a mix with a seed, so that nobody can choose hashes that
- * pile up in one place. Budget: 100 ns a block.
+ * The first 16 bytes of a hash are the key, a shorter one is filled up with zeros. Two different blocks whose hashes
+ * agree in these bytes, in one namespace, are one key: with 16 bytes that does not happen by chance; with the 8 bytes of
+ * some engines, once in 2^64 pairs, and on purpose if somebody tries. It does no harm, because an index only proposes:
+ * what is read is checked against the key and the content hash in the store.
+ *
+ * A slot is six words. The first word of the hash is mixed with all others and a seed, in a way that can be undone, so
+ * that nobody can choose hashes that pile up in one page, and it needs no word more:
+ *
+ *     mixed word, three words of the hash, namespace, what the key has:
+ *       0                      nothing: the slot is free
+ *       value << 8 | tags      one pair; tags are never 0
+ *       1 << 31 | list         several pairs
+ *
+ * Words are signed: numbers of 32 bits with a sign are those that engines keep without a box.
  */
 import type { BlockHashes } from '../core/block-hashes.ts'
 import { assert } from '../core/errors.ts'
-import { ExactSegment, type SegmentKey, TAG_BITS, TAGS_ALL } from './exact-segment.ts'
+import { NumberLists } from './exact-lists.ts'
 
-/** Keys of a segment when the table is full: to move so many takes less than a millisecond. */
-const SEGMENT_KEYS = 8192
-const SEGMENT_BITS_MAX = 16
+export const TAG_BITS = 8
+export const TAGS_ALL = (1 << TAG_BITS) - 1
 export const VALUE_MAX = 2 ** (31 - TAG_BITS) - 1
-const KEY_WORDS = 4
+const LIST = 1 << 31
 
-export interface ExactTableOptions {
-  /** What the table is for: with so many pairs the segments have their best size. It takes more. */
-  readonly pairsExpectedMax: number
-  /** Any whole number of 32 bits, best a random one. */
-  readonly seed: number
-}
+const SLOT_WORDS = 6
+const WORD_1 = 1
+const WORD_2 = 2
+const WORD_3 = 3
+const NAMESPACE = 4
+const HELD = 5
+
+const PAGE_SLOTS = 128
+const PAGE_WORDS = PAGE_SLOTS * SLOT_WORDS
+/** A fuller page is split: beyond, a search takes more steps than it saves memory. */
+const PAGE_KEYS_MAX = 112
+/** Two halves of a page that have so few together become one again: else chance alone would split all pages in time. */
+const MERGED_KEYS_MAX = 80
+/** Pages that are allocated together. */
+const PIECE_BITS = 6
+const PIECE_PAGES = 2 ** PIECE_BITS
+/** Pages that one step of a sweep looks through. */
+const SWEEP_PAGES = 64
+/** 2^24 directory entries. With evenly spread hashes, 2^30 keys do not need as many. */
+const DEPTH_MAX = 24
 
 export class ExactTable {
-  readonly #segmentBits: number
-  readonly #segments: readonly ExactSegment[]
   readonly #seed: number
-  /** The block that was located last. One object, so that a call allocates nothing per block. */
-  readonly #key: SegmentKey = { mixed: 0, word1: 0, word2: 0, word3: 0, namespace: 0 }
+  /** Page of each beginning of a mixed word. */
+  #directory = new Int32Array(1)
+  /** Bits that the directory tells apart. */
+  #depth = 0
+  #pieces: Int32Array[] = []
+  #pages = 0
+  /** Of each page: its keys, and how many leading bits they have in common. */
+  #pageKeys = new Uint8Array(PIECE_PAGES)
+  #pageDepth = new Uint8Array(PIECE_PAGES)
+  readonly #lists = new NumberLists()
+  readonly #freePages: number[] = []
+  /** Sweeps under way go by the numbers of pages: meanwhile no key moves to a lower one. */
+  #sweeps = 0
+  readonly #scratch = new Int32Array(PAGE_WORDS)
   #keys = 0
   #pairs = 0
   #pairsOfNamespace = new Int32Array(16)
 
-  constructor({ pairsExpectedMax, seed }: ExactTableOptions) {
-    const segments = Math.max(1, Math.ceil(pairsExpectedMax / SEGMENT_KEYS))
-    this.#segmentBits = Math.min(SEGMENT_BITS_MAX, Math.ceil(Math.log2(segments)))
-    this.#segments = Array.from({ length: 2 ** this.#segmentBits }, () => new ExactSegment(this.#segmentBits))
+  /** The block that was located last: its key, its page, and where it is there, or the complement of where it belongs. */
+  #mixed = 0
+  #word1 = 0
+  #word2 = 0
+  #word3 = 0
+  #namespace = 0
+  #page = 0
+  #piece: Int32Array = new Int32Array(0)
+  #at = 0
+
+  /** Any whole number of 32 bits, best a random one. */
+  constructor(seed: number) {
     this.#seed = seed | 0
+    this.#clear()
   }
 
   /** Blocks that have a pair. */
@@ -57,91 +100,334 @@ export class ExactTable {
 
   /** Bytes of the arrays that hold them. */
   get byteLength(): number {
-    return this.#segments.reduce((sum, segment) => sum + segment.byteLength, 0)
+    const pages = this.#pieces.length * PIECE_PAGES * PAGE_WORDS * 4 + this.#pageKeys.length + this.#pageDepth.length
+    return pages + this.#directory.byteLength + this.#lists.byteLength + this.#pairsOfNamespace.byteLength
   }
 
-  get segmentCount(): number {
-    return this.#segments.length
+  /** What reads words of these hashes, for `locate`: one object a batch. */
+  reader({ bytes }: BlockHashes): DataView {
+    return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   }
 
-  /** What reads words of these hashes, for the calls below: one object a batch. */
-  reader(hashes: BlockHashes): DataView {
-    return new DataView(hashes.bytes.buffer, hashes.bytes.byteOffset, hashes.bytes.byteLength)
-  }
-
-  /** Makes block `index` the one that the calls below are about, and gives its segment. */
-  locate(reader: DataView, digestBytes: number, index: number, namespace: number): ExactSegment {
+  /** Makes block `index` the one that `add` and `remove` are about. Gives what it has, for `pairOf` and `restOf`; 0 for nothing. */
+  locate(reader: DataView, digestBytes: number, index: number, namespace: number): number {
     const at = index * digestBytes
-    const key = this.#key
     let word0: number
+    let word1: number
+    let word2 = 0
+    let word3 = 0
     if (digestBytes >= 16) {
       word0 = reader.getInt32(at, true)
-      key.word1 = reader.getInt32(at + 4, true)
-      key.word2 = reader.getInt32(at + 8, true)
-      key.word3 = reader.getInt32(at + 12, true)
+      word1 = reader.getInt32(at + 4, true)
+      word2 = reader.getInt32(at + 8, true)
+      word3 = reader.getInt32(at + 12, true)
     } else if (digestBytes === 8) {
       word0 = reader.getInt32(at, true)
-      key.word1 = reader.getInt32(at + 4, true)
-      key.word2 = 0
-      key.word3 = 0
+      word1 = reader.getInt32(at + 4, true)
     } else {
       word0 = shortWord(reader, at, digestBytes, 0)
-      key.word1 = shortWord(reader, at, digestBytes, 1)
-      key.word2 = shortWord(reader, at, digestBytes, 2)
-      key.word3 = shortWord(reader, at, digestBytes, 3)
+      word1 = shortWord(reader, at, digestBytes, 1)
+      word2 = shortWord(reader, at, digestBytes, 2)
+      word3 = shortWord(reader, at, digestBytes, 3)
     }
-    key.namespace = namespace
-    key.mixed = mix(word0 ^ this.#digestOfRest(key))
-    return this.#segments[segmentIndex(key.mixed, this.#segmentBits)] as ExactSegment
+    const mixed = mix(word0 ^ digestOfRest(this.#seed, word1, word2, word3, namespace))
+    this.#mixed = mixed
+    this.#word1 = word1
+    this.#word2 = word2
+    this.#word3 = word3
+    this.#namespace = namespace
+    return this.#seek(mixed, word1, word2, word3, namespace)
   }
 
-  /** What the located block has in the segment that `locate` gave: see `ExactSegment`. */
-  held(segment: ExactSegment): number {
-    return segment.find(this.#key)
+  /** The first pair of what `locate` gave: value << TAG_BITS | tags. */
+  pairOf(held: number): number {
+    return held < 0 ? this.#lists.numberAt(held & ~LIST) : held
+  }
+
+  /** What there is after the first pair: 0 when that was all. */
+  restOf(held: number): number {
+    if (held >= 0) return 0
+    const next = this.#lists.next(held & ~LIST)
+    return next === 0 ? 0 : next | LIST
   }
 
   /** Adds tags, 1 to 255, to the pair of the located block and this value. Gives the tags it had: 0 for a new pair. */
-  add(segment: ExactSegment, value: number, tags: number): number {
+  add(value: number, tags: number): number {
     assert(value >= 0 && value <= VALUE_MAX && tags > 0 && tags <= TAGS_ALL, `pair (${value}, ${tags}) is out of range`)
-    const keys = segment.keys
-    const before = segment.add(this.#key, value, tags)
-    this.#keys += segment.keys - keys
-    if (before === 0) this.#count(this.#key.namespace, 1)
+    const pair = (value << TAG_BITS) | tags
+    if (this.#at < 0) {
+      this.#insert(pair)
+      return 0
+    }
+    const lists = this.#lists
+    const cell = this.#at + HELD
+    const held = this.#piece[cell] ?? 0
+    if (held > 0) {
+      if (held >> TAG_BITS === value) {
+        this.#piece[cell] = held | tags
+        return held & TAGS_ALL
+      }
+      this.#piece[cell] = LIST | lists.prepend(pair, lists.prepend(held, 0))
+    } else {
+      for (let node = held & ~LIST; node !== 0; node = lists.next(node)) {
+        const known = lists.numberAt(node)
+        if (known >> TAG_BITS !== value) continue
+        lists.setNumber(node, known | tags)
+        return known & TAGS_ALL
+      }
+      this.#piece[cell] = LIST | lists.prepend(pair, held & ~LIST)
+    }
+    this.#count(this.#namespace, 1)
+    return 0
+  }
+
+  /** Takes tags from the pair of the located block and this value, and the pair with its last tag. Gives the tags it had. */
+  remove(value: number, tags: number): number {
+    if (this.#at < 0) return 0
+    const before = this.#removeAt(this.#piece, this.#page, this.#at, value, tags)
+    if (this.#keys === 0 && this.#sweeps === 0) this.#clear()
+    else if (this.#sweeps === 0 && 2 * (this.#pageKeys[this.#page] ?? 0) < MERGED_KEYS_MAX) this.#merge(this.#page)
+    // The key may be gone, and another one in its place.
+    this.#seek(this.#mixed, this.#word1, this.#word2, this.#word3, this.#namespace)
     return before
   }
 
-  /** Takes tags from the pair of the located block and this value. Gives the tags it had: 0 when there was none. */
-  remove(segment: ExactSegment, value: number, tags: number): number {
-    const { keys, pairs } = segment
-    const before = segment.remove(this.#key, value, tags)
-    this.#keys += segment.keys - keys
-    if (segment.pairs !== pairs) this.#count(this.#key.namespace, -1)
-    return before
-  }
-
-  /** Takes all pairs of a value from segment `index`, 0 to `segmentCount` - 1. Gives how many there were. */
-  removeValue(index: number, value: number, namespace: number | null): number {
-    const segment = this.#segments[index]
-    if (segment === undefined) return 0
-    const { keys, pairs } = segment
-    segment.removeValue(value, namespace, (found) => this.#count(found, -1))
-    this.#keys += segment.keys - keys
-    return pairs - segment.pairs
+  /**
+   * Takes the pairs of a value, of all namespaces or of one, a few pages at a time. Each step gives how many it took, and
+   * takes less than a millisecond; between two of them the table may change.
+   */
+  *sweepValue(value: number, namespace: number | null): Generator<number, void> {
+    this.#sweeps += 1
+    try {
+      for (let page = 0; page < this.#pages; page += SWEEP_PAGES) {
+        const before = this.#pairs
+        const end = Math.min(this.#pages, page + SWEEP_PAGES)
+        for (let swept = page; swept < end; swept++) this.#sweepPage(swept, value, namespace)
+        yield before - this.#pairs
+      }
+    } finally {
+      this.#sweeps -= 1
+      if (this.#keys === 0) this.#clear()
+    }
   }
 
   /** Every pair. `digest` is the key's 16 bytes, in an array that is used again. The table must not change meanwhile. */
   forEach(visit: (namespace: number, digest: Uint8Array, value: number, tags: number) => void): void {
-    const digest = new Uint8Array(4 * KEY_WORDS)
+    const digest = new Uint8Array(16)
     const writer = new DataView(digest.buffer)
-    for (const segment of this.#segments) {
-      segment.forEach((key, value, tags) => {
-        writer.setInt32(0, unmix(key.mixed) ^ this.#digestOfRest(key), true)
-        writer.setInt32(4, key.word1, true)
-        writer.setInt32(8, key.word2, true)
-        writer.setInt32(12, key.word3, true)
-        visit(key.namespace, digest, value, tags)
-      })
+    for (let slot = 0; slot < this.#pages * PAGE_SLOTS; slot++) {
+      const piece = this.#pieceOf((slot / PAGE_SLOTS) | 0)
+      const at = (slot % (PIECE_PAGES * PAGE_SLOTS)) * SLOT_WORDS
+      const [mixed = 0, word1 = 0, word2 = 0, word3 = 0, namespace = 0] = piece.subarray(at, at + HELD)
+      const words = [unmix(mixed) ^ digestOfRest(this.#seed, word1, word2, word3, namespace), word1, word2, word3]
+      for (const [index, word] of words.entries()) writer.setInt32(4 * index, word, true)
+      for (let held = piece[at + HELD] ?? 0; held !== 0; held = this.restOf(held))
+        visit(namespace, digest, this.pairOf(held) >> TAG_BITS, this.pairOf(held) & TAGS_ALL)
     }
+  }
+
+  #seek(mixed: number, word1: number, word2: number, word3: number, namespace: number): number {
+    const page = this.#directory[directoryIndex(mixed, this.#depth)] ?? 0
+    const piece = this.#pieceOf(page)
+    const start = startOf(page)
+    let slot = mixed & (PAGE_SLOTS - 1)
+    this.#page = page
+    this.#piece = piece
+    for (;;) {
+      const at = start + slot * SLOT_WORDS
+      const held = piece[at + HELD] ?? 0
+      if (held === 0) {
+        this.#at = ~at
+        return 0
+      }
+      if (
+        piece[at] === mixed &&
+        piece[at + WORD_1] === word1 &&
+        piece[at + WORD_2] === word2 &&
+        piece[at + WORD_3] === word3 &&
+        piece[at + NAMESPACE] === namespace
+      ) {
+        this.#at = at
+        return held
+      }
+      slot = (slot + 1) & (PAGE_SLOTS - 1)
+    }
+  }
+
+  /** The located block is not there yet. */
+  #insert(held: number): void {
+    while ((this.#pageKeys[this.#page] ?? 0) >= PAGE_KEYS_MAX) {
+      this.#split(this.#page)
+      this.#seek(this.#mixed, this.#word1, this.#word2, this.#word3, this.#namespace)
+    }
+    const piece = this.#piece
+    const at = ~this.#at
+    piece[at] = this.#mixed
+    piece[at + WORD_1] = this.#word1
+    piece[at + WORD_2] = this.#word2
+    piece[at + WORD_3] = this.#word3
+    piece[at + NAMESPACE] = this.#namespace
+    piece[at + HELD] = held
+    this.#at = at
+    this.#pageKeys[this.#page] = (this.#pageKeys[this.#page] ?? 0) + 1
+    this.#keys += 1
+    this.#count(this.#namespace, 1)
+  }
+
+  #removeAt(piece: Int32Array, page: number, at: number, value: number, tags: number): number {
+    const held = piece[at + HELD] ?? 0
+    const namespace = piece[at + NAMESPACE] ?? 0
+    if (held > 0) {
+      if (held >> TAG_BITS !== value) return 0
+      if ((held & TAGS_ALL & ~tags) !== 0) piece[at + HELD] = held & ~tags
+      else {
+        this.#delete(piece, page, at)
+        this.#count(namespace, -1)
+      }
+      return held & TAGS_ALL
+    }
+    const lists = this.#lists
+    let before = 0
+    for (let node = held & ~LIST; node !== 0; node = lists.next(node)) {
+      const pair = lists.numberAt(node)
+      if (pair >> TAG_BITS === value) {
+        if ((pair & TAGS_ALL & ~tags) !== 0) lists.setNumber(node, pair & ~tags)
+        else {
+          const left = lists.unlink(held & ~LIST, before, node)
+          piece[at + HELD] = this.#withoutListOfOne(left)
+          this.#count(namespace, -1)
+        }
+        return pair & TAGS_ALL
+      }
+      before = node
+    }
+    return 0
+  }
+
+  #withoutListOfOne(list: number): number {
+    if (this.#lists.next(list) !== 0) return LIST | list
+    const pair = this.#lists.numberAt(list)
+    this.#lists.unlink(list, 0, list)
+    return pair
+  }
+
+  /** Later keys of the same run move up, unless that would take them before their home. */
+  #delete(piece: Int32Array, page: number, at: number): void {
+    const start = startOf(page)
+    let hole = (at - start) / SLOT_WORDS
+    for (let slot = (hole + 1) & (PAGE_SLOTS - 1); ; slot = (slot + 1) & (PAGE_SLOTS - 1)) {
+      const from = start + slot * SLOT_WORDS
+      if (piece[from + HELD] === 0) break
+      const home = (piece[from] ?? 0) & (PAGE_SLOTS - 1)
+      if (((slot - home) & (PAGE_SLOTS - 1)) < ((slot - hole) & (PAGE_SLOTS - 1))) continue
+      const to = start + hole * SLOT_WORDS
+      for (let word = 0; word < SLOT_WORDS; word++) piece[to + word] = piece[from + word] ?? 0
+      hole = slot
+    }
+    piece[start + hole * SLOT_WORDS + HELD] = 0
+    this.#pageKeys[page] = (this.#pageKeys[page] ?? 0) - 1
+    this.#keys -= 1
+  }
+
+  #sweepPage(page: number, value: number, namespace: number | null): void {
+    const piece = this.#pieceOf(page)
+    const end = startOf(page) + PAGE_WORDS
+    let at = startOf(page)
+    while (at < end) {
+      const keys = this.#keys
+      const isMeant = namespace === null || piece[at + NAMESPACE] === namespace
+      if (piece[at + HELD] !== 0 && isMeant) this.#removeAt(piece, page, at, value, TAGS_ALL)
+      // When a key has gone, another one may be in its place: the same slot is looked at again.
+      if (this.#keys === keys) at += SLOT_WORDS
+    }
+  }
+
+  #split(page: number): void {
+    const depth = this.#pageDepth[page] ?? 0
+    if (depth === this.#depth) this.#doubleDirectory()
+    const other = this.#newPage(depth + 1)
+    this.#pageDepth[page] = depth + 1
+    const entries = this.#scratch
+    const start = startOf(page)
+    entries.set(this.#pieceOf(page).subarray(start, start + PAGE_WORDS))
+    this.#emptyPage(page)
+    for (let from = 0; from < PAGE_WORDS; from += SLOT_WORDS) {
+      if (entries[from + HELD] === 0) continue
+      const mixed = entries[from] ?? 0
+      this.#moveIn(mixed << depth >= 0 ? page : other, mixed, entries, from)
+    }
+    // All beginnings of this page follow each other, and the upper half of them is the other's.
+    const first = directoryIndex(this.#mixed, depth) << (this.#depth - depth)
+    const beginnings = 1 << (this.#depth - depth)
+    this.#directory.fill(other, first + beginnings / 2, first + beginnings)
+  }
+
+  /** Undoes a split, when the other half was not split further and both have little. The located key is of this page. */
+  #merge(page: number): void {
+    const depth = this.#pageDepth[page] ?? 0
+    if (depth === 0) return
+    const shift = this.#depth - depth
+    const index = directoryIndex(this.#mixed, depth)
+    const other = this.#directory[(index ^ 1) << shift] ?? 0
+    const keys = (this.#pageKeys[page] ?? 0) + (this.#pageKeys[other] ?? 0)
+    if (this.#pageDepth[other] !== depth || keys > MERGED_KEYS_MAX) return
+    const entries = this.#pieceOf(other)
+    const start = startOf(other)
+    for (let from = start; from < start + PAGE_WORDS; from += SLOT_WORDS)
+      if (entries[from + HELD] !== 0) this.#moveIn(page, entries[from] ?? 0, entries, from)
+    this.#emptyPage(other)
+    this.#freePages.push(other)
+    this.#pageDepth[page] = depth - 1
+    this.#directory.fill(page, (index & ~1) << shift, ((index | 1) + 1) << shift)
+  }
+
+  #emptyPage(page: number): void {
+    this.#pieceOf(page).fill(0, startOf(page), startOf(page) + PAGE_WORDS)
+    this.#pageKeys[page] = 0
+  }
+
+  #moveIn(page: number, mixed: number, entries: Int32Array, from: number): void {
+    const piece = this.#pieceOf(page)
+    const start = startOf(page)
+    let slot = mixed & (PAGE_SLOTS - 1)
+    while (piece[start + slot * SLOT_WORDS + HELD] !== 0) slot = (slot + 1) & (PAGE_SLOTS - 1)
+    for (let word = 0; word < SLOT_WORDS; word++) piece[start + slot * SLOT_WORDS + word] = entries[from + word] ?? 0
+    this.#pageKeys[page] = (this.#pageKeys[page] ?? 0) + 1
+  }
+
+  #doubleDirectory(): void {
+    assert(this.#depth < DEPTH_MAX, 'hashes are spread over the directory')
+    const before = this.#directory
+    this.#directory = new Int32Array(2 * before.length)
+    for (let index = 0; index < this.#directory.length; index++) this.#directory[index] = before[index >> 1] ?? 0
+    this.#depth += 1
+  }
+
+  /** Empty, as it was made. A table that is not empty keeps the pages it has: their places are filled again. */
+  #clear(): void {
+    this.#directory = new Int32Array(1)
+    this.#depth = 0
+    this.#pieces = []
+    this.#pages = 0
+    this.#freePages.length = 0
+    this.#lists.clear()
+    this.#newPage(0)
+  }
+
+  #newPage(depth: number): number {
+    const page = (this.#sweeps === 0 ? this.#freePages.pop() : undefined) ?? this.#pages++
+    if (page >> PIECE_BITS === this.#pieces.length) this.#pieces.push(new Int32Array(PIECE_PAGES * PAGE_WORDS))
+    if (page >= this.#pageKeys.length) {
+      this.#pageKeys = doubled(this.#pageKeys)
+      this.#pageDepth = doubled(this.#pageDepth)
+    }
+    this.#pageDepth[page] = depth
+    this.#pageKeys[page] = 0
+    return page
+  }
+
+  #pieceOf(page: number): Int32Array {
+    return this.#pieces[page >> PIECE_BITS] as Int32Array
   }
 
   #count(namespace: number, by: number): void {
@@ -153,21 +439,22 @@ export class ExactTable {
     this.#pairsOfNamespace[namespace] = (this.#pairsOfNamespace[namespace] ?? 0) + by
     this.#pairs += by
   }
-
-  /** Of all words but the first, which is then mixed with it in a way that can be undone: so the key needs no word more. */
-  #digestOfRest({ word1, word2, word3, namespace }: SegmentKey): number {
-    let state = Math.imul(this.#seed ^ namespace, 0x9e3779b1)
-    state = Math.imul(state ^ (state >>> 15) ^ word1, 0x85ebca6b)
-    state = Math.imul(state ^ (state >>> 13) ^ word2, 0xc2b2ae35)
-    state = Math.imul(state ^ (state >>> 16) ^ word3, 0x27d4eb2f)
-    return state ^ (state >>> 15)
-  }
 }
 
-/** The upper bits, without their sign. */
-function segmentIndex(mixed: number, bits: number): number {
-  // A shift by 32 would be one by 0.
-  return bits === 0 ? 0 : (mixed ^ (1 << 31)) >>> (32 - bits)
+/** Upper bits of a mixed word, without its sign. A shift by 32 would be one by 0. */
+function directoryIndex(mixed: number, depth: number): number {
+  return depth === 0 ? 0 : mixed >>> (32 - depth)
+}
+
+/** Where a page starts in its piece, in words. */
+function startOf(page: number): number {
+  return (page & (PIECE_PAGES - 1)) * PAGE_WORDS
+}
+
+function doubled(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  const longer = new Uint8Array(2 * bytes.length)
+  longer.set(bytes)
+  return longer
 }
 
 function shortWord(reader: DataView, at: number, digestBytes: number, word: number): number {
@@ -175,6 +462,14 @@ function shortWord(reader: DataView, at: number, digestBytes: number, word: numb
   for (let byte = 4 * word; byte < Math.min(digestBytes, 4 * word + 4); byte++)
     value |= reader.getUint8(at + byte) << (8 * (byte & 3))
   return value
+}
+
+function digestOfRest(seed: number, word1: number, word2: number, word3: number, namespace: number): number {
+  let state = Math.imul(seed ^ namespace, 0x9e3779b1)
+  state = Math.imul(state ^ (state >>> 15) ^ word1, 0x85ebca6b)
+  state = Math.imul(state ^ (state >>> 13) ^ word2, 0xc2b2ae35)
+  state = Math.imul(state ^ (state >>> 16) ^ word3, 0x27d4eb2f)
+  return state ^ (state >>> 15)
 }
 
 /** The finalizer of MurmurHash3: one to one on 32 bits. */

@@ -4,8 +4,7 @@
  * looked up, added or removed; 1 ms for the longest prefix of 8,192 blocks; 64 bytes for a block and holder.
  */
 import type { BlockHashes } from '../core/block-hashes.ts'
-import { TAG_BITS, TAGS_ALL } from './exact-segment.ts'
-import { ExactTable, VALUE_MAX } from './exact-table.ts'
+import { ExactTable, TAG_BITS, TAGS_ALL, VALUE_MAX } from './exact-table.ts'
 import { fastestTierIndex, TIER_BIT, type Tier, TIERS } from './tiers.ts'
 
 export interface ExactIndexOptions {
@@ -55,7 +54,7 @@ export class ExactIndex {
 
   constructor({ pairsMax, seed }: ExactIndexOptions) {
     this.#pairsMax = pairsMax
-    this.#table = new ExactTable({ pairsExpectedMax: pairsMax, seed })
+    this.#table = new ExactTable(seed)
   }
 
   /** Blocks that have a holder. */
@@ -86,10 +85,10 @@ export class ExactIndex {
     const bit = TIER_BIT[tier]
     let refused = 0
     for (let index = start; index < end; index++) {
-      const segment = table.locate(reader, hashes.digestBytes, index, namespace)
+      table.locate(reader, hashes.digestBytes, index, namespace)
       // A pair too many is taken back: whether a pair is new is known after the fact, and hardly ever matters.
-      if (table.add(segment, holder, bit) !== 0 || table.pairs <= this.#pairsMax) continue
-      table.remove(segment, holder, bit)
+      if (table.add(holder, bit) !== 0 || table.pairs <= this.#pairsMax) continue
+      table.remove(holder, bit)
       refused += 1
     }
     return refused
@@ -103,8 +102,8 @@ export class ExactIndex {
     const bits = tier === null ? TAGS_ALL : TIER_BIT[tier]
     let removed = 0
     for (let index = start; index < end; index++) {
-      const segment = table.locate(reader, hashes.digestBytes, index, namespace)
-      if ((table.remove(segment, holder, bits) & bits) !== 0) removed += 1
+      table.locate(reader, hashes.digestBytes, index, namespace)
+      if ((table.remove(holder, bits) & bits) !== 0) removed += 1
     }
     return removed
   }
@@ -119,10 +118,10 @@ export class ExactIndex {
     const table = this.#table
     const reader = table.reader(hashes)
     for (let index = start; index < end; index++) {
-      const segment = table.locate(reader, hashes.digestBytes, index, namespace)
+      table.locate(reader, hashes.digestBytes, index, namespace)
       const bits = tierBits[index - start] ?? 0
-      if (bits !== TAGS_ALL) table.remove(segment, holder, TAGS_ALL & ~bits)
-      if (bits !== 0) table.add(segment, holder, bits)
+      if (bits !== TAGS_ALL) table.remove(holder, TAGS_ALL & ~bits)
+      if (bits !== 0) table.add(holder, bits)
     }
   }
 
@@ -131,8 +130,7 @@ export class ExactIndex {
    * most, others may use the index. Each step gives how many pairs it took.
    */
   *sweepHolder(holder: number, namespace: number | null = null): Generator<number, void> {
-    for (let index = 0; index < this.#table.segmentCount; index++)
-      yield this.#table.removeValue(index, holder, namespace)
+    yield* this.#table.sweepValue(holder, namespace)
   }
 
   /** The same at once. Gives how many pairs there were. */
@@ -144,28 +142,8 @@ export class ExactIndex {
 
   /** How much of a prompt is held, from its first block on, by all together and by each. */
   longestPrefix(namespace: number, hashes: BlockHashes): PrefixMatch {
-    const table = this.#table
-    if (table.pairsOfNamespace(namespace) === 0) return NO_MATCH
-    const reader = table.reader(hashes)
-    const runOfHolder = this.#runOfHolder
-    const tierBlocks = this.#tierBlocks
-    const found = this.#found
-    let blocks = 0
-    for (; blocks < hashes.count; blocks++) {
-      const segment = table.locate(reader, hashes.digestBytes, blocks, namespace)
-      let held = table.held(segment)
-      if (held === 0) break
-      for (; held !== 0; held = segment.restOf(held)) {
-        const pair = segment.pairOf(held)
-        const holder = pair >> TAG_BITS
-        // A run that has ended stays shorter than the number of blocks, and never grows again.
-        if (runOfHolder[holder] !== blocks) continue
-        if (blocks === 0) found.push(holder)
-        runOfHolder[holder] = blocks + 1
-        const cell = holder * TIERS.length + fastestTierIndex(pair & TAGS_ALL)
-        tierBlocks[cell] = (tierBlocks[cell] ?? 0) + 1
-      }
-    }
+    if (this.#table.pairsOfNamespace(namespace) === 0) return NO_MATCH
+    const blocks = this.#walk(namespace, hashes)
     return { blocks, runs: this.#takeRuns() }
   }
 
@@ -179,10 +157,10 @@ export class ExactIndex {
     const reader = table.reader(hashes)
     let heldBlocks = 0
     for (let index = start; index < end; index++) {
-      const segment = table.locate(reader, hashes.digestBytes, index, namespace)
+      let held = table.locate(reader, hashes.digestBytes, index, namespace)
       let bits = 0
-      for (let held = table.held(segment); held !== 0; held = segment.restOf(held)) {
-        const pair = segment.pairOf(held)
+      for (; held !== 0; held = table.restOf(held)) {
+        const pair = table.pairOf(held)
         if (holder === null || pair >> TAG_BITS === holder) bits |= pair & TAGS_ALL
       }
       target[index - start] = bits
@@ -197,6 +175,35 @@ export class ExactIndex {
    */
   forEach(visit: (namespace: number, digest: Uint8Array, holder: number, tierBits: number) => void): void {
     this.#table.forEach(visit)
+  }
+
+  /** A function of its own, with nothing after the loop: an engine that enters it half-way need not leave it again. */
+  #walk(namespace: number, hashes: BlockHashes): number {
+    const table = this.#table
+    const reader = table.reader(hashes)
+    const { count, digestBytes } = hashes
+    let blocks = 0
+    while (blocks < count && this.#step(table.locate(reader, digestBytes, blocks, namespace), blocks)) blocks += 1
+    return blocks
+  }
+
+  /** Lengthens the runs of all who hold the located block and every one before it. Whether anyone holds it. */
+  #step(first: number, block: number): boolean {
+    if (first === 0) return false
+    const table = this.#table
+    const runOfHolder = this.#runOfHolder
+    const tierBlocks = this.#tierBlocks
+    for (let held = first; held !== 0; held = table.restOf(held)) {
+      const pair = table.pairOf(held)
+      const holder = pair >> TAG_BITS
+      // A run that has ended stays shorter than the number of blocks, and never grows again.
+      if (runOfHolder[holder] !== block) continue
+      if (block === 0) this.#found.push(holder)
+      runOfHolder[holder] = block + 1
+      const cell = holder * TIERS.length + fastestTierIndex(pair & TAGS_ALL)
+      tierBlocks[cell] = (tierBlocks[cell] ?? 0) + 1
+    }
+    return true
   }
 
   #takeRuns(): HolderRun[] {

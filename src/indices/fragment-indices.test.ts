@@ -3,8 +3,11 @@ import { describe, expect, test } from 'vitest'
 import { runs } from '../../test/effort.ts'
 import { packBlockHashes } from '../core/block-hashes.ts'
 import type { FragmentDescription } from '../core/fragment.ts'
+import type { Embedder } from '../core/ports.ts'
 import type { BlockHash, ContentHash, ModelFingerprint, TenantId } from '../core/ids.ts'
-import { FragmentIndices, type IndexedFragment, type Prompt } from './fragment-indices.ts'
+import { bruteForceVectors } from '../vectors/brute-force.ts'
+import type { Prompt } from './exact-holders.ts'
+import { FragmentIndices, type IndexedFragment } from './fragment-indices.ts'
 import { TIER_BIT, TIERS } from './tiers.ts'
 
 const MODEL = 'a'.repeat(64) as ModelFingerprint
@@ -19,10 +22,27 @@ const PROMPTS = ['aaaaaaaa', 'aaabbbbb'].map((names) =>
     (name, index) => `b3-x:${(name.charCodeAt(0) * 256 + index).toString(16).padEnd(64, '0')}` as BlockHash,
   ),
 )
-const CONTENT = `b3:${'0'.repeat(64)}` as ContentHash
+
+function contentHashOf(key: string): ContentHash {
+  return `b3:${Array.from(key, (letter) => letter.charCodeAt(0).toString(16))
+    .join('')
+    .padEnd(64, '0')}` as ContentHash
+}
+
+/** Two letters, two directions. */
+const EMBEDDER: Embedder = {
+  id: 'letters',
+  dimensions: 2,
+  embed: (text) => {
+    const [a, b] = ['a', 'b'].map((letter) => text.split(letter).length - 1)
+    const length = Math.hypot(a ?? 0, b ?? 0)
+    return length === 0 ? null : Float32Array.of((a ?? 0) / length, (b ?? 0) / length)
+  },
+}
 
 function newIndices(layers: number | null = LAYERS): FragmentIndices {
-  return new FragmentIndices({ node: 'here', seed: 5, layersOf: () => layers })
+  const semantic = { embedder: EMBEDDER, vectors: bruteForceVectors }
+  return new FragmentIndices({ node: 'here', seed: 5, clock: { nowMs: () => 1e6 }, layersOf: () => layers, semantic })
 }
 
 interface Parts {
@@ -35,6 +55,9 @@ interface Parts {
   readonly dtype?: string
   readonly group?: FragmentDescription['group']
   readonly sequence?: string | null
+  readonly text?: string | null
+  readonly derivedFrom?: FragmentDescription['derivedFrom']
+  readonly contentHash?: ContentHash
   readonly prompt?: number
   readonly blocks?: readonly [number, number]
 }
@@ -50,6 +73,9 @@ function fragment({
   dtype = 'BF16',
   group = null,
   sequence = null,
+  text = null,
+  derivedFrom = [],
+  contentHash = contentHashOf(key),
   prompt = 0,
   blocks: [start, end] = [0, 4],
 }: Parts = {}): IndexedFragment {
@@ -58,7 +84,7 @@ function fragment({
     key,
     tenant,
     tier,
-    contentHash: CONTENT,
+    contentHash,
     payloadBytes: 1,
     description: {
       signature: {
@@ -75,9 +101,9 @@ function fragment({
       blocks: hashes.slice(start, end),
       blockTokens: BLOCK_TOKENS,
       group,
-      text: null,
+      text,
       sequence,
-      derivedFrom: [],
+      derivedFrom,
     },
   }
 }
@@ -176,7 +202,7 @@ describe('the indices of a node', () => {
     const place = { tenant: TENANT, model: MODEL, sequence: 's' }
     expect(indices.overlapping(place, { start: 0, end: 64 }, 10)).toEqual([])
     expect(indices.overlapping(place, { start: 0, end: 65 }, 10)).toEqual([indices.get('k')])
-    expect(indices.fragments).toBe(1)
+    expect(indices.count).toBe(1)
   })
 
   test('find the fragments that cover some of a prompt, each once, the first block first', () => {
@@ -224,6 +250,93 @@ describe('the indices of a node', () => {
     expect(indices.inconsistencies()).toEqual([])
   })
 
+  test('link a fragment with what it follows and what it was made from, whoever came first', () => {
+    const follower = fragment({ key: 'follower', blocks: [4, 6] })
+    const copy = fragment({ key: 'copy', prompt: 1, derivedFrom: [contentHashOf('first')] })
+    const first = fragment({ key: 'first' })
+    for (const order of [
+      [follower, copy, first],
+      [first, copy, follower],
+    ]) {
+      const indices = newIndices()
+      for (const one of order) indices.insert(one)
+      expect(indices.neighbours('first', { limit: 9 })).toEqual([
+        { key: 'copy', kind: 'derived-from', direction: 'in', weight: 1 },
+        { key: 'follower', kind: 'prefix-of', direction: 'out', weight: 1 },
+      ])
+      expect(indices.subgraph('copy', { depth: 2 })?.nodes.map(({ key }) => key)).toEqual(['copy', 'first', 'follower'])
+      indices.remove('first')
+      expect(indices.neighbours('copy', { limit: 9 })).toEqual([])
+    }
+  })
+
+  test("never link or compare one tenant's fragments with another's", () => {
+    const indices = newIndices()
+    indices.insert(fragment({ key: 'mine', text: 'aab' }))
+    indices.insert(
+      fragment({
+        key: 'theirs',
+        tenant: 'two' as TenantId,
+        blocks: [4, 6],
+        text: 'aab',
+        derivedFrom: [contentHashOf('mine')],
+      }),
+    )
+    indices.accessed({ tenant: TENANT, session: 's' }, ['mine', 'theirs'])
+    expect(indices.neighbours('theirs', { limit: 9 })).toEqual([])
+    expect(indices.coAccessValue('mine')).toBe(0)
+    expect(indices.sessions.sessionsOf('theirs')).toEqual([])
+    const asked = { tenant: TENANT, model: MODEL, text: 'ab', limit: 9, similarityMin: 0 }
+    expect(indices.similar(asked)?.map(({ fragment: { key } }) => key)).toEqual(['mine'])
+  })
+
+  test('remember what was accessed together, also when it moves to another tier', () => {
+    const indices = newIndices()
+    for (const key of ['k', 'l']) indices.insert(fragment({ key, text: key }))
+    indices.accessed({ tenant: TENANT, session: 's' }, ['k', 'unknown', 'l'])
+    expect(indices.setTier('k', 'disk')).toBe(true)
+    expect(indices.setTier('unknown', 'disk')).toBe(false)
+    expect(indices.prefetchCandidates(['l'], { limit: 9 })).toEqual([{ key: 'k', weight: 1 }])
+    expect(indices.coAccessValue('k')).toBe(1)
+    expect(indices.sessions.prospect('k')).toEqual({ kind: 'open', openSessions: 1, turnsMax: 1 })
+    expect(indices.localTiers(prompt())[0]).toBe(TIER_BIT.memory | TIER_BIT.disk)
+    expect(indices.get('k')?.tier).toBe('disk')
+  })
+
+  test('count look-ups by index, slowest tier and tenant', () => {
+    const indices = newIndices()
+    indices.insert(fragment({ key: 'k', blocks: [0, 2], text: 'a', sequence: 's' }))
+    indices.insert(fragment({ key: 'l', blocks: [2, 4], text: 'a', sequence: 's', tier: 'disk' }))
+    indices.announce({ node: 'there', tier: 'memory', ...prompt(0, 'two' as TenantId) })
+    const place = { tenant: TENANT, model: MODEL, sequence: 's' }
+    indices.longestPrefix(prompt())
+    indices.longestPrefix(prompt(0, 'two' as TenantId))
+    indices.longestPrefix(prompt(0, 'three' as TenantId))
+    indices.overlapping(place, { start: 0, end: 1 }, 9)
+    indices.adjacent(place, { start: 500, end: 501 }, { gapTokensMax: 1, limit: 9 })
+    indices.neighbours('k', { limit: 9 })
+    indices.similar({ tenant: TENANT, model: MODEL, text: 'b', limit: 9, similarityMin: 0.5 })
+    indices.statistics.saved('exact', TENANT, { tier: 'disk', tokens: 64 })
+    const { byTenant, byIndex, byTier } = indices.statistics.snapshot()
+    expect(byIndex).toEqual({
+      exact: { hits: 2, misses: 1, tokensSaved: 64 },
+      positional: { hits: 1, misses: 1, tokensSaved: 0 },
+      graph: { hits: 1, misses: 0, tokensSaved: 0 },
+      semantic: { hits: 0, misses: 1, tokensSaved: 0 },
+    })
+    expect(byTier).toEqual({
+      device: { hits: 0, tokensSaved: 0 },
+      memory: { hits: 1, tokensSaved: 0 },
+      disk: { hits: 2, tokensSaved: 64 },
+      remote: { hits: 1, tokensSaved: 0 },
+    })
+    expect([...byTenant].map(([tenant, { hits }]) => [tenant, hits])).toEqual([
+      ['one', 3],
+      ['two', 1],
+      ['three', 0],
+    ])
+  })
+
   test('never name what the store lacks, and find all that it has, after any calls', () => {
     const group = fc.option(
       fc.record({
@@ -234,7 +347,7 @@ describe('the indices of a node', () => {
       }),
     )
     const operation = fc.record({
-      kind: fc.constantFrom('put', 'put', 'put', 'remove', 'announce', 'withdraw', 'forget'),
+      kind: fc.constantFrom('put', 'put', 'put', 'remove', 'move', 'accessed', 'announce', 'withdraw', 'forget'),
       parts: fc.record({
         key: fc.constantFrom('k', 'l', 'm', 'n', 'o'),
         tenant: fc.constantFrom(...TENANTS),
@@ -244,8 +357,10 @@ describe('the indices of a node', () => {
         heads: fc.constantFrom<[number, number] | null>(null, null, [0, 2]),
         group,
         sequence: fc.constantFrom(null, 's'),
+        text: fc.constantFrom(null, 'a', 'ab', 'c'),
+        derivedFrom: fc.subarray(['k', 'l', 'm'].map(contentHashOf)),
         prompt: fc.nat({ max: 1 }),
-        blocks: fc.tuple(fc.nat({ max: 3 }), fc.integer({ min: 3, max: 8 })),
+        blocks: fc.tuple(fc.nat({ max: 3 }), fc.integer({ min: 4, max: 8 })),
       }),
     })
     const property = fc.property(
@@ -261,11 +376,27 @@ describe('the indices of a node', () => {
             store.set(key, fragment(parts))
             indices.insert(fragment(parts))
           } else if (kind === 'remove') expect(indices.remove(key)).toBe(store.delete(key))
+          else if (kind === 'move') {
+            const known = store.get(key)
+            if (known !== undefined) store.set(key, { ...known, tier })
+            expect(indices.setTier(key, tier)).toBe(known !== undefined)
+          } else if (kind === 'accessed') indices.accessed({ tenant, session: 's' }, ['k', 'l', 'm', 'n', 'o'])
           else if (kind === 'announce') indices.announce({ ...other, tier })
           else if (kind === 'withdraw') indices.withdraw({ ...other, tier })
           else for (const _ of indices.forgetNode('there'));
           expect(indices.inconsistencies()).toEqual([])
-          expect(new Set(indices.keys())).toEqual(new Set(store.keys()))
+          expect(new Set(indices.fragments())).toEqual(new Set(store.values()))
+          for (const asked of store.keys()) {
+            const named = [
+              ...indices.neighbours(asked, { limit: 99 }),
+              ...(indices.subgraph(asked, { depth: 3 })?.nodes ?? []),
+            ]
+            expect(named.every((one) => store.get(one.key)?.tenant === store.get(asked)?.tenant)).toBe(true)
+          }
+          for (const gone of ['k', 'l', 'm', 'n', 'o'].filter((one) => !store.has(one))) {
+            expect(indices.neighbours(gone, { limit: 99 })).toEqual([])
+            expect(indices.sessions.sessionsOf(gone)).toEqual([])
+          }
         }
         for (const [number, hashes] of PROMPTS.entries()) {
           for (const tenant of TENANTS) {
@@ -286,6 +417,13 @@ describe('the indices of a node', () => {
             const withTokens = placed.filter(({ description }) => description.blocks.length > 0)
             expect(new Set(indices.overlapping(place, { start: 0, end: 1000 }, 100))).toEqual(new Set(withTokens))
           }
+        }
+        for (const tenant of TENANTS) {
+          const asked = { tenant, model: MODEL, text: 'a', limit: 99, similarityMin: 0.1 }
+          const stored = [...store.values()].filter(
+            (one) => one.tenant === tenant && one.description.text?.includes('a'),
+          )
+          expect(new Set(indices.similar(asked)?.map((match) => match.fragment))).toEqual(new Set(stored))
         }
         // And nothing stays behind.
         for (const key of store.keys()) indices.remove(key)

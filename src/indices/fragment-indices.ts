@@ -2,19 +2,25 @@
  * One door to all indices of a node. What is put into the store is inserted here, what leaves it is removed here, and
  * each call changes every index that knows the fragment, so that none names what the store lacks. An index proposes,
  * tokens decide: who reads a fragment compares its block hashes with the prompt's, and its bytes with its content hash.
- *
- * Block hashes are of one tenant, chain and model; another tenant's are never looked at.
+ * No answer to one tenant names a fragment of another.
  */
-import { type BlockHashes, blockHashAt, packBlockHashes } from '../core/block-hashes.ts'
+import { blockHashAt } from '../core/block-hashes.ts'
 import { assert, MembraneError } from '../core/errors.ts'
 import type { FragmentDescription, TokenSpan } from '../core/fragment.ts'
 import type { ContentHash, ModelFingerprint, TenantId } from '../core/ids.ts'
 import { LIMITS } from '../core/limits.ts'
-import { type BlockFragment, FragmentBlocks, type LayersOf } from './exact-fragments.ts'
-import { type BlockRange, ExactIndex } from './exact.ts'
-import { Namespaces, NameTable } from './namespaces.ts'
+import type { Clock, Embedder, VectorIndexFactory } from '../core/ports.ts'
+import type { LayersOf } from './exact-fragments.ts'
+import { type Announcement, BlockHolders, type LongestPrefix, type Prompt } from './exact-holders.ts'
+import { FragmentLinks } from './fragment-links.ts'
+import type { EdgeKind } from './graph-edges.ts'
+import { DEFAULT_GRAPH_OPTIONS, type GraphOptions } from './graph-options.ts'
+import { type EdgeFilter, FragmentGraph, type Neighbour, type PrefetchCandidate, type Subgraph } from './graph.ts'
 import { type AdjacentOptions, PositionalIndex, type Sequence } from './positional.ts'
-import type { Tier } from './tiers.ts'
+import { SemanticIndex } from './semantic.ts'
+import { type SessionName, Sessions, type SessionsOptions } from './sessions.ts'
+import { type IndexName, StatisticsRecorder } from './statistics.ts'
+import { type Tier, tierIndex, TIERS } from './tiers.ts'
 
 /** What the store holds, as far as indices need to know. */
 export interface IndexedFragment {
@@ -32,40 +38,23 @@ export interface IndexedFragment {
 export interface FragmentIndicesOptions {
   /** How this node is called in `longestPrefix`. */
   readonly node: string
-  /** Number of layers of a model, or null. By default no model's is known: a fragment from layer 0 on has them all. */
-  readonly layersOf?: LayersOf
+  /** For the decay of co-access. */
+  readonly clock: Clock
   /** Against hashes that were chosen to slow look-ups down: any whole number of 32 bits, best a random one. */
   readonly seed: number
+  /** Number of layers of a model, or null. By default no model's is known: a fragment from layer 0 on has them all. */
+  readonly layersOf?: LayersOf
+  /** How texts are compared; null, the default, for no semantic index. */
+  readonly semantic?: SemanticPorts | null
+  readonly graph?: Partial<Omit<GraphOptions, 'keysMax'>>
+  readonly sessions?: SessionsOptions
+  /** Counts the look-ups; by default one of its own. */
+  readonly statistics?: StatisticsRecorder
 }
 
-/** Whose prompt, for which model. */
-export interface Prompt {
-  readonly tenant: TenantId
-  readonly model: ModelFingerprint
-  readonly hashes: BlockHashes
-}
-
-/** Leading blocks of a prompt that one node holds. */
-export interface NodeRun {
-  readonly node: string
-  readonly blocks: number
-  /** Those blocks by the fastest tier of each, in the order of `TIERS`. */
-  readonly blocksByTier: readonly number[]
-}
-
-export interface LongestPrefix {
-  /** Leading blocks that each are held by some node, not all of them by the same. */
-  readonly blocks: number
-  /** Leading blocks that this node holds. */
-  readonly localBlocks: number
-  /** Every node that holds the first block, this one too, the longest run first. */
-  readonly nodes: readonly NodeRun[]
-}
-
-/** Blocks that another node has, or no longer has. */
-export interface Announcement extends Prompt {
-  readonly node: string
-  readonly tier: Tier
+export interface SemanticPorts {
+  readonly embedder: Embedder
+  readonly vectors: VectorIndexFactory
 }
 
 export interface AdjacentFragments {
@@ -75,146 +64,186 @@ export interface AdjacentFragments {
   readonly after: readonly IndexedFragment[]
 }
 
+export interface SimilarQuery {
+  readonly tenant: TenantId
+  readonly model: ModelFingerprint
+  readonly text: string
+  /** 1 to LIMITS.nearestMax. */
+  readonly limit: number
+  /** The least cosine that counts, -1 to 1. */
+  readonly similarityMin: number
+}
+
+export interface SimilarFragment {
+  readonly fragment: IndexedFragment
+  /** Cosine, `similarityMin` to 1. */
+  readonly similarity: number
+}
+
+/** An edge that somebody observed, as opposed to those that descriptions say. */
+export interface IndexEdge {
+  readonly from: string
+  readonly to: string
+  readonly kind: Extract<EdgeKind, 'co-accessed' | 'version-of'>
+  /** Above 0 to LIMITS.edgeWeightMax, at `atMs`. */
+  readonly weight: number
+  /** Milliseconds since 1970. */
+  readonly atMs: number
+}
+
+const RECORDED_KINDS = ['co-accessed', 'version-of'] as const satisfies readonly IndexEdge['kind'][]
+
 interface Indexed {
   readonly number: number
   readonly fragment: IndexedFragment
-  /** Null where there are no block hashes. */
-  readonly blocks: BlockFragment | null
-  readonly sequence: Sequence | null
 }
 
 export class FragmentIndices {
+  /** Say here how many tokens a look-up saved, once they have been read and verified. */
+  readonly statistics: StatisticsRecorder
   readonly #node: string
+  readonly #clock: Clock
   readonly #byKey = new Map<string, Indexed>()
-  readonly #byNumber: (Indexed | null)[] = []
+  readonly #byNumber: (IndexedFragment | null)[] = []
   readonly #freeNumbers: number[] = []
-  readonly #namespaces = new Namespaces()
-  readonly #nodes = new NameTable('nodes', LIMITS.indexNodesMax)
-  readonly #self: number
-  readonly #exact: ExactIndex
-  readonly #blocks: FragmentBlocks
+  readonly #blocks: BlockHolders
   readonly #positional: PositionalIndex
+  readonly #graph: FragmentGraph
+  readonly #links = new FragmentLinks()
+  readonly #semantic: { readonly embedder: Embedder; readonly index: SemanticIndex } | null
+  readonly #sessions: Sessions
+  #refusedTexts = 0
 
-  constructor({ node, seed, layersOf = () => null }: FragmentIndicesOptions) {
+  /** Throws INVALID_CONFIG. */
+  constructor({
+    node,
+    clock,
+    seed,
+    layersOf = () => null,
+    semantic = null,
+    graph = {},
+    sessions,
+    statistics = new StatisticsRecorder(),
+  }: FragmentIndicesOptions) {
+    this.statistics = statistics
     this.#node = node
-    this.#self = this.#nodes.intern(node)
-    this.#exact = new ExactIndex({ pairsMax: LIMITS.indexHolderBlocksMax, seed })
+    this.#clock = clock
+    this.#blocks = new BlockHolders({ node, layersOf, seed })
     this.#positional = new PositionalIndex({ spansMax: LIMITS.indexFragmentsMax, seed })
-    this.#blocks = new FragmentBlocks({
-      layersOf,
-      seed,
-      heldChanged: (range, tierBits) => this.#exact.setTiers(range, this.#self, tierBits),
-    })
+    this.#graph = new FragmentGraph({ ...DEFAULT_GRAPH_OPTIONS, ...graph, keysMax: LIMITS.indexFragmentsMax })
+    this.#semantic =
+      semantic === null
+        ? null
+        : { embedder: semantic.embedder, index: new SemanticIndex({ vectors: semantic.vectors }) }
+    this.#sessions = new Sessions(sessions)
   }
 
   /** Fragments of this node. */
-  get fragments(): number {
+  get count(): number {
     return this.#byKey.size
   }
 
-  /** Tenants, chains and models that have blocks here. */
+  /** Texts that the semantic index had no room for: their fragments are in all other indices. */
+  get refusedTexts(): number {
+    return this.#refusedTexts
+  }
+
+  /** Tenants, hash chains and models that have blocks, here or elsewhere. */
   get namespaces(): number {
-    return this.#namespaces.count
+    return this.#blocks.namespaces
   }
 
   get(key: string): IndexedFragment | null {
     return this.#byKey.get(key)?.fragment ?? null
   }
 
-  keys(): IterableIterator<string> {
-    return this.#byKey.keys()
+  /** Every fragment, in the order in which they were inserted. */
+  *fragments(): Generator<IndexedFragment, void> {
+    for (const { fragment } of this.#byKey.values()) yield fragment
   }
 
   /**
-   * Makes a fragment known, in place of one that was known under its key. Throws LIMIT_REACHED when there is no room in
-   * one of the indices: it is in none of them then, and neither is the one that was known under its key.
+   * Makes a fragment known, in place of one that was known under its key. Throws LIMIT_REACHED when there is no room, and
+   * INVALID_REQUEST or INVALID_FRAGMENT for a description that no codec accepts: it is in no index then, and neither is
+   * the one that was known under its key.
    */
   insert(fragment: IndexedFragment): void {
-    this.remove(fragment.key)
-    const { tenant, description } = fragment
-    const { model, tokens } = description.signature
+    const { key, description } = fragment
+    this.remove(key)
     if (this.#byKey.size >= LIMITS.indexFragmentsMax) throw tooManyFragments()
-    const sequence = description.sequence === null ? null : { tenant, model, sequence: description.sequence }
-    const blocks = this.#blockFragment(fragment)
     const number = this.#freeNumbers.pop() ?? this.#byNumber.length
+    const sequence = sequenceOf(fragment)
+    this.#byNumber[number] = fragment
     try {
-      if (blocks !== null) this.#blocks.checkRoom(blocks)
-      if (sequence !== null) this.#positional.insert(sequence, tokens, number)
+      this.#blocks.insert(number, fragment)
+      if (sequence !== null) this.#positional.insert(sequence, description.signature.tokens, number)
     } catch (error) {
+      this.#blocks.remove(number)
+      this.#byNumber[number] = null
       this.#freeNumbers.push(number)
-      if (blocks !== null) this.#releaseNamespace(blocks.namespace)
       throw error
     }
-    const indexed: Indexed = { number, fragment, blocks, sequence }
-    this.#byKey.set(fragment.key, indexed)
-    this.#byNumber[number] = indexed
-    if (blocks !== null) this.#blocks.insert(number, blocks)
+    this.#byKey.set(key, { number, fragment })
+    assert(this.#graph.insert(key), 'the graph has room for as many fragments as there may be')
+    for (const { from, to, kind } of this.#links.insert(number, fragment))
+      this.#graph.relate(this.#fragmentOf(from).key, this.#fragmentOf(to).key, kind, 1, this.#clock.nowMs())
+    this.#insertText(fragment)
   }
 
   /** Takes a fragment out of every index. Whether it was known. */
   remove(key: string): boolean {
     const indexed = this.#byKey.get(key)
     if (indexed === undefined) return false
-    const { number, fragment, blocks, sequence } = indexed
+    const { number, fragment } = indexed
+    const sequence = sequenceOf(fragment)
+    // All of them, always: a removal that stopped at the first index would leave ghosts in the others.
+    this.#blocks.remove(number)
+    if (sequence !== null) this.#positional.remove(sequence, fragment.description.signature.tokens, number)
+    this.#graph.remove(key)
+    this.#links.remove(number, fragment)
+    this.#semantic?.index.remove(key)
+    this.#sessions.remove(key)
     this.#byKey.delete(key)
     this.#byNumber[number] = null
     this.#freeNumbers.push(number)
-    if (sequence !== null) this.#positional.remove(sequence, fragment.description.signature.tokens, number)
-    if (blocks !== null) {
-      this.#blocks.remove(number)
-      this.#releaseNamespace(blocks.namespace)
-    }
     return true
   }
 
-  /** Another node holds these blocks in this tier. Gives how many were refused because the index is full. */
-  announce({ node, tier, ...prompt }: Announcement): number {
-    this.#assertOther(node)
-    if (prompt.hashes.count === 0) return 0
-    const range = this.#rangeOf(prompt, this.#namespaces.intern({ ...prompt, chain: prompt.hashes.chain }))
-    try {
-      return this.#exact.add(range, this.#nodes.intern(node), tier)
-    } finally {
-      this.#releaseNamespace(range.namespace)
-    }
+  /** The fragment is read from another tier now; all else stays, its edges too. Whether it was known. */
+  setTier(key: string, tier: Tier): boolean {
+    const indexed = this.#byKey.get(key)
+    if (indexed === undefined) return false
+    const { number } = indexed
+    const fragment = { ...indexed.fragment, tier }
+    this.#byKey.set(key, { number, fragment })
+    this.#byNumber[number] = fragment
+    this.#blocks.setTier(number, tier)
+    return true
+  }
+
+  /** Another node holds these blocks in this tier. Gives how many were refused because the index is full. Throws LIMIT_REACHED. */
+  announce(announcement: Announcement): number {
+    return this.#blocks.announce(announcement)
   }
 
   /** Another node no longer holds these blocks in this tier, or, with null, in any. Gives how many it held. */
-  withdraw({ node, tier, ...prompt }: Omit<Announcement, 'tier'> & { readonly tier: Tier | null }): number {
-    this.#assertOther(node)
-    const holder = this.#nodes.idOf(node)
-    const namespace = this.#namespaceOf(prompt)
-    if (holder === null || namespace === null) return 0
-    const removed = this.#exact.remove(this.#rangeOf(prompt, namespace), holder, tier)
-    this.#releaseNamespace(namespace)
-    return removed
+  withdraw(announcement: Omit<Announcement, 'tier'> & { readonly tier: Tier | null }): number {
+    return this.#blocks.withdraw(announcement)
   }
 
-  /**
-   * Forgets another node, piece by piece: between two steps, of a millisecond at most, others may use the indices. Each
-   * step gives how many blocks were forgotten. Run it to the end: until then they count among what all nodes hold
-   * together. What the node announces meanwhile, because it is back, stays.
-   */
-  *forgetNode(node: string): Generator<number, void> {
-    this.#assertOther(node)
-    const holder = this.#nodes.idOf(node)
-    if (holder === null) return
-    this.#nodes.retire(holder)
-    yield* this.#exact.sweepHolder(holder)
-    this.#nodes.release(holder)
-    for (const namespace of this.#namespaces.ids()) this.#releaseNamespace(namespace)
+  /** Forgets another node, in steps of a millisecond at most: see `BlockHolders`. Run it to the end. */
+  forgetNode(node: string): Generator<number, void> {
+    return this.#blocks.forgetNode(node)
   }
 
-  /** How much of a prompt is held, from its first block on: by all nodes together, and by each. */
+  /** How much of a prompt is held, from its first block on: by all nodes together, and by each. Counts as a look-up. */
   longestPrefix(prompt: Prompt): LongestPrefix {
-    const namespace = this.#namespaceOf(prompt)
-    if (namespace === null) return { blocks: 0, localBlocks: 0, nodes: [] }
-    const { blocks, runs } = this.#exact.longestPrefix(namespace, prompt.hashes)
-    const nodes = runs.flatMap(({ holder, ...run }): NodeRun[] => {
-      const node = this.#nodes.nameOf(holder)
-      return node === null ? [] : [{ node, ...run }]
-    })
-    return { blocks, localBlocks: nodes.find(({ node }) => node === this.#node)?.blocks ?? 0, nodes }
+    const found = this.#blocks.longestPrefix(prompt)
+    const local = found.nodes.find(({ node }) => node === this.#node)
+    // What only others hold has to be fetched from them.
+    const slowest = TIERS[local?.blocksByTier.findLastIndex((blocks) => blocks > 0) ?? -1] ?? 'remote'
+    this.#count('exact', prompt.tenant, found.blocks === 0 ? null : slowest)
+    return found
   }
 
   /**
@@ -222,20 +251,15 @@ export class FragmentIndices {
    * after the first gap too.
    */
   localTiers(prompt: Prompt): Uint8Array {
-    const tierBits = new Uint8Array(prompt.hashes.count)
-    const namespace = this.#namespaceOf(prompt)
-    if (namespace !== null) this.#exact.tiersOf(this.#rangeOf(prompt, namespace), this.#self, tierBits)
-    return tierBits
+    return this.#blocks.localTiers(prompt)
   }
 
   /** Fragments of this node that cover block `index` of the prompt, whole or in part, in no order. */
   fragmentsOf(prompt: Prompt, index: number): readonly IndexedFragment[] {
-    const namespace = this.#namespaceOf(prompt)
-    if (namespace === null) return []
     const wanted = blockHashAt(prompt.hashes, index)
-    const found = this.#blocks.fragmentsOf(namespace, prompt.hashes, index).map((number) => this.#fragmentOf(number))
+    const proposed = this.#blocks.fragmentsOf(prompt, index).map((number) => this.#fragmentOf(number))
     // The index knows the first 16 bytes of a hash.
-    return found.filter(({ description }) => description.blocks.includes(wanted))
+    return proposed.filter(({ description }) => description.blocks.includes(wanted))
   }
 
   /** Fragments that cover any of the blocks `[start, end)` of the prompt, each once, by the first such block. */
@@ -247,92 +271,182 @@ export class FragmentIndices {
     return [...found.values()]
   }
 
-  /** Fragments that share a token position with the span, by start: the first `limit`. Their tokens may be others. */
+  /**
+   * Fragments that share a token position with the span, by start: the first `limit`. Their tokens may be others.
+   * Counts as a look-up.
+   */
   overlapping(sequence: Sequence, span: TokenSpan, limit: number): readonly IndexedFragment[] {
-    return this.#positional.overlapping(sequence, span, limit).map((number) => this.#fragmentOf(number))
-  }
-
-  /** Fragments that lie beside the span, at most `gapTokensMax` positions away: the nearest `limit` on each side. */
-  adjacent(sequence: Sequence, span: TokenSpan, options: AdjacentOptions): AdjacentFragments {
-    const { before, after } = this.#positional.adjacent(sequence, span, options)
-    return {
-      before: before.map((number) => this.#fragmentOf(number)),
-      after: after.map((number) => this.#fragmentOf(number)),
-    }
+    const found = this.#positional.overlapping(sequence, span, limit).map((number) => this.#fragmentOf(number))
+    this.#countFound('positional', sequence.tenant, found)
+    return found
   }
 
   /**
-   * What is wrong, in words, none as a rule: a bug, since every call keeps the indices in step. Looks at everything, and
-   * takes seconds for a million fragments.
+   * Fragments that lie beside the span, at most `gapTokensMax` positions away: the nearest `limit` on each side. Counts
+   * as a look-up.
+   */
+  adjacent(sequence: Sequence, span: TokenSpan, options: AdjacentOptions): AdjacentFragments {
+    const found = this.#positional.adjacent(sequence, span, options)
+    const before = found.before.map((number) => this.#fragmentOf(number))
+    const after = found.after.map((number) => this.#fragmentOf(number))
+    this.#countFound('positional', sequence.tenant, [...before, ...after])
+    return { before, after }
+  }
+
+  /**
+   * A session's turn: it accessed these fragments, in this order. They are linked by co-access and remembered for the
+   * session. Keys that are not known, or are another tenant's, are passed over.
+   */
+  accessed(session: SessionName, keys: readonly string[]): void {
+    const known = keys.filter((key) => this.get(key)?.tenant === session.tenant)
+    this.#graph.coAccessed(known, this.#clock.nowMs())
+    this.#sessions.touch(session, known, this.#clock.nowMs())
+  }
+
+  /**
+   * Sets the weight of an edge between two fragments of one tenant. False when one of them is not known, they are of two
+   * tenants, or the edge was at once the weakest of too many. Throws INVALID_REQUEST for a weight out of range.
+   */
+  recordEdge({ from, to, kind, weight, atMs }: IndexEdge): boolean {
+    const tenant = this.get(from)?.tenant
+    if (tenant === undefined || this.get(to)?.tenant !== tenant) return false
+    return this.#graph.relate(from, to, kind, weight, atMs)
+  }
+
+  /** Every edge by co-access or version that is still of weight, as of now. */
+  *recordedEdges(): Generator<IndexEdge, void> {
+    const atMs = this.#clock.nowMs()
+    for (const from of this.#byKey.keys()) {
+      const neighbours = this.#graph.neighbours(from, { kinds: RECORDED_KINDS, limit: Number.MAX_SAFE_INTEGER, atMs })
+      for (const { key: to, kind, direction, weight } of neighbours) {
+        // Seen from both ends; taken from one.
+        const isTaken = direction === 'out' || (direction === 'both' && from < to)
+        if (isTaken && weight > 0 && isRecorded(kind)) yield { from, to, kind, weight, atMs }
+      }
+    }
+  }
+
+  /** Which sessions there are, what they touched, and what is known of the future of a key. Turns come by `accessed`. */
+  get sessions(): Omit<Sessions, 'touch' | 'remove'> {
+    return this.#sessions
+  }
+
+  /** Fragments that edges lead to from this one, heaviest first: of the same tenant. Counts as a look-up. */
+  neighbours(key: string, options: Omit<EdgeFilter, 'atMs'> & { readonly limit: number }): readonly Neighbour[] {
+    const found = this.#graph.neighbours(key, { ...options, atMs: this.#clock.nowMs() })
+    this.#countKeys(key, found)
+    return found
+  }
+
+  /** What is likely wanted after these keys, heaviest first. Counts as a look-up of the first key's tenant. */
+  prefetchCandidates(
+    keys: readonly string[],
+    options: Omit<EdgeFilter, 'atMs'> & { readonly limit: number },
+  ): readonly PrefetchCandidate[] {
+    const found = this.#graph.prefetchCandidates(keys, { ...options, atMs: this.#clock.nowMs() })
+    const [first] = keys
+    if (first !== undefined) this.#countKeys(first, found)
+    return found
+  }
+
+  /** What lies within `depth` steps; null when the key is not known. Throws INVALID_REQUEST beyond the limits of subgraphs. */
+  subgraph(
+    key: string,
+    options: Omit<EdgeFilter, 'atMs'> & { readonly depth: number; readonly nodesMax?: number },
+  ): Subgraph | null {
+    return this.#graph.subgraph(key, { ...options, atMs: this.#clock.nowMs() })
+  }
+
+  /** For eviction: how much this fragment was accessed together with others that are still there. */
+  coAccessValue(key: string): number {
+    return this.#graph.coAccessValue(key, this.#clock.nowMs())
+  }
+
+  /**
+   * Fragments of the tenant and model whose text says something similar, nearest first. Never KV for other tokens: for
+   * search, prefetch and eviction. Null when there is no semantic index. Counts as a look-up. Throws INVALID_REQUEST.
+   */
+  similar({ text, ...query }: SimilarQuery): readonly SimilarFragment[] | null {
+    if (this.#semantic === null) return null
+    const vector = this.#semantic.embedder.embed(text)
+    const matches = vector === null ? [] : this.#semantic.index.nearest({ ...query, vector })
+    const found = matches.map(({ key, similarity }) => ({ fragment: this.#known(key), similarity }))
+    this.#countFound(
+      'semantic',
+      query.tenant,
+      found.map(({ fragment }) => fragment),
+    )
+    return found
+  }
+
+  /**
+   * What is wrong, in words; none as a rule: each is a bug, since every call keeps the indices in step. Looks at
+   * everything, and takes seconds for a million fragments.
    */
   inconsistencies(): readonly string[] {
-    const problems: string[] = []
-    let pairs = 0
+    const descriptions = new Map<number, FragmentDescription>()
     let spans = 0
-    for (const [key, { number, fragment, blocks, sequence }] of this.#byKey) {
-      if (this.#byNumber[number]?.fragment !== fragment) problems.push(`${key} is not fragment ${number}`)
-      spans += sequence === null ? 0 : 1
-      if (blocks === null) continue
-      const held = new Uint8Array(blocks.hashes.count)
-      this.#exact.tiersOf(blocks, this.#self, held)
-      if (this.#blocks.heldTiers(blocks).some((bits, index) => bits !== held[index]))
-        problems.push(`${key} has blocks whose tiers are out of date`)
-      for (let index = 0; index < blocks.hashes.count; index++)
-        if (!this.#blocks.fragmentsOf(blocks.namespace, blocks.hashes, index).includes(number))
-          problems.push(`${key} is not found by its block ${index}`)
-      // As the index knows them: by 16 bytes.
-      pairs += new Set(fragment.description.blocks.map((hash) => hash.slice(0, hash.indexOf(':') + 33))).size
+    for (const [key, { number, fragment }] of this.#byKey) {
+      descriptions.set(number, fragment.description)
+      if (fragment.description.sequence !== null) spans += 1
+      assert(this.#byNumber[number] === fragment, `${key} is fragment ${number}`)
     }
-    if (pairs !== this.#blocks.pairs) problems.push(`${this.#blocks.pairs} pairs of block and fragment, not ${pairs}`)
+    const problems = [...this.#blocks.inconsistencies(descriptions)]
     if (spans !== this.#positional.spans) problems.push(`${this.#positional.spans} spans, not ${spans}`)
-    this.#exact.forEach((namespace, digest, holder) => {
-      const hashes = { chain: '', digestBytes: 16, count: 1, bytes: digest }
-      const isCovered = holder !== this.#self || this.#blocks.fragmentsOf(namespace, hashes, 0).length > 0
-      if (!isCovered) problems.push(`a block of namespace ${namespace} is held without a fragment`)
-      if (this.#namespaces.namespaceOf(namespace) === null) problems.push(`namespace ${namespace} has no name`)
-    })
-    this.#blocks.forEach((_, __, number) => {
-      if ((this.#byNumber[number] ?? null) === null)
-        problems.push(`a block names fragment ${number}, which is not there`)
-    })
     this.#positional.forEach((number) => {
-      if ((this.#byNumber[number] ?? null) === null)
-        problems.push(`a span names fragment ${number}, which is not there`)
+      if (!descriptions.has(number)) problems.push(`a span names fragment ${number}, which is not there`)
     })
+    for (const key of this.#byKey.keys()) if (!this.#graph.has(key)) problems.push(`${key} is not in the graph`)
+    if (this.#graph.keyCount !== this.#byKey.size) problems.push(`the graph has ${this.#graph.keyCount} keys`)
+    if (this.#byKey.size === 0 && this.#links.names > 0) problems.push('there are names of fragments that are gone')
+    const texts = Array.from(this.#byKey.keys()).filter((key) => this.#semantic?.index.has(key)).length
+    if (texts !== (this.#semantic?.index.count ?? 0)) problems.push('the semantic index has keys that are not known')
     return problems
   }
 
+  #insertText({ key, tenant, description }: IndexedFragment): void {
+    if (this.#semantic === null || description.text === null) return
+    const { embedder, index } = this.#semantic
+    const vector = embedder.embed(description.text)
+    if (vector === null) return
+    if (index.insert({ key, tenant, model: description.signature.model, vector }) === 'refused') this.#refusedTexts += 1
+  }
+
   #fragmentOf(number: number): IndexedFragment {
-    const indexed = this.#byNumber[number] ?? null
-    assert(indexed !== null, `an index names fragment ${number}, which is not there`)
-    return indexed.fragment
+    const fragment = this.#byNumber[number] ?? null
+    assert(fragment !== null, `an index names fragment ${number}, which is not there`)
+    return fragment
   }
 
-  #blockFragment({ tenant, description, tier }: IndexedFragment): BlockFragment | null {
-    if (description.blocks.length === 0) return null
-    const hashes = packBlockHashes(description.blocks)
-    const { model } = description.signature
-    const namespace = this.#namespaces.intern({ tenant, model, chain: hashes.chain })
-    return { namespace, hashes, description, tier }
+  #known(key: string): IndexedFragment {
+    const fragment = this.get(key)
+    assert(fragment !== null, `an index names ${key}, which is not there`)
+    return fragment
   }
 
-  #namespaceOf({ tenant, model, hashes }: Prompt): number | null {
-    return this.#namespaces.idOf({ tenant, model, chain: hashes.chain })
+  #countKeys(asked: string, found: readonly { readonly key: string }[]): void {
+    const tenant = this.get(asked)?.tenant
+    const fragments = found.map(({ key }) => this.#known(key))
+    if (tenant !== undefined) this.#countFound('graph', tenant, fragments)
   }
 
-  #rangeOf({ hashes }: Prompt, namespace: number): BlockRange {
-    return { namespace, hashes }
+  #countFound(index: IndexName, tenant: TenantId, found: readonly IndexedFragment[]): void {
+    const slowest = found.reduce((max, { tier }) => Math.max(max, tierIndex(tier)), -1)
+    this.#count(index, tenant, TIERS[slowest] ?? null)
   }
 
-  /** A namespace without a block is no longer one: models and tenants come and go. */
-  #releaseNamespace(namespace: number): void {
-    if (this.#exact.pairsOfNamespace(namespace) > 0 || this.#blocks.pairsOfNamespace(namespace) > 0) return
-    this.#namespaces.release(namespace)
+  #count(index: IndexName, tenant: TenantId, tier: Tier | null): void {
+    if (tier === null) this.statistics.miss(index, tenant)
+    else this.statistics.hit(index, tenant, tier)
   }
+}
 
-  #assertOther(node: string): void {
-    assert(node !== this.#node, 'what this node holds is known by its fragments')
-  }
+function isRecorded(kind: EdgeKind): kind is IndexEdge['kind'] {
+  return RECORDED_KINDS.some((recorded) => recorded === kind)
+}
+
+function sequenceOf({ tenant, description: { sequence, signature } }: IndexedFragment): Sequence | null {
+  return sequence === null ? null : { tenant, model: signature.model, sequence }
 }
 
 function tooManyFragments(): MembraneError {
