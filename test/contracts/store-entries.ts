@@ -50,7 +50,20 @@ export function describeStoreEntries(withStore: WithStore): void {
         '[a]',
         '\\',
       ]
-      keys.push('{a}b', '{a}c', '{}', '模型', '🧠', 'con', 'a:b', 'k'.repeat(LIMITS.storeKeyBytesMax))
+      keys.push(
+        '{a}b',
+        '{}c}',
+        '%7Ba}b',
+        '%',
+        '%25',
+        '{a}c',
+        '{}',
+        '模型',
+        '🧠',
+        'con',
+        'a:b',
+        'k'.repeat(LIMITS.storeKeyBytesMax),
+      )
       keys.push('k'.repeat(LIMITS.storeKeyBytesMax - 1), 'ü'.repeat(LIMITS.storeKeyBytesMax / 2))
       const puts = keys.map((key, index) => fragmentOf(key, bytesOf(100 + index, index)))
       for (const put of puts) expect(await store.put(put)).toBe('stored')
