@@ -1,6 +1,6 @@
 /** Starts real redis-servers on free ports of this machine, each with a folder of its own, for tests and benches. */
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
-import { accessSync, constants, mkdtempSync } from 'node:fs'
+import { accessSync, constants, mkdtempSync, writeFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { createServer, connect as connectTo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -13,7 +13,13 @@ const START_MS_MAX = 20_000
 /** A free port may be taken before the server listens on it. */
 const PORT_ATTEMPTS = 5
 
-/** When other processes' writes reach the disk; `null` keeps everything in memory. */
+/** A process that ends by itself takes its servers along. */
+const running = new Set<ChildProcess>()
+process.once('exit', () => {
+  for (const server of running) server.kill('SIGKILL')
+})
+
+/** When writes reach the disk; `null` keeps everything in memory. */
 export type AppendFsync = 'always' | 'everysec' | 'no' | null
 
 export interface RedisServerOptions {
@@ -24,6 +30,8 @@ export interface RedisServerOptions {
   readonly tls?: TlsFiles
   /** Its folder, kept by whoever gives it. */
   readonly folder?: string
+  /** Lines that make it a sentinel. */
+  readonly sentinelConfig?: readonly string[]
 }
 
 export interface TlsFiles {
@@ -54,7 +62,7 @@ export function programPath(name: string): string | null {
   return paths.find(isExecutable) ?? null
 }
 
-/** The name of a suite that needs programs: it says so when they are missing, and the suite is then skipped. */
+/** Those of the programs that are not on PATH. */
 export function missingPrograms(...names: readonly string[]): readonly string[] {
   return names.filter((name) => programPath(name) === null)
 }
@@ -87,24 +95,53 @@ export interface RedisCluster {
 }
 
 /** Three masters without replicas, which between them hold all slots. */
-export async function startRedisCluster(): Promise<RedisCluster> {
+export async function startRedisCluster(options: Pick<RedisServerOptions, 'appendFsync'> = {}): Promise<RedisCluster> {
   const args = ['--cluster-enabled', 'yes', '--cluster-node-timeout', '2000']
   const masters: RedisServer[] = []
   const stop = async (): Promise<void> => {
     await Promise.all(masters.map((master) => master.stop()))
   }
   try {
-    for (let index = 0; index < 3; index++) masters.push(await startRedisServer({ args }))
+    for (let index = 0; index < 3; index++) masters.push(await startRedisServer({ ...options, args }))
     const addresses = masters.map(({ port }) => `127.0.0.1:${port}`)
     await run('redis-cli', ['--cluster', 'create', ...addresses, '--cluster-yes'])
-    const deadline = Date.now() + START_MS_MAX
     for (const { port } of masters) {
-      while (!(await cli(port, 'cluster', 'info')).includes('cluster_state:ok')) {
-        if (Date.now() > deadline) throw new Error('The cluster did not become ready.')
-        await new Promise((resolve) => setTimeout(resolve, 50))
-      }
+      await until(async () => (await cli(port, 'cluster', 'info')).includes('cluster_state:ok'))
     }
     return { url: `redis-cluster://${addresses.join(',')}`, masters, stop }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
+
+export interface RedisSentinel {
+  /** `redis-sentinel://`, with the name of what it watches. */
+  readonly url: string
+  readonly master: RedisServer
+  readonly replica: RedisServer
+  readonly stop: () => Promise<void>
+}
+
+/** One sentinel that watches a master with one replica, and makes the replica master soon after the master is gone. */
+export async function startRedisSentinel(): Promise<RedisSentinel> {
+  const servers: RedisServer[] = []
+  const stop = async (): Promise<void> => {
+    await Promise.all(servers.map((server) => server.stop()))
+  }
+  const start = async (options: RedisServerOptions): Promise<RedisServer> => {
+    const server = await startRedisServer(options)
+    servers.push(server)
+    return server
+  }
+  try {
+    const master = await start({})
+    const replica = await start({ args: ['--replicaof', '127.0.0.1', String(master.port)] })
+    await until(async () => (await cli(replica.port, 'info', 'replication')).includes('master_link_status:up'))
+    const watch = [`sentinel monitor main 127.0.0.1 ${master.port} 1`, 'sentinel down-after-milliseconds main 500']
+    const sentinel = await start({ sentinelConfig: [...watch, 'sentinel failover-timeout main 2000'] })
+    await until(async () => (await cli(sentinel.port, 'sentinel', 'replicas', 'main')).includes(String(replica.port)))
+    return { url: `redis-sentinel://127.0.0.1:${sentinel.port}/main`, master, replica, stop }
   } catch (error) {
     await stop()
     throw error
@@ -122,6 +159,15 @@ export async function makeCertificates(folder: string): Promise<TlsFiles> {
   const signed = ['-CA', path('ca.crt'), '-CAkey', path('ca.key'), '-keyout', path('server.key')]
   await openssl('req', '-x509', ...newKey, '-days', '2', ...request, ...signed, '-out', path('server.crt'))
   return { ca: path('ca.crt'), cert: path('server.crt'), key: path('server.key') }
+}
+
+/** Waits for something that another process will do. Throws when it takes too long. */
+export async function until(isSo: () => Promise<boolean>): Promise<void> {
+  const deadline = Date.now() + START_MS_MAX
+  while (!(await isSo())) {
+    if (Date.now() > deadline) throw new Error(`Not within ${START_MS_MAX} ms: ${isSo.toString()}`)
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
 }
 
 /** Runs redis-cli against a server without TLS. */
@@ -157,23 +203,12 @@ function serverOf(
 
 /** Ends when the server is ready for connections; throws what it printed when it ends before. */
 async function launch(port: number, folder: string, options: RedisServerOptions): Promise<ChildProcess> {
-  const { appendFsync = null, args = [], tls } = options
-  const flags = [
-    ...(tls === undefined ? ['--port', String(port)] : ['--port', '0', '--tls-port', String(port)]),
-    ...(tls === undefined
-      ? []
-      : ['--tls-cert-file', tls.cert, '--tls-key-file', tls.key, '--tls-ca-cert-file', tls.ca]),
-    ...(tls === undefined ? [] : ['--tls-auth-clients', 'no']),
-    ...['--bind', '127.0.0.1', '--dir', folder, '--unixsocket', join(folder, 'redis.sock'), '--save', ''],
-    ...(appendFsync === null ? ['--appendonly', 'no'] : ['--appendonly', 'yes', '--appendfsync', appendFsync]),
-    ...args,
-  ]
-  const server = spawn('redis-server', flags, { stdio: ['ignore', 'pipe', 'pipe'] })
+  const server = spawn('redis-server', flagsOf(port, folder, options), { stdio: ['ignore', 'pipe', 'pipe'] })
   let output = ''
   const ready = new Promise<void>((resolve, reject) => {
     const read = (text: string): void => {
       output = `${output}${text}`.slice(-10_000)
-      if (output.includes('Ready to accept connections')) resolve()
+      if (/Ready to accept connections|Sentinel ID is/.test(output)) resolve()
     }
     server.stdout.setEncoding('utf8').on('data', read)
     server.stderr.setEncoding('utf8').on('data', read)
@@ -186,9 +221,30 @@ async function launch(port: number, folder: string, options: RedisServerOptions)
   } finally {
     clearTimeout(timer)
   }
-  // A process that ends by itself takes its servers along.
-  process.once('exit', () => server.kill('SIGKILL'))
+  running.add(server)
+  server.once('exit', () => running.delete(server))
   return server
+}
+
+function flagsOf(port: number, folder: string, options: RedisServerOptions): readonly string[] {
+  const { appendFsync = null, args = [], tls, sentinelConfig } = options
+  if (sentinelConfig !== undefined) {
+    // A sentinel writes to its configuration.
+    const path = join(folder, 'sentinel.conf')
+    const lines = [`port ${port}`, 'bind 127.0.0.1', `dir ${folder}`, ...sentinelConfig]
+    writeFileSync(path, `${lines.join('\n')}\n`)
+    return [path, '--sentinel']
+  }
+  return [
+    ...(tls === undefined ? ['--port', String(port)] : ['--port', '0', '--tls-port', String(port)]),
+    ...(tls === undefined
+      ? []
+      : ['--tls-cert-file', tls.cert, '--tls-key-file', tls.key, '--tls-ca-cert-file', tls.ca]),
+    ...(tls === undefined ? [] : ['--tls-auth-clients', 'no']),
+    ...['--bind', '127.0.0.1', '--dir', folder, '--unixsocket', join(folder, 'redis.sock'), '--save', ''],
+    ...(appendFsync === null ? ['--appendonly', 'no'] : ['--appendonly', 'yes', '--appendfsync', appendFsync]),
+    ...args,
+  ]
 }
 
 async function end(server: ChildProcess, signal: NodeJS.Signals): Promise<void> {

@@ -3,9 +3,9 @@
  * The only file that loads ioredis. Every call ends by its deadline, and nothing waits for a server that is away.
  */
 import type { SecureContextOptions } from 'node:tls'
-import type { Cluster, Redis } from 'ioredis'
-import { MembraneError } from '../core/errors.ts'
-import { redisError } from './redis-errors.ts'
+import type { ChainableCommander, Cluster, Redis } from 'ioredis'
+import { MembraneError, unreachable } from '../core/errors.ts'
+import { isWrongType, redisError } from './redis-errors.ts'
 import type { RedisAddress } from './redis-url.ts'
 
 /** What a server's certificate is checked against, PEM; Node's own authorities unless given. */
@@ -19,14 +19,20 @@ export interface RedisConnectOptions {
   readonly timeoutMs: number
   /** The longest silence while an answer is awaited; then the connection is made anew. Null for none. */
   readonly silenceMsMax: number | null
+  /** Sends all commands of one turn of the event loop in one write, those of each server of a cluster too. */
+  readonly isPipelined: boolean
   readonly tls: RedisTls
 }
 
-type Argument = string | number | Buffer
-/** `[name, key, …]`. */
-export type KeyCommand = readonly [name: string, key: Buffer, ...rest: readonly Argument[]]
-/** One answer a command; an error is an answer too. */
-export type Reply = Buffer | number | string | null | Error
+export type KeyCommand =
+  | readonly [name: 'get' | 'strlen' | 'unlink', key: Buffer]
+  /** From the first to the last byte, both included. */
+  | readonly [name: 'getrange', key: Buffer, first: number, last: number]
+  | readonly [name: 'set', key: Buffer, value: Buffer, leftMs: number | null]
+
+/** What lies under the key is no string, so it is none of ours. */
+export const WRONG_TYPE = Symbol('WRONGTYPE')
+export type Reply = Buffer | number | string | null | typeof WRONG_TYPE
 
 /** A server that answers slower than this is taken to hang: its slowest client has a tenth of a gigabit. */
 const BYTES_PER_MS_MIN = 10_000
@@ -67,27 +73,13 @@ export class RedisClient {
     }
   }
 
-  /** One command on one key, one round trip. `bytes` that it moves stretch its deadline. */
-  async call(what: string, bytes: number, [name, ...args]: KeyCommand): Promise<Reply> {
-    return this.#within(bytes, what, () => this.#client.callBuffer(name, ...args) as Promise<Reply>)
-  }
-
   /**
    * Commands that are sent at once, in order on each server: one round trip. Between two of them others may come.
-   * Throws when the server is away; what it says about one command is the answer of that command.
+   * `bytes` that they move stretch the deadline.
    */
   async each(what: string, bytes: number, commands: readonly KeyCommand[]): Promise<readonly Reply[]> {
     return this.#within(bytes, what, () =>
-      Promise.all(
-        commands.map(async ([name, ...args]) => {
-          try {
-            return (await this.#client.callBuffer(name, ...args)) as Reply
-          } catch (error) {
-            if (error instanceof Error && error.name === 'ReplyError') return error
-            throw error
-          }
-        }),
-      ),
+      Promise.all(commands.map(async (command) => replyOf(() => send(this.#client, command)))),
     )
   }
 
@@ -95,9 +87,13 @@ export class RedisClient {
   async atomic(what: string, bytes: number, commands: readonly KeyCommand[]): Promise<readonly Reply[]> {
     return this.#within(bytes, what, async () => {
       const transaction = this.#client.multi()
-      for (const [name, ...args] of commands) transaction.callBuffer(name, ...args)
+      for (const command of commands) send(transaction, command)
       const answers = (await transaction.exec()) ?? []
-      return answers.map(([error, answer]) => error ?? (answer as Reply))
+      return Promise.all(
+        answers.map(([error, answer]) =>
+          replyOf(() => (error === null ? Promise.resolve(answer) : Promise.reject(error))),
+        ),
+      )
     })
   }
 
@@ -107,18 +103,14 @@ export class RedisClient {
     for (const master of masters) {
       let cursor = '0'
       do {
-        const answer = await this.#within(0, 'list keys', () =>
-          master.callBuffer('scan', cursor, 'MATCH', pattern, 'COUNT', count),
+        // The pattern's type asks for text; its bytes are sent as they are.
+        const [next, keys] = await this.#within(0, 'list keys', () =>
+          master.scanBuffer(cursor, 'MATCH', pattern as unknown as string, 'COUNT', count),
         )
-        const [next, keys] = answer as [Buffer, Buffer[]]
         if (keys.length > 0) yield keys
         cursor = next.toString('latin1')
       } while (cursor !== '0')
     }
-  }
-
-  errorOf(error: Error, what: string): MembraneError {
-    return redisError(error, what, this.#address)
   }
 
   close(): void {
@@ -145,9 +137,38 @@ export class RedisClient {
   }
 }
 
+/** A promise of the reply, except in a transaction. */
+function send(client: Redis | Cluster | ChainableCommander, command: KeyCommand): unknown {
+  switch (command[0]) {
+    case 'get':
+      return client.getBuffer(command[1])
+    case 'strlen':
+      return client.strlen(command[1])
+    case 'unlink':
+      return client.unlink(command[1])
+    case 'getrange':
+      return client.getrangeBuffer(command[1], command[2], command[3])
+    case 'set': {
+      const [, key, value, leftMs] = command
+      return leftMs === null ? client.set(key, value) : client.set(key, value, 'PX', leftMs)
+    }
+    default:
+      return unreachable(command)
+  }
+}
+
+async function replyOf(send: () => unknown): Promise<Reply> {
+  try {
+    return (await send()) as Reply
+  } catch (error) {
+    if (isWrongType(error)) return WRONG_TYPE
+    throw error
+  }
+}
+
 async function createClient(
   address: RedisAddress,
-  { timeoutMs, silenceMsMax, tls }: RedisConnectOptions,
+  { timeoutMs, silenceMsMax, isPipelined, tls }: RedisConnectOptions,
 ): Promise<Redis | Cluster> {
   const { Redis, Cluster } = await loadPackage()
   const { kind, hosts, socketPath, isTls, username, password, db, masterName } = address
@@ -168,6 +189,7 @@ async function createClient(
       redisOptions: common,
       lazyConnect: true,
       enableOfflineQueue: false,
+      enableAutoPipelining: isPipelined,
       clusterRetryStrategy: retry,
       // A moment for a failover to be noticed; beyond, the caller decides.
       maxRedirections: 4,
@@ -185,6 +207,7 @@ async function createClient(
     db,
     lazyConnect: true,
     enableOfflineQueue: false,
+    enableAutoPipelining: isPipelined,
     retryStrategy: retry,
     // A master that was demoted: ask anew who is master.
     reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),

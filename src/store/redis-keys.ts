@@ -5,8 +5,8 @@ import type { KeyCommand } from './redis-client.ts'
 import { FIXED_BYTES } from './redis-value.ts'
 
 /**
- * `membrane:<name>:{}<key>`. Empty braces are no hash tag, and keep braces in the key from being one: a cluster spreads
- * entries whatever they are called. No call needs two entries on one server.
+ * `membrane:<name>:<key>`, in which `%` is written `%25` and `{` is written `%7B`: without an opening brace there is no
+ * hash tag, so a cluster spreads entries whatever they are called. No call needs two entries on one server.
  */
 export class RedisKeys {
   readonly #prefix: Buffer
@@ -18,17 +18,20 @@ export class RedisKeys {
       const message = `A Redis store is named by 1 to 64 letters, digits, dots, underscores and dashes, found ${found}.`
       throw new MembraneError('INVALID_CONFIG', message)
     }
-    this.#prefix = Buffer.from(`membrane:${name}:{}`)
+    this.#prefix = Buffer.from(`membrane:${name}:`)
   }
 
   of(key: string): Buffer {
-    return Buffer.concat([this.#prefix, Buffer.from(key, 'utf8')])
+    return Buffer.concat([this.#prefix, Buffer.from(escapeKey(key), 'utf8')])
   }
 
   /** Null for what no store of ours put. */
   keyIn(redisKey: Buffer): string | null {
-    const text = redisKey.subarray(this.#prefix.length)
-    return text.length > 0 && isUtf8(text) ? text.toString('utf8') : null
+    const bytes = redisKey.subarray(this.#prefix.length)
+    if (bytes.length === 0 || !isUtf8(bytes)) return null
+    const text = bytes.toString('utf8')
+    const key = text.replaceAll('%7B', '{').replaceAll('%25', '%')
+    return escapeKey(key) === text ? key : null
   }
 
   /** The fixed part of a value and so many bytes after it. */
@@ -42,4 +45,8 @@ export class RedisKeys {
     const escaped = [...this.of(prefix)].flatMap((byte) => (special.has(byte) ? [0x5c, byte] : [byte]))
     return Buffer.from([...escaped, ...Buffer.from('*')])
   }
+}
+
+function escapeKey(key: string): string {
+  return key.replaceAll('%', '%25').replaceAll('{', '%7B')
 }

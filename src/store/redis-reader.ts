@@ -3,8 +3,7 @@ import { MembraneError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import type { ByteSpan, Clock, GetOptions, StoredEntry, StoredFragment } from '../core/ports.ts'
 import { checkInto, isExpired, spanWithin } from './arguments.ts'
-import type { RedisClient, Reply } from './redis-client.ts'
-import { isWrongType } from './redis-errors.ts'
+import { type RedisClient, type Reply, WRONG_TYPE } from './redis-client.ts'
 import type { RedisKeys } from './redis-keys.ts'
 import { entryOf, FIXED_BYTES, readStart, type ValueStart } from './redis-value.ts'
 
@@ -44,8 +43,8 @@ export class RedisReader {
   async whole(key: string, into: Uint8Array | undefined): Promise<StoredFragment | null> {
     const { bulk, keys } = this.#ports
     // How much will come is not known; a server that goes silent ends it early.
-    const reply = await bulk.call('read a value', LIMITS.redisValueBytesMax, ['get', keys.of(key)])
-    const found = this.live(beginningOf(key, reply))
+    const [reply = null] = await bulk.each('read a value', LIMITS.redisValueBytesMax, [['get', keys.of(key)]])
+    const found = this.#live(beginningOf(key, reply))
     if (found === null) return null
     const { start, rest } = found
     const entry = entryOf(key, start, rest.subarray(0, start.headBytes))
@@ -93,6 +92,12 @@ export class RedisReader {
     return entry === null ? this.#damaged() : { entry, start }
   }
 
+  /** Whether the value has the length that its beginning says. */
+  async isWhole(key: string, { headBytes, payloadBytes }: ValueStart): Promise<boolean> {
+    const [length] = await this.#ports.quick.each('read a length', 0, [['strlen', this.#ports.keys.of(key)]])
+    return length === FIXED_BYTES + headBytes + payloadBytes
+  }
+
   /** One round trip, and one more for each long head. Keys whose entries are gone are left out. */
   async entries(keys: readonly string[]): Promise<readonly StoredEntry[]> {
     const beginnings = await this.#beginnings(keys, HEAD_GUESS_BYTES)
@@ -117,11 +122,14 @@ export class RedisReader {
     return (await this.#beginnings(keys, 0)).map((found) => found !== null)
   }
 
+  isLive(beginning: Beginning): beginning is Found {
+    return beginning.kind === 'found' && !isExpired(beginning.start, this.#ports.clock.nowMs())
+  }
+
   /** Null for what is missing or expired, and for what is damaged, which is counted. */
-  live(beginning: Beginning): Found | null {
+  #live(beginning: Beginning): Found | null {
     if (beginning.kind === 'damaged') return this.#damaged()
-    if (beginning.kind === 'missing') return null
-    return isExpired(beginning.start, this.#ports.clock.nowMs()) ? null : beginning
+    return this.isLive(beginning) ? beginning : null
   }
 
   async #beginning(key: string, headBytes: number): Promise<Found | null> {
@@ -132,7 +140,7 @@ export class RedisReader {
   async #beginnings(keys: readonly string[], headBytes: number): Promise<readonly (Found | null)[]> {
     const commands = keys.map((key) => this.#ports.keys.startCommand(key, headBytes))
     const replies = await this.#ports.quick.each('read entries', 0, commands)
-    return keys.map((key, index) => this.live(beginningOf(key, replies[index] ?? null)))
+    return keys.map((key, index) => this.#live(beginningOf(key, replies[index] ?? null)))
   }
 
   #damaged(): null {
@@ -142,10 +150,7 @@ export class RedisReader {
 }
 
 export function beginningOf(key: string, reply: Reply): Beginning {
-  if (reply instanceof Error) {
-    if (isWrongType(reply)) return { kind: 'damaged' }
-    throw reply
-  }
+  if (reply === WRONG_TYPE) return { kind: 'damaged' }
   if (!isBytes(reply) || reply.length === 0) return { kind: 'missing' }
   const start = readStart(key, reply)
   return start === null ? { kind: 'damaged' } : { kind: 'found', start, rest: reply.subarray(FIXED_BYTES) }

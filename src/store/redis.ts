@@ -44,7 +44,7 @@ interface Clients {
 }
 
 /**
- * Fragments in Redis: one key an entry, `membrane:<name>:{}<key>`, so that a put is one SET. Payloads are as Redis
+ * Fragments in Redis: one key an entry, `membrane:<name>:<key>`, so that a put is one SET. Payloads are as Redis
  * returns them: wrap it with `VerifiedStore`, which finds those that were damaged. Three connections, so that look-ups
  * need not wait behind payloads.
  *
@@ -92,7 +92,10 @@ export class RedisStore implements FragmentStore {
       checkValueSize(fragment)
       const { key, payload } = fragment
       const before = await this.#reader.begin(key)
-      if (before !== null && isSameEntry(before.entry, fragment)) return 'present'
+      if (before !== null && isSameEntry(before.entry, fragment)) {
+        // One that was cut off reads as missing: it must not be taken for a good one here.
+        if (await this.#reader.isWhole(key, before.start)) return 'present'
+      }
       const { value, payloadStart } = startValue(fragment)
       const target = value.subarray(payloadStart)
       if (payload instanceof Uint8Array) target.set(payload)
@@ -151,7 +154,7 @@ export class RedisStore implements FragmentStore {
           if (replies[2 * index + 1] !== 1) continue
           const before = beginningOf(key, replies[2 * index] ?? null)
           this.#count(before, -1)
-          if (this.#reader.live(before) !== null) removed += 1
+          if (this.#reader.isLive(before)) removed += 1
         }
       }
       return removed
@@ -228,17 +231,14 @@ export class RedisStore implements FragmentStore {
   async #set({ key, expiresAtMs }: FragmentPut, value: Buffer): Promise<PutOutcome> {
     // The server's clock may differ from ours, so it is told how long; ours decides what is found.
     const leftMs = expiresAtMs === null || expiresAtMs === undefined ? null : expiresAtMs - this.#clock.nowMs()
-    const expiry = leftMs === null ? [] : ['PX', Math.max(1, leftMs)]
-    const commands: readonly KeyCommand[] = [
+    const [before = null] = await this.#clients.write.each('write a value', value.length, [
       this.#keys.startCommand(key, 0),
-      ['set', this.#keys.of(key), value, ...expiry],
-    ]
-    const [before = null, answer] = await this.#clients.write.each('write a value', value.length, commands)
-    if (answer instanceof Error) throw this.#clients.write.errorOf(answer, 'write a value')
+      ['set', this.#keys.of(key), value, leftMs === null ? null : Math.max(1, leftMs)],
+    ])
     const replaced = beginningOf(key, before)
     this.#count(replaced, -1)
     this.#count(beginningOf(key, value), 1)
-    return this.#reader.live(replaced) === null ? 'stored' : 'replaced'
+    return this.#reader.isLive(replaced) ? 'replaced' : 'stored'
   }
 
   /** Reads one chunk ahead. */
@@ -275,12 +275,12 @@ export class RedisStore implements FragmentStore {
 async function connectAll({ url, timeoutMs = DEFAULT_TIMEOUT_MS, tls = {} }: RedisStoreOptions): Promise<Clients> {
   const address = parseRedisUrl(url)
   // A large payload is on its way for longer than that without an answer.
-  const whileWriting = { timeoutMs, tls, silenceMsMax: null }
-  const whileReading = { timeoutMs, tls, silenceMsMax: timeoutMs }
+  const whileWriting = { timeoutMs, tls, silenceMsMax: null, isPipelined: false }
+  const whileReading = { timeoutMs, tls, silenceMsMax: timeoutMs, isPipelined: false }
   const settled = await Promise.allSettled([
     RedisClient.connect(address, whileWriting),
     RedisClient.connect(address, whileReading),
-    RedisClient.connect(address, whileReading),
+    RedisClient.connect(address, { ...whileReading, isPipelined: true }),
   ])
   const [write, bulk, quick] = settled
   if (write.status === 'fulfilled' && bulk.status === 'fulfilled' && quick.status === 'fulfilled') {

@@ -57,6 +57,7 @@ export function describeStoreEntries(withStore: WithStore, { keyBytesMax }: Stor
         '[a]',
         '\\',
       ]
+      keys.push('{}c}', '%7Ba}b', '%', '%25')
       keys.push('{a}b', '{a}c', '{}', '模型', '🧠', 'con', 'a:b', 'k'.repeat(keyBytesMax))
       keys.push('k'.repeat(keyBytesMax - 1), 'ü'.repeat(Math.floor(keyBytesMax / 2)))
       const puts = keys.map((key, index) => fragmentOf(key, bytesOf(100 + index, index)))

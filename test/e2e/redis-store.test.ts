@@ -17,7 +17,7 @@ import {
   startRedisServer,
 } from '../redis-server.ts'
 
-const missing = missingPrograms('redis-server', 'redis-cli', 'openssl')
+const missing = missingPrograms('redis-server', 'redis-cli')
 
 describe.skipIf(missing.length > 0)(
   missing.length > 0 ? `RedisStore (skipped: no ${missing.join(', no ')})` : 'RedisStore',
@@ -38,7 +38,8 @@ describe.skipIf(missing.length > 0)(
       )
     })
 
-    describe('with TLS', () => {
+    const noTls = missingPrograms('openssl').length > 0
+    describe.skipIf(noTls)(noTls ? 'with TLS (skipped: no openssl)' : 'with TLS', () => {
       let server: RedisServer
       let ca = ''
       const folder = mkdtempSync(join(tmpdir(), 'membrane-tls-'))
