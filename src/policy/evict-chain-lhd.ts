@@ -36,7 +36,8 @@ class ChainLhd implements EvictionPolicy {
   #victimWorth = 0
 
   constructor(capacity: number) {
-    this.#leaves = new Leaves(capacity, TURNS * OCTAVES)
+    // That it did not come back says nothing of those that nobody closed.
+    this.#leaves = new Leaves(capacity, TURNS * OCTAVES, (slot) => this.#model.forget(this.#keys[slot] ?? 0))
     this.#ghosts = new Ghosts(GHOSTS_RATIO * capacity)
     this.#keys = new Int32Array(capacity)
     this.#turns = new Uint8Array(capacity)
@@ -83,14 +84,18 @@ class ChainLhd implements EvictionPolicy {
 
   victim(): number {
     let victim = -1
+    let victimAge = -1
     this.#victimWorth = Number.POSITIVE_INFINITY
     let ring = this.#leaves.filledRing(0)
     const ringsEnd = this.#leaves.ringsEnd(ring)
     for (; ring >= 0 && ring < ringsEnd; ring = this.#leaves.filledRing(ring + 1)) {
       const slot = this.#leaves.oldest(ring)
-      const worth = (this.#densities[slot] ?? 0) * this.#model.density(this.#turns[slot] ?? 0, this.#leaves.age(slot))
-      if (worth >= this.#victimWorth) continue
+      const age = this.#leaves.age(slot)
+      const worth = (this.#densities[slot] ?? 0) * this.#model.density(this.#turns[slot] ?? 0, age)
+      // What is older than anything that ever came back is worth nothing; of that, the oldest leaves.
+      if (worth > this.#victimWorth || (worth === this.#victimWorth && age <= victimAge)) continue
       this.#victimWorth = worth
+      victimAge = age
       victim = slot
     }
     return victim

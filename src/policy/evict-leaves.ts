@@ -13,6 +13,7 @@ const PLACE_STEPS_MAX = 32
 
 export class Leaves {
   readonly #groups: number
+  readonly #onClosed: (slot: number) => void
   readonly #chains: Chains
   readonly #hints: Hints
   readonly #rings: SlotRings
@@ -25,7 +26,8 @@ export class Leaves {
   #uses = 0
 
   /** The leaves of one rank are in so many rings, one for each of a policy's groups: at most 256. */
-  constructor(capacity: number, groups: number) {
+  constructor(capacity: number, groups: number, onClosed: (slot: number) => void) {
+    this.#onClosed = onClosed
     this.#groups = groups
     this.#chains = new Chains(capacity)
     this.#hints = new Hints(capacity)
@@ -141,6 +143,7 @@ export class Leaves {
   }
 
   #closeAlone(slot: number): void {
+    this.#onClosed(slot)
     this.#hints.close(slot)
     const parent = this.#chains.parent(slot)
     if (parent >= 0) this.#addOpen(parent, -1)

@@ -5,15 +5,15 @@
 import { AGE_BINS, ageBin, BIN_AGES, hitDensities, type ReuseCounts } from './evict-hit-density.ts'
 import { scattered } from './evict-ghosts.ts'
 
-/** Uses that are watched until their key comes back; 30 bytes each. A power of two. */
-const WATCHED = 16_384
+/** Uses that are watched until their key comes back; 26 bytes each. A power of two. With half of them, victims of large caches were worse. */
+const WATCHED = 32_768
 const CELLS = 4 * WATCHED
 /** Watched uses reach back so many times the entries of the cache: what takes longer is no use of it. */
 const REACH_RATIO = 32
 /** The densities follow the counts every so many watched uses. */
 const REFRESH_USES = 512
 /** Counts are halved after so many watched uses, so that a workload that changes is learnt anew. */
-const HALVING_USES = 16_384
+const HALVING_USES = 32_768
 
 /**
  * HOT: 10 ns for a key that is not in the sample, 0.2 µs for one that is. A ring of uses in order of time, from which
@@ -32,7 +32,8 @@ export class ReuseModel {
   /** For each bin of age, how many of the uses ever watched have come into it. */
   readonly #reached = new Float64Array(AGE_BINS)
   #watched = 0
-  #sampleShift = 0
+  /** One key in 2 to this power is watched: never all, which would only cost time. */
+  #sampleShift = 1
 
   /** Of classes 0 to `classes` - 1, all of them unknown: what was used last is worth most. */
   constructor(classes: number) {
@@ -54,7 +55,7 @@ export class ReuseModel {
   /** What has this key is used now, and belongs to this class from now on. `entries`: how many the cache holds. */
   used(key: number, classIndex: number, now: number, entries: number): void {
     const bits = scattered(key)
-    if (bits >>> (32 - this.#sampleShift) !== 0 && this.#sampleShift > 0) return
+    if (bits >>> (32 - this.#sampleShift) !== 0) return
     if (WATCHED * 2 ** this.#sampleShift < REACH_RATIO * entries) this.#halveSample()
     this.#age(now)
     const cell = bits & (CELLS - 1)
@@ -64,6 +65,12 @@ export class ReuseModel {
       if (this.#keys[before] === key) this.#countUse(before, now)
     }
     this.#watch(key, classIndex, now, cell)
+  }
+
+  /** Waits no longer for this key. What is known of it up to now counts. */
+  forget(key: number): void {
+    const place = (this.#places[scattered(key) & (CELLS - 1)] ?? 0) - 1
+    if (place >= 0 && this.#keys[place] === key) this.#isWaiting[place] = 0
   }
 
   #countUse(place: number, now: number): void {

@@ -1,0 +1,53 @@
+import { seededRandom } from '../core/random.ts'
+import type { TraceBlocks } from './trace.ts'
+
+/** Which requests of a trace go on from which: a chat or an agent sends what it said before, and more. */
+export interface TraceSessions {
+  /** For each request the earlier one that it goes on from, or -1: it begins a session. */
+  readonly previous: Int32Array
+  /** 1 for the last request of a session. */
+  readonly isLast: Uint8Array
+}
+
+/**
+ * A request goes on from the latest one that had the last of its leading blocks that were seen before, if it has all full
+ * blocks of that one: the last block of a prompt is mostly filled in part and gets another id when it grows. A single
+ * block in common is a beginning that many share, not a session.
+ */
+export function sessionsOf({ ids, offsets }: TraceBlocks): TraceSessions {
+  const requests = offsets.length - 1
+  const previous = new Int32Array(requests).fill(-1)
+  const isLast = new Uint8Array(requests).fill(1)
+  const latestWith = new Map<number, number>()
+  for (let request = 0; request < requests; request++) {
+    const start = offsets[request] ?? 0
+    const end = offsets[request + 1] ?? 0
+    let index = start
+    let candidate = -1
+    for (; index < end; index++) {
+      const latest = latestWith.get(ids[index] ?? 0)
+      if (latest === undefined) break
+      candidate = latest
+    }
+    const blocks = candidate < 0 ? 0 : (offsets[candidate + 1] ?? 0) - (offsets[candidate] ?? 0)
+    if (candidate >= 0 && index - start >= Math.max(2, blocks - 1)) {
+      previous[request] = candidate
+      isLast[candidate] = 0
+    }
+    for (let place = start; place < end; place++) latestWith.set(ids[place] ?? 0, request)
+  }
+  return { previous, isLast }
+}
+
+export interface ClosedHints {
+  /** The share of the sessions of which it is known when they end, 0 to 1. */
+  readonly ratio: number
+  /** The same seed chooses the same sessions. */
+  readonly seed: number
+}
+
+/** The last requests of the sessions that are known to end with them, one draw a session: 1 for those, else 0. */
+export function closingRequests({ isLast }: TraceSessions, { ratio, seed }: ClosedHints): Uint8Array {
+  const random = seededRandom(seed)
+  return isLast.map((last) => (last === 1 && random() < ratio ? 1 : 0))
+}
