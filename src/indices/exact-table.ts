@@ -65,6 +65,8 @@ export class ExactTable {
   /** Sweeps under way go by the numbers of pages: meanwhile no key moves to a lower one. */
   #sweeps = 0
   readonly #scratch = new Int32Array(PAGE_WORDS)
+  #readerOf: Uint8Array = new Uint8Array(0)
+  #reader: DataView = new DataView(this.#readerOf.buffer)
   #keys = 0
   #pairs = 0
   #pairsOfNamespace = new Int32Array(16)
@@ -104,9 +106,13 @@ export class ExactTable {
     return pages + this.#directory.byteLength + this.#lists.byteLength + this.#pairsOfNamespace.byteLength
   }
 
-  /** What reads words of these hashes, for `locate`: one object a batch. */
+  /** What reads words of these hashes, for `locate`. Kept until others come: a prompt is looked up, then added. */
   reader({ bytes }: BlockHashes): DataView {
-    return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    if (bytes !== this.#readerOf) {
+      this.#readerOf = bytes
+      this.#reader = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    }
+    return this.#reader
   }
 
   /** Makes block `index` the one that `add` and `remove` are about. Gives what it has, for `pairOf` and `restOf`; 0 for nothing. */
