@@ -1,26 +1,28 @@
 /**
  * HOT: block hashes of namespaces, each with pairs of a value and tags. Extendible hashing: a directory names the page
  * of a key by the upper bits of its hash, a page is a small table with open addressing, and a full one is split in two.
- * So no call ever moves more than a page, a look-up touches the directory and one place in one page, and what is removed
- * leaves no tombstone: its followers move up. Budget: 100 ns a block.
+ * So no call ever moves more than a page, and what is removed leaves no tombstone: its followers move up. A page has two
+ * words a slot, so that pages, which are read at random, are few; the rest of a key is in an entry, and entries are read
+ * in the order of the prompt. Budget: 100 ns a block.
  *
  * The first 16 bytes of a hash are the key, a shorter one is filled up with zeros. Two different blocks whose hashes
  * agree in these bytes, in one namespace, are one key: with 16 bytes that does not happen by chance; with the 8 bytes of
  * some engines, once in 2^64 pairs, and on purpose if somebody tries. It does no harm, because an index only proposes:
  * what is read is checked against the key and the content hash in the store.
  *
- * A slot is six words. The first word of the hash is mixed with all others and a seed, in a way that can be undone, so
- * that nobody can choose hashes that pile up in one page, and it needs no word more:
+ * The first word of the hash is mixed with all others and a seed, in a way that can be undone, so that nobody can choose
+ * hashes that pile up in one page, and it needs no word more:
  *
- *     mixed word, three words of the hash, namespace, what the key has:
- *       0                      nothing: the slot is free
- *       value << 8 | tags      one pair; tags are never 0
- *       1 << 31 | list         several pairs
+ *     slot     mixed word, entry (0: the slot is free)
+ *     entry    three words of the hash, namespace, what the key has:
+ *                value << 8 | tags      one pair; tags are never 0
+ *                1 << 31 | list         several pairs
  *
  * Words are signed: numbers of 32 bits with a sign are those that engines keep without a box.
  */
 import type { BlockHashes } from '../core/block-hashes.ts'
 import { assert } from '../core/errors.ts'
+import { HELD, KeyEntries, NAMESPACE, offsetOf, WORD_1, WORD_2, WORD_3 } from './exact-entries.ts'
 import { NumberLists } from './exact-lists.ts'
 
 export const TAG_BITS = 8
@@ -28,13 +30,8 @@ export const TAGS_ALL = (1 << TAG_BITS) - 1
 export const VALUE_MAX = 2 ** (31 - TAG_BITS) - 1
 const LIST = 1 << 31
 
-const SLOT_WORDS = 6
-const WORD_1 = 1
-const WORD_2 = 2
-const WORD_3 = 3
-const NAMESPACE = 4
-const HELD = 5
-
+const SLOT_WORDS = 2
+const ENTRY = 1
 const PAGE_SLOTS = 128
 const PAGE_WORDS = PAGE_SLOTS * SLOT_WORDS
 /** A fuller page is split: beyond, a search takes more steps than it saves memory. */
@@ -60,16 +57,19 @@ export class ExactTable {
   /** Of each page: its keys, and how many leading bits they have in common. */
   #pageKeys = new Uint8Array(PIECE_PAGES)
   #pageDepth = new Uint8Array(PIECE_PAGES)
+  readonly #entries = new KeyEntries()
   readonly #lists = new NumberLists()
   readonly #freePages: number[] = []
   /** Sweeps under way go by the numbers of pages: meanwhile no key moves to a lower one. */
   #sweeps = 0
   readonly #scratch = new Int32Array(PAGE_WORDS)
+  #readerOf: Uint8Array = new Uint8Array(0)
+  #reader: DataView = new DataView(this.#readerOf.buffer)
   #keys = 0
   #pairs = 0
   #pairsOfNamespace = new Int32Array(16)
 
-  /** The block that was located last: its key, its page, and where it is there, or the complement of where it belongs. */
+  /** The block that was located last: its key, its page and slot, or the slot where it belongs, and its entry, or 0. */
   #mixed = 0
   #word1 = 0
   #word2 = 0
@@ -78,6 +78,7 @@ export class ExactTable {
   #page = 0
   #piece: Int32Array = new Int32Array(0)
   #at = 0
+  #entry = 0
 
   /** Any whole number of 32 bits, best a random one. */
   constructor(seed: number) {
@@ -101,12 +102,22 @@ export class ExactTable {
   /** Bytes of the arrays that hold them. */
   get byteLength(): number {
     const pages = this.#pieces.length * PIECE_PAGES * PAGE_WORDS * 4 + this.#pageKeys.length + this.#pageDepth.length
-    return pages + this.#directory.byteLength + this.#lists.byteLength + this.#pairsOfNamespace.byteLength
+    return (
+      pages +
+      this.#directory.byteLength +
+      this.#entries.byteLength +
+      this.#lists.byteLength +
+      this.#pairsOfNamespace.byteLength
+    )
   }
 
-  /** What reads words of these hashes, for `locate`: one object a batch. */
+  /** What reads words of these hashes, for `locate`. Kept until others come: a prompt is looked up, then added. */
   reader({ bytes }: BlockHashes): DataView {
-    return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    if (bytes !== this.#readerOf) {
+      this.#readerOf = bytes
+      this.#reader = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    }
+    return this.#reader
   }
 
   /** Makes block `index` the one that `add` and `remove` are about. Gives what it has, for `pairOf` and `restOf`; 0 for nothing. */
@@ -155,19 +166,20 @@ export class ExactTable {
   add(value: number, tags: number): number {
     assert(value >= 0 && value <= VALUE_MAX && tags > 0 && tags <= TAGS_ALL, `pair (${value}, ${tags}) is out of range`)
     const pair = (value << TAG_BITS) | tags
-    if (this.#at < 0) {
+    if (this.#entry === 0) {
       this.#insert(pair)
       return 0
     }
     const lists = this.#lists
-    const cell = this.#at + HELD
-    const held = this.#piece[cell] ?? 0
+    const entries = this.#entries.pieceOf(this.#entry)
+    const cell = offsetOf(this.#entry) + HELD
+    const held = entries[cell] ?? 0
     if (held > 0) {
       if (held >> TAG_BITS === value) {
-        this.#piece[cell] = held | tags
+        entries[cell] = held | tags
         return held & TAGS_ALL
       }
-      this.#piece[cell] = LIST | lists.prepend(pair, lists.prepend(held, 0))
+      entries[cell] = LIST | lists.prepend(pair, lists.prepend(held, 0))
     } else {
       for (let node = held & ~LIST; node !== 0; node = lists.next(node)) {
         const known = lists.numberAt(node)
@@ -175,7 +187,7 @@ export class ExactTable {
         lists.setNumber(node, known | tags)
         return known & TAGS_ALL
       }
-      this.#piece[cell] = LIST | lists.prepend(pair, held & ~LIST)
+      entries[cell] = LIST | lists.prepend(pair, held & ~LIST)
     }
     this.#count(this.#namespace, 1)
     return 0
@@ -183,7 +195,7 @@ export class ExactTable {
 
   /** Takes tags from the pair of the located block and this value, and the pair with its last tag. Gives the tags it had. */
   remove(value: number, tags: number): number {
-    if (this.#at < 0) return 0
+    if (this.#entry === 0) return 0
     const before = this.#removeAt(this.#piece, this.#page, this.#at, value, tags)
     if (this.#keys === 0 && this.#sweeps === 0) this.#clear()
     else if (this.#sweeps === 0 && 2 * (this.#pageKeys[this.#page] ?? 0) < MERGED_KEYS_MAX) this.#merge(this.#page)
@@ -218,10 +230,15 @@ export class ExactTable {
     for (let slot = 0; slot < this.#pages * PAGE_SLOTS; slot++) {
       const piece = this.#pieceOf((slot / PAGE_SLOTS) | 0)
       const at = (slot % (PIECE_PAGES * PAGE_SLOTS)) * SLOT_WORDS
-      const [mixed = 0, word1 = 0, word2 = 0, word3 = 0, namespace = 0] = piece.subarray(at, at + HELD)
-      const words = [unmix(mixed) ^ digestOfRest(this.#seed, word1, word2, word3, namespace), word1, word2, word3]
-      for (const [index, word] of words.entries()) writer.setInt32(4 * index, word, true)
-      for (let held = piece[at + HELD] ?? 0; held !== 0; held = this.restOf(held))
+      const entry = piece[at + ENTRY] ?? 0
+      if (entry === 0) continue
+      const start = offsetOf(entry)
+      const [word1 = 0, word2 = 0, word3 = 0, namespace = 0, first = 0] = this.#entries
+        .pieceOf(entry)
+        .subarray(start, start + HELD + 1)
+      const word0 = unmix(piece[at] ?? 0) ^ digestOfRest(this.#seed, word1, word2, word3, namespace)
+      for (const [index, word] of [word0, word1, word2, word3].entries()) writer.setInt32(4 * index, word, true)
+      for (let held = first; held !== 0; held = this.restOf(held))
         visit(namespace, digest, this.pairOf(held) >> TAG_BITS, this.pairOf(held) & TAGS_ALL)
     }
   }
@@ -235,23 +252,29 @@ export class ExactTable {
     this.#piece = piece
     for (;;) {
       const at = start + slot * SLOT_WORDS
-      const held = piece[at + HELD] ?? 0
-      if (held === 0) {
-        this.#at = ~at
-        return 0
-      }
-      if (
-        piece[at] === mixed &&
-        piece[at + WORD_1] === word1 &&
-        piece[at + WORD_2] === word2 &&
-        piece[at + WORD_3] === word3 &&
-        piece[at + NAMESPACE] === namespace
-      ) {
-        this.#at = at
-        return held
+      const entry = piece[at + ENTRY] ?? 0
+      if (entry === 0 || piece[at] === mixed) {
+        const held = entry === 0 ? 0 : this.#heldBy(entry, word1, word2, word3, namespace)
+        if (entry === 0 || held !== 0) {
+          this.#at = at
+          this.#entry = entry
+          return held
+        }
       }
       slot = (slot + 1) & (PAGE_SLOTS - 1)
     }
+  }
+
+  /** What the entry has; 0 when it is of another key. */
+  #heldBy(entry: number, word1: number, word2: number, word3: number, namespace: number): number {
+    const entries = this.#entries.pieceOf(entry)
+    const start = offsetOf(entry)
+    const isSame =
+      entries[start + WORD_1] === word1 &&
+      entries[start + WORD_2] === word2 &&
+      entries[start + WORD_3] === word3 &&
+      entries[start + NAMESPACE] === namespace
+    return isSame ? (entries[start + HELD] ?? 0) : 0
   }
 
   /** The located block is not there yet. */
@@ -260,27 +283,33 @@ export class ExactTable {
       this.#split(this.#page)
       this.#seek(this.#mixed, this.#word1, this.#word2, this.#word3, this.#namespace)
     }
-    const piece = this.#piece
-    const at = ~this.#at
-    piece[at] = this.#mixed
-    piece[at + WORD_1] = this.#word1
-    piece[at + WORD_2] = this.#word2
-    piece[at + WORD_3] = this.#word3
-    piece[at + NAMESPACE] = this.#namespace
-    piece[at + HELD] = held
-    this.#at = at
+    const entry = this.#entries.take()
+    const entries = this.#entries.pieceOf(entry)
+    const start = offsetOf(entry)
+    entries[start + WORD_1] = this.#word1
+    entries[start + WORD_2] = this.#word2
+    entries[start + WORD_3] = this.#word3
+    entries[start + NAMESPACE] = this.#namespace
+    entries[start + HELD] = held
+    this.#piece[this.#at] = this.#mixed
+    this.#piece[this.#at + ENTRY] = entry
+    this.#entry = entry
     this.#pageKeys[this.#page] = (this.#pageKeys[this.#page] ?? 0) + 1
     this.#keys += 1
     this.#count(this.#namespace, 1)
   }
 
   #removeAt(piece: Int32Array, page: number, at: number, value: number, tags: number): number {
-    const held = piece[at + HELD] ?? 0
-    const namespace = piece[at + NAMESPACE] ?? 0
+    const entry = piece[at + ENTRY] ?? 0
+    const entries = this.#entries.pieceOf(entry)
+    const start = offsetOf(entry)
+    const held = entries[start + HELD] ?? 0
+    const namespace = entries[start + NAMESPACE] ?? 0
     if (held > 0) {
       if (held >> TAG_BITS !== value) return 0
-      if ((held & TAGS_ALL & ~tags) !== 0) piece[at + HELD] = held & ~tags
+      if ((held & TAGS_ALL & ~tags) !== 0) entries[start + HELD] = held & ~tags
       else {
+        this.#entries.release(entry)
         this.#delete(piece, page, at)
         this.#count(namespace, -1)
       }
@@ -294,7 +323,7 @@ export class ExactTable {
         if ((pair & TAGS_ALL & ~tags) !== 0) lists.setNumber(node, pair & ~tags)
         else {
           const left = lists.unlink(held & ~LIST, before, node)
-          piece[at + HELD] = this.#withoutListOfOne(left)
+          entries[start + HELD] = this.#withoutListOfOne(left)
           this.#count(namespace, -1)
         }
         return pair & TAGS_ALL
@@ -317,14 +346,15 @@ export class ExactTable {
     let hole = (at - start) / SLOT_WORDS
     for (let slot = (hole + 1) & (PAGE_SLOTS - 1); ; slot = (slot + 1) & (PAGE_SLOTS - 1)) {
       const from = start + slot * SLOT_WORDS
-      if (piece[from + HELD] === 0) break
+      if (piece[from + ENTRY] === 0) break
       const home = (piece[from] ?? 0) & (PAGE_SLOTS - 1)
       if (((slot - home) & (PAGE_SLOTS - 1)) < ((slot - hole) & (PAGE_SLOTS - 1))) continue
       const to = start + hole * SLOT_WORDS
-      for (let word = 0; word < SLOT_WORDS; word++) piece[to + word] = piece[from + word] ?? 0
+      piece[to] = piece[from] ?? 0
+      piece[to + ENTRY] = piece[from + ENTRY] ?? 0
       hole = slot
     }
-    piece[start + hole * SLOT_WORDS + HELD] = 0
+    piece[start + hole * SLOT_WORDS + ENTRY] = 0
     this.#pageKeys[page] = (this.#pageKeys[page] ?? 0) - 1
     this.#keys -= 1
   }
@@ -335,8 +365,10 @@ export class ExactTable {
     let at = startOf(page)
     while (at < end) {
       const keys = this.#keys
-      const isMeant = namespace === null || piece[at + NAMESPACE] === namespace
-      if (piece[at + HELD] !== 0 && isMeant) this.#removeAt(piece, page, at, value, TAGS_ALL)
+      const entry = piece[at + ENTRY] ?? 0
+      const isMeant =
+        entry !== 0 && (namespace === null || this.#entries.pieceOf(entry)[offsetOf(entry) + NAMESPACE] === namespace)
+      if (isMeant) this.#removeAt(piece, page, at, value, TAGS_ALL)
       // When a key has gone, another one may be in its place: the same slot is looked at again.
       if (this.#keys === keys) at += SLOT_WORDS
     }
@@ -347,14 +379,14 @@ export class ExactTable {
     if (depth === this.#depth) this.#doubleDirectory()
     const other = this.#newPage(depth + 1)
     this.#pageDepth[page] = depth + 1
-    const entries = this.#scratch
+    const slots = this.#scratch
     const start = startOf(page)
-    entries.set(this.#pieceOf(page).subarray(start, start + PAGE_WORDS))
+    slots.set(this.#pieceOf(page).subarray(start, start + PAGE_WORDS))
     this.#emptyPage(page)
     for (let from = 0; from < PAGE_WORDS; from += SLOT_WORDS) {
-      if (entries[from + HELD] === 0) continue
-      const mixed = entries[from] ?? 0
-      this.#moveIn(mixed << depth >= 0 ? page : other, mixed, entries, from)
+      if (slots[from + ENTRY] === 0) continue
+      const mixed = slots[from] ?? 0
+      this.#moveIn(mixed << depth >= 0 ? page : other, mixed, slots[from + ENTRY] ?? 0)
     }
     // All beginnings of this page follow each other, and the upper half of them is the other's.
     const first = directoryIndex(this.#mixed, depth) << (this.#depth - depth)
@@ -371,10 +403,10 @@ export class ExactTable {
     const other = this.#directory[(index ^ 1) << shift] ?? 0
     const keys = (this.#pageKeys[page] ?? 0) + (this.#pageKeys[other] ?? 0)
     if (this.#pageDepth[other] !== depth || keys > MERGED_KEYS_MAX) return
-    const entries = this.#pieceOf(other)
+    const slots = this.#pieceOf(other)
     const start = startOf(other)
     for (let from = start; from < start + PAGE_WORDS; from += SLOT_WORDS)
-      if (entries[from + HELD] !== 0) this.#moveIn(page, entries[from] ?? 0, entries, from)
+      if (slots[from + ENTRY] !== 0) this.#moveIn(page, slots[from] ?? 0, slots[from + ENTRY] ?? 0)
     this.#emptyPage(other)
     this.#freePages.push(other)
     this.#pageDepth[page] = depth - 1
@@ -386,12 +418,13 @@ export class ExactTable {
     this.#pageKeys[page] = 0
   }
 
-  #moveIn(page: number, mixed: number, entries: Int32Array, from: number): void {
+  #moveIn(page: number, mixed: number, entry: number): void {
     const piece = this.#pieceOf(page)
     const start = startOf(page)
     let slot = mixed & (PAGE_SLOTS - 1)
-    while (piece[start + slot * SLOT_WORDS + HELD] !== 0) slot = (slot + 1) & (PAGE_SLOTS - 1)
-    for (let word = 0; word < SLOT_WORDS; word++) piece[start + slot * SLOT_WORDS + word] = entries[from + word] ?? 0
+    while (piece[start + slot * SLOT_WORDS + ENTRY] !== 0) slot = (slot + 1) & (PAGE_SLOTS - 1)
+    piece[start + slot * SLOT_WORDS] = mixed
+    piece[start + slot * SLOT_WORDS + ENTRY] = entry
     this.#pageKeys[page] = (this.#pageKeys[page] ?? 0) + 1
   }
 
@@ -410,6 +443,7 @@ export class ExactTable {
     this.#pieces = []
     this.#pages = 0
     this.#freePages.length = 0
+    this.#entries.clear()
     this.#lists.clear()
     this.#newPage(0)
   }

@@ -207,14 +207,17 @@ export class ExactIndex {
   }
 
   #takeRuns(): HolderRun[] {
-    const runs = this.#found.map((holder): HolderRun => {
-      const cell = holder * TIERS.length
-      const blocksByTier = Array.from(this.#tierBlocks.subarray(cell, cell + TIERS.length))
-      const blocks = this.#runOfHolder[holder] ?? 0
-      this.#tierBlocks.fill(0, cell, cell + TIERS.length)
+    const tierBlocks = this.#tierBlocks
+    const runs: HolderRun[] = []
+    for (const holder of this.#found) {
+      const blocksByTier: number[] = []
+      for (let cell = holder * TIERS.length; cell < (holder + 1) * TIERS.length; cell++) {
+        blocksByTier.push(tierBlocks[cell] ?? 0)
+        tierBlocks[cell] = 0
+      }
+      runs.push({ holder, blocks: this.#runOfHolder[holder] ?? 0, blocksByTier })
       this.#runOfHolder[holder] = 0
-      return { holder, blocks, blocksByTier }
-    })
+    }
     this.#found.length = 0
     return runs.sort((one, other) => other.blocks - one.blocks || one.holder - other.holder)
   }
