@@ -4,6 +4,7 @@
  *   membrane.json          what this is, and its format
  *   fragments/<n>.json     key, content hash, length, expiry, hints and description of fragment n
  *   payloads/<hash>        its bytes, after the first fragment that has them
+ *   end.json               how many fragments there are: an archive without it was cut short
  */
 import * as z from 'zod'
 import { MembraneError } from '../core/errors.ts'
@@ -16,6 +17,7 @@ import type { RetentionHints } from '../server/fragment-head.ts'
 
 export const ARCHIVE_FORMAT = 1
 export const MANIFEST_NAME = 'membrane.json'
+export const END_NAME = 'end.json'
 
 /** A head as JSON in JSON: every quote of the description takes two characters. */
 export const ARCHIVED_HEAD_BYTES_MAX = 3 * LIMITS.storeHeadBytesMax
@@ -81,6 +83,16 @@ function parseJson(name: string, bytes: Uint8Array): unknown {
   } catch (error) {
     throw brokenArchive(`${name} is no JSON`, error)
   }
+}
+
+const endSchema = z.strictObject({ fragments: z.int().min(0) })
+
+/** Throws INVALID_REQUEST when the archive says that it has another number of fragments. */
+export function checkEnd(bytes: Uint8Array, fragments: number): void {
+  const parsed = endSchema.safeParse(parseJson(END_NAME, bytes))
+  if (!parsed.success) throw brokenArchive(`Its ${END_NAME} is malformed`)
+  if (parsed.data.fragments === fragments) return
+  throw brokenArchive(`It should hold ${parsed.data.fragments} fragments and holds ${fragments}`)
 }
 
 /** It is not what `export` writes. */

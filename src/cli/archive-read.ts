@@ -8,7 +8,9 @@ import {
   ARCHIVED_HEAD_BYTES_MAX,
   type ArchivedFragment,
   brokenArchive,
+  checkEnd,
   checkManifest,
+  END_NAME,
   MANIFEST_NAME,
   parseArchivedFragment,
   payloadName,
@@ -38,7 +40,7 @@ export async function readArchive(source: Readable, own: TenantFabric, nowMs: nu
       await reading.take(entry.header.name, entry.header.size ?? 0, entry as AsyncIterable<Uint8Array>)
       entry.resume()
     }
-    return await reading.end()
+    return reading.end()
   } catch (error) {
     if (error instanceof MembraneError) throw error
     throw brokenArchive(error instanceof Error ? error.message : String(error), error)
@@ -52,6 +54,7 @@ class ArchiveImport {
   /** Where equal bytes that came before can be read again. */
   readonly #keyOfContent = new Map<ContentHash, string>()
   #isArchive = false
+  #isEnded = false
   /** Its payload comes next, unless it came before. */
   #waiting: ArchivedFragment | null = null
 
@@ -68,6 +71,13 @@ class ArchiveImport {
       this.#isArchive = true
       return
     }
+    if (this.#isEnded) throw brokenArchive(`It goes on after its ${END_NAME}`)
+    if (name === END_NAME) {
+      await this.#putWaiting()
+      checkEnd(await collect(bytes, name, sizeBytes), this.#counts.fragments)
+      this.#isEnded = true
+      return
+    }
     if (name.startsWith('fragments/')) {
       await this.#putWaiting()
       this.#waiting = parseArchivedFragment(name, await collect(bytes, name, sizeBytes))
@@ -81,9 +91,10 @@ class ArchiveImport {
     await this.#put(waiting, bytes)
   }
 
-  async end(): Promise<ImportCounts> {
+  end(): ImportCounts {
     if (!this.#isArchive) throw brokenArchive('It is empty')
-    await this.#putWaiting()
+    if (!this.#isEnded)
+      throw brokenArchive(`It was cut short after ${this.#counts.fragments} fragments, which have been imported`)
     return this.#counts
   }
 

@@ -4,7 +4,7 @@ import { pack } from 'tar-stream'
 import { encodeDescription } from '../core/fragment-codec.ts'
 import type { ContentHash } from '../core/ids.ts'
 import type { TenantFabric } from '../server/tenant-fabric.ts'
-import { ARCHIVE_FORMAT, MANIFEST_NAME, payloadName } from './archive-format.ts'
+import { ARCHIVE_FORMAT, END_NAME, MANIFEST_NAME, payloadName } from './archive-format.ts'
 
 export interface ArchiveCounts {
   readonly fragments: number
@@ -41,6 +41,7 @@ export async function writeArchive(
     payloadBytes += found.payloadBytes
     await member(payloadName(contentHash), found.payload)
   }
+  await member(END_NAME, jsonBytes({ fragments }))
   tar.finalize()
   await done
   return { fragments, payloadBytes }

@@ -17,7 +17,14 @@ const { hashers } = await loadContentHashers()
 
 async function newFabric(): Promise<TenantFabric> {
   const clock = new VirtualClock()
-  const fabric = await openFabric({ ...DEFAULT_FABRIC_OPTIONS, store: new MemoryStore(clock), hashers, clock, seed: 1 })
+  const fabric = await openFabric({
+    ...DEFAULT_FABRIC_OPTIONS,
+    store: new MemoryStore(clock),
+    hashers,
+    clock,
+    seed: 1,
+    bound: { payloadBytesMax: Infinity, entriesMax: 100 },
+  })
   return fabric.of(DEFAULT_TENANT)
 }
 

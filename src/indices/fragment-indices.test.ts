@@ -285,7 +285,7 @@ describe('the indices of a node', () => {
     indices.accessed({ tenant: TENANT, session: 's' }, ['mine', 'theirs'])
     expect(indices.neighbours('theirs', { limit: 9 })).toEqual([])
     expect(indices.coAccessValue('mine')).toBe(0)
-    expect(indices.sessions.sessionsOf('theirs')).toEqual([])
+    expect(indices.sessions.sessionsOf('theirs', { limit: 9 })).toEqual([])
     const asked = { tenant: TENANT, model: MODEL, text: 'ab', limit: 9, similarityMin: 0 }
     expect(indices.similar(asked)?.map(({ fragment: { key } }) => key)).toEqual(['mine'])
   })
@@ -395,7 +395,7 @@ describe('the indices of a node', () => {
           }
           for (const gone of ['k', 'l', 'm', 'n', 'o'].filter((one) => !store.has(one))) {
             expect(indices.neighbours(gone, { limit: 99 })).toEqual([])
-            expect(indices.sessions.sessionsOf(gone)).toEqual([])
+            expect(indices.sessions.sessionsOf(gone, { limit: 9 })).toEqual([])
           }
         }
         for (const [number, hashes] of PROMPTS.entries()) {

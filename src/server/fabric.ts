@@ -7,15 +7,21 @@ import { DEFAULT_TENANT, type ContentHashAlgorithm, parseTenantId, type TenantId
 import type { Clock, ContentHashers, FragmentStore, Quarantine, StoredEntry } from '../core/ports.ts'
 import { MembraneError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
-import { FragmentIndices } from '../indices/fragment-indices.ts'
+import { FragmentIndices, type SemanticPorts } from '../indices/fragment-indices.ts'
 import type { Tier } from '../indices/tiers.ts'
 import { DEFAULT_EVICTION_POLICY, type EvictionPolicyName } from '../policy/evict-policies.ts'
 import type { Quota } from '../store/bounded-owner.ts'
-import { type BoundedStats, type BoundedStore, type LeaveReason, openBoundedStore } from '../store/bounded.ts'
+import {
+  type BoundedOptions,
+  type BoundedStats,
+  type BoundedStore,
+  type LeaveReason,
+  openBoundedStore,
+} from '../store/bounded.ts'
 import { type CanonicalRecovery, type CanonicalStore, openCanonicalStore } from '../store/canonical.ts'
 import { Tenants } from '../store/tenants.ts'
 import { VerifiedStore } from '../store/verified.ts'
-import { decodeHead, type PrefillDensity, traitsOfHead } from './fragment-head.ts'
+import { decodeHead, type FragmentHead, type PrefillDensity, traitsOfHead } from './fragment-head.ts'
 import { TenantFabric } from './tenant-fabric.ts'
 
 export interface FabricOptions {
@@ -35,6 +41,8 @@ export interface FabricOptions {
   readonly ttlMs: number | null
   readonly quotaOf: (tenant: TenantId) => Quota | null
   readonly densityOf: PrefillDensity
+  /** How texts are compared; null for no search by meaning. */
+  readonly semantic: SemanticPorts | null
   /** How this node is called among others. */
   readonly node: string
   /** Against keys and hashes chosen to slow the indices down: a random whole number of 32 bits. */
@@ -50,6 +58,7 @@ export const DEFAULT_FABRIC_OPTIONS = {
   ttlMs: null,
   quotaOf: () => null,
   densityOf: () => 1,
+  semantic: null,
   node: 'local',
 } as const satisfies Partial<FabricOptions>
 
@@ -73,17 +82,18 @@ export async function openFabric(options: FabricOptions): Promise<Fabric> {
   const canonical = await openCanonicalStore(verified, { emptyContentHash })
   const index = new FabricIndex(options)
   const { bound, policy, clock, ttlMs, quotaOf, densityOf } = options
-  const bounded = await openBoundedStore(canonical, {
+  const boundedOptions: BoundedOptions = {
     ...bound,
     policy,
     clock,
     ttlMs,
-    traitsOf: ({ head }) => traitsOfHead(head, densityOf),
+    traitsOf: ({ head }) => traitsOfHead(index.headOf(head), densityOf),
     quotaOf: (owner) => quotaOf(parseTenantId(owner)),
     heldBytes: () => canonical.contentBytes,
     joined: (entry) => index.joined(entry),
     left: (key, reason) => index.left(key, reason),
-  })
+  }
+  const bounded = await openBoundedStore(canonical, boundedOptions, canonical.takeRecovered())
   return new Fabric({ options, canonical, bounded, index })
 }
 
@@ -173,10 +183,26 @@ class FabricIndex {
   readonly indices: FragmentIndices
   readonly #tier: Tier
   readonly #unindexed = new Set<string>()
+  /** The store asks for traits, then says that the entry has joined: its head is read once for both. */
+  readonly #heads = new WeakMap<Uint8Array, FragmentHead>()
 
-  constructor({ node, seed, tier }: FabricOptions) {
-    this.indices = new FragmentIndices({ node, seed })
+  constructor({ node, seed, tier, clock, semantic }: FabricOptions) {
+    this.indices = new FragmentIndices({ node, seed, clock, semantic })
     this.#tier = tier
+  }
+
+  /** Null for bytes that are no head. */
+  headOf(bytes: Uint8Array): FragmentHead | null {
+    const known = this.#heads.get(bytes)
+    if (known !== undefined) return known
+    try {
+      const head = decodeHead(bytes)
+      this.#heads.set(bytes, head)
+      return head
+    } catch (error) {
+      if (!(error instanceof MembraneError)) throw error
+      return null
+    }
   }
 
   get unindexed(): number {
@@ -186,7 +212,7 @@ class FabricIndex {
   joined({ key, head, contentHash, payloadBytes }: StoredEntry): void {
     const slash = key.indexOf('/')
     try {
-      const { description } = decodeHead(head)
+      const { description } = this.headOf(head) ?? decodeHead(head)
       const tenant = parseTenantId(key.slice(0, slash))
       this.indices.insert({ key, tenant, description, contentHash, payloadBytes, tier: this.#tier })
       this.#unindexed.delete(key)

@@ -52,15 +52,11 @@ export function decodeHead(head: Uint8Array): FragmentHead {
 /** Seconds of prefill per token at a position, relative to the first token; 1 where nothing is known. */
 export type PrefillDensity = (description: FragmentDescription) => number
 
-/** What eviction knows of a fragment; nothing special of one whose head cannot be read. */
-export function traitsOfHead(head: Uint8Array, densityOf: PrefillDensity): EntryTraits {
-  try {
-    const { hints, description } = decodeHead(head)
-    return { ...hints, ...chainOf(description), density: densityOf(description) }
-  } catch (error) {
-    if (!(error instanceof MembraneError)) throw error
-    return { ...DEFAULT_RETENTION, chainName: null, parentName: null, density: 1 }
-  }
+/** What eviction knows of a fragment; nothing special of one whose head cannot be read, which is null. */
+export function traitsOfHead(head: FragmentHead | null, densityOf: PrefillDensity): EntryTraits {
+  if (head === null) return { ...DEFAULT_RETENTION, chainName: null, parentName: null, density: 1 }
+  const { hints, description } = head
+  return { ...hints, ...chainOf(description), density: densityOf(description) }
 }
 
 /** Fragments of one chain and one part of the model (layers, heads, group part) build upon each other. */

@@ -52,10 +52,14 @@ export interface BoundedStats {
   readonly owners: Readonly<Record<string, { readonly entries: number; readonly payloadBytes: number }>>
 }
 
-/** Reads what the store holds, evicting what is beyond the bound. */
-export async function openBoundedStore(inner: FragmentStore, options: BoundedOptions): Promise<BoundedStore> {
+/** Learns what the store holds, from `entries` if somebody has just read them, and evicts what is beyond the bound. */
+export async function openBoundedStore(
+  inner: FragmentStore,
+  options: BoundedOptions,
+  entries: AsyncIterable<StoredEntry> | Iterable<StoredEntry> = inner.list(),
+): Promise<BoundedStore> {
   const store = new BoundedStore(inner, options)
-  await store.load()
+  await store.load(entries)
   return store
 }
 
@@ -88,10 +92,10 @@ export class BoundedStore implements FragmentStore {
   }
 
   /** Parents before what builds upon them, because a policy learns a chain from its head on. */
-  async load(): Promise<void> {
+  async load(entries: AsyncIterable<StoredEntry> | Iterable<StoredEntry>): Promise<void> {
     const found: Found[] = []
     const byName = new Map<string, Found>()
-    for await (const entry of this.#inner.list()) {
+    for await (const entry of entries) {
       const traits = this.#options.traitsOf(entry)
       const one = { entry, traits }
       found.push(one)

@@ -79,12 +79,20 @@ export class CanonicalStore implements FragmentStore {
   #contentBytes = 0
   #decoys = 0
   #closing: Promise<void> | null = null
+  #recovered: StoredEntry[] = []
   #recovery: CanonicalRecovery = { references: 0, orphansRemoved: 0, danglingRemoved: 0 }
 
   /** Use `openCanonicalStore`, which also recovers. */
   constructor(inner: FragmentStore, { emptyContentHash }: CanonicalOptions) {
     this.#inner = inner
     this.#emptyContentHash = emptyContentHash
+  }
+
+  /** Every entry that was there when the store was opened; once, to spare who opens it a second look at all of them. */
+  takeRecovered(): readonly StoredEntry[] {
+    const recovered = this.#recovered
+    this.#recovered = []
+    return recovered
   }
 
   get recovery(): CanonicalRecovery {
@@ -96,9 +104,13 @@ export class CanonicalStore implements FragmentStore {
     for await (const { key, payloadBytes } of this.#inner.list('b/')) lengths.set(key, payloadBytes)
     const dangling: string[] = []
     for await (const entry of this.#inner.list('r/')) {
-      const { contentHash, payloadBytes } = decodeReference(entry.head)
-      if (lengths.get(contentKey(contentHash)) !== payloadBytes) dangling.push(entry.key)
-      else this.#hold(entry.key.slice(2), contentHash, payloadBytes, entry.expiresAtMs)
+      const found = entryOf(entry)
+      if (lengths.get(contentKey(found.contentHash)) !== found.payloadBytes) {
+        dangling.push(entry.key)
+        continue
+      }
+      this.#hold(found.key, found.contentHash, found.payloadBytes, found.expiresAtMs)
+      this.#recovered.push(found)
     }
     const orphans = [...lengths.keys()].filter((key) => !this.#contents.has(key.slice(2) as ContentHash))
     for await (const { key } of this.#inner.list('d/')) orphans.push(key)
