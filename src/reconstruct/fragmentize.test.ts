@@ -111,6 +111,8 @@ describe('fragments of a prompt', () => {
   it('need one hash for every whole block', () => {
     const few = { signature, parent, blocks: blocks.slice(1), sequence }
     expect(() => fragmentize(few, OPTIONS)).toThrow('5 block hashes were expected for the whole blocks')
+    const many = { signature, parent, blocks: [...blocks, blockOf(9)], sequence }
+    expect(() => fragmentize(many, OPTIONS)).toThrow('5 block hashes were expected for the whole blocks')
     expect(() => fragmentize({ signature, parent: null, blocks, sequence }, OPTIONS)).toThrow('parent of a fragment')
   })
 
@@ -140,6 +142,17 @@ describe('fragments of a prompt', () => {
       }),
       { numRuns: runs(150) },
     )
+  })
+
+  it('are not made of tensors of other tokens', () => {
+    const { tensors } = readSafetensors(WHOLE.payload)
+    const short = {
+      signature: { ...signature, tokens: { start: 4, end: 20 } },
+      parent,
+      blocks: blocks.slice(1),
+      sequence,
+    }
+    expect(() => fragmentizeTensors(short, tensors, OPTIONS)).toThrow('must have 16 at axis 1; found [2,20,3]')
   })
 
   it('leave the last tokens of a prefill out', () => {

@@ -195,9 +195,8 @@ describe('fragments that do not fit', () => {
   })
   /** The second half of KV made anew with another shape. */
   const otherHalf = (shape: Partial<KvShape>): Fragment => kvFragment({ ...SHAPE, firstBlock: 2, blocks: 2, ...shape })
-  const otherModel = (fragment: Fragment): Fragment => {
-    const { description, payload } = fragment
-    const signature = { ...description.signature, model: parseModelFingerprint('cd'.repeat(32)) }
+  const resigned = ({ description, payload }: Fragment, part: Partial<StructuralSignature>): Fragment => {
+    const signature = { ...description.signature, ...part }
     const layers = parseKv(description.signature, payload)
     return { description: { ...description, signature }, payload: joinPieces(buildKv(signature, layers).payload) }
   }
@@ -207,7 +206,11 @@ describe('fragments that do not fit', () => {
     ['a gap', [first, third], 'The next fragment must begin at 4 of the tokens; found 6.'],
     ['the same twice', [first, first], 'these differ in none'],
     ['an overlap', [kvFragment({ ...SHAPE, blocks: 2 }), otherHalf({})], 'must begin at 6 of the tokens; found 4'],
-    ['another model', [first, otherModel(otherHalf({}))], 'the same model'],
+    [
+      'another model',
+      [first, resigned(otherHalf({}), { model: parseModelFingerprint('cd'.repeat(32)) })],
+      'the same model',
+    ],
     ['another dtype', [first, otherHalf({ dtype: 'I8' })], 'the same dtype to be merged; found U8 and I8'],
     ['another layout', [first, otherHalf({ layout: 'tokens,heads,dim' })], 'the same layout'],
     ['other blocks', [first, otherHalf({ blockTokens: 1, firstBlock: 4 })], 'the same blockTokens'],
@@ -237,11 +240,21 @@ describe('fragments that do not fit', () => {
       'the same blocks',
     ],
     [
+      'other parents of other layers',
+      [KV, change(kvFragment({ ...SHAPE, firstLayer: 6 }), { parent: blockOf(9) })],
+      'the same parent',
+    ],
+    ['other positions', [first, resigned(otherHalf({}), { positionEncoding: 'none' })], 'the same position encoding'],
+    [
       'other texts of other layers',
       [KV, change(kvFragment({ ...SHAPE, firstLayer: 6 }), { text: 'a' })],
       'the same text',
     ],
-    ['another kind', [stateFragment(), KV], 'these differ in'],
+    [
+      'another kind',
+      [stateFragment(), kvFragment({ ...SHAPE, firstLayer: 2, firstBlock: 2, blocks: 1 })],
+      'the same kind',
+    ],
   ] as const)('are not merged: %s', (_, fragments, message) => {
     expect(refusal(() => mergeFragments(fragments))).toContain(message)
   })
