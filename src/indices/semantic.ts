@@ -10,6 +10,7 @@ import type { VectorIndex, VectorIndexFactory } from '../core/ports.ts'
 import { OldestFirst, type Queued } from './oldest-first.ts'
 import { clusterIds } from './semantic-clusters.ts'
 
+/** How a `SemanticIndex` finds neighbours, and its bounds, whole numbers from 1. */
 export interface SemanticOptions {
   /** How nearest neighbours are found: USearch, SimHash or brute force. */
   readonly vectors: VectorIndexFactory
@@ -19,13 +20,16 @@ export interface SemanticOptions {
   readonly scopesMax?: number
 }
 
+/** Bounds of a `SemanticIndex` where nothing else is said. */
 export const DEFAULT_SEMANTIC_OPTIONS = { entriesMax: 200_000, scopesMax: 1024 } as const
 
+/** Entries are found by questions of the same tenant and model only. */
 export interface SemanticScope {
   readonly tenant: TenantId
   readonly model: ModelFingerprint
 }
 
+/** What is inserted. */
 export interface SemanticEntry extends SemanticScope {
   /** One entry a key, in whatever scope. */
   readonly key: string
@@ -33,12 +37,14 @@ export interface SemanticEntry extends SemanticScope {
   readonly vector: Float32Array
 }
 
+/** What is found. */
 export interface SemanticMatch {
   readonly key: string
   /** Cosine, `similarityMin` to 1. */
   readonly similarity: number
 }
 
+/** What is asked. */
 export interface SemanticQuery extends SemanticScope {
   readonly vector: Float32Array
   /** 1 to LIMITS.nearestMax. */
@@ -47,6 +53,7 @@ export interface SemanticQuery extends SemanticScope {
   readonly similarityMin: number
 }
 
+/** Groups of similar entries of one scope. */
 export interface SemanticClusters {
   /** Keys that similar ones join, at least two a cluster; largest first. */
   readonly clusters: readonly (readonly string[])[]
@@ -54,6 +61,7 @@ export interface SemanticClusters {
   readonly leftOut: number
 }
 
+/** What an insert did; `refused` changed nothing. */
 export type SemanticInsert = 'inserted' | 'replaced' | 'refused'
 
 interface Scope {
@@ -70,6 +78,7 @@ interface Entry extends Queued<Entry> {
   readonly scope: Scope
 }
 
+/** Embeddings by key, apart for each tenant and model. Bounded by its options. */
 export class SemanticIndex {
   readonly #makeIndex: VectorIndexFactory
   readonly #entriesMax: number

@@ -6,6 +6,7 @@ import { assert, MembraneError } from '../core/errors.ts'
 import type { TenantId } from '../core/ids.ts'
 import { OldestFirst, type Queued } from './oldest-first.ts'
 
+/** Bounds of `Sessions`, whole numbers from 1. */
 export interface SessionsOptions {
   /** Sessions of all tenants; beyond, the one touched longest ago leaves. Default 100,000. */
   readonly sessionsMax: number
@@ -13,6 +14,7 @@ export interface SessionsOptions {
   readonly keysPerSessionMax: number
 }
 
+/** What `Sessions` takes where nothing else is said. */
 export const DEFAULT_SESSIONS_OPTIONS: SessionsOptions = { sessionsMax: 100_000, keysPerSessionMax: 4096 }
 
 /** A session's name is its tenant's: the same name of another tenant is another session. */
@@ -21,6 +23,7 @@ export interface SessionName {
   readonly session: string
 }
 
+/** A session as it is now. Times are milliseconds since 1970. */
 export interface SessionView extends SessionName {
   /** Accesses so far, at least 1. */
   readonly turns: number
@@ -50,6 +53,7 @@ interface Touchers {
 /** Sessions of one key that are looked at for the most turns: system prompts have thousands. */
 const TURNS_LOOKED_AT = 32
 
+/** Sessions of all tenants, the latest of them, with the keys that each touched. */
 export class Sessions {
   readonly #options: SessionsOptions
   readonly #sessions = new Map<string, Session>()

@@ -10,6 +10,7 @@ import type { NearVector, VectorIndex, VectorIndexFactory } from '../core/ports.
 import { seededRandom, standardNormal } from '../core/random.ts'
 import { unitVector, VectorTable } from '../core/vector-table.ts'
 
+/** More bits and more that is kept find more, and take longer. */
 export interface SimHashOptions {
   /** 64 or 128; default 128. */
   readonly bits: 64 | 128
@@ -21,9 +22,13 @@ export interface SimHashOptions {
   readonly seed: number
 }
 
+/** What `simHashVectors` takes where nothing else is said. */
 export const DEFAULT_SIM_HASH_OPTIONS: SimHashOptions = { bits: 128, keptRatio: 0.02, keptMin: 256, seed: 1 }
 
-/** Throws INVALID_CONFIG. */
+/**
+ * Vector indices that compute the cosine only of those whose hash is near. Recall is measured by the bench `semantic`;
+ * throws INVALID_CONFIG.
+ */
 export function simHashVectors(options: Partial<SimHashOptions> = {}): VectorIndexFactory {
   const all = { ...DEFAULT_SIM_HASH_OPTIONS, ...options }
   const { bits, keptRatio, keptMin } = all
