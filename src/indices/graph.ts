@@ -65,7 +65,7 @@ export interface PrefetchCandidate {
 
 /**
  * Keys and typed edges between them; all times are milliseconds since 1970, handed in. Bounded by its options: a key too
- * many is refused, of edges too many the weakest leaves. About 300 bytes an edge.
+ * many is refused, of edges too many the weakest leaves. About 110 bytes a key and 220 an edge.
  */
 export class FragmentGraph {
   readonly #options: GraphOptions

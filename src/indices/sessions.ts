@@ -100,10 +100,10 @@ export class Sessions {
     return session === undefined ? null : viewOf(session)
   }
 
-  /** Sessions that touched this key, as far as they are remembered, in no order. */
+  /** At most `limit` (default 100) of the remembered sessions that touched this key, in no order. */
   sessionsOf(
     key: string,
-    { limit }: { readonly limit: number },
+    { limit = 100 }: { readonly limit?: number } = {},
   ): readonly (SessionName & { readonly turns: number; readonly isClosed: boolean })[] {
     const found = []
     for (const { tenant, session, turns, isClosed } of this.#byKey.get(key)?.sessions ?? []) {
