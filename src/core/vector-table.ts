@@ -81,16 +81,6 @@ export class VectorTable {
     assert(page !== undefined && page !== null, `row ${row} is there`)
     return dotAt(page.values, (row % ROWS_PER_PAGE) * this.dimensions, unit)
   }
-
-  /** `visit` gets the similarity of every row, in order. */
-  scan(unit: Float32Array, visit: (row: number, similarity: number) => void): void {
-    for (const [index, page] of this.#pages.entries()) {
-      if (page === null) continue
-      for (let at = 0; at < ROWS_PER_PAGE; at++) {
-        if (page.isUsed[at] === 1) visit(index * ROWS_PER_PAGE + at, dotAt(page.values, at * this.dimensions, unit))
-      }
-    }
-  }
 }
 
 /** Scaled to length 1. Throws INVALID_REQUEST when it has another number of dimensions, is zero, or not finite. */

@@ -36,7 +36,9 @@ class BruteForceIndex implements VectorIndex {
 
   search(vector: Float32Array, k: number): readonly NearVector[] {
     const nearest = new NearestFew(k)
-    this.#table.scan(unitVector(vector, this.dimensions), (id, similarity) => nearest.offer(id, similarity))
+    const unit = unitVector(vector, this.dimensions)
+    const idsEnd = this.#table.rowsEnd
+    for (let id = 0; id < idsEnd; id++) if (this.#table.has(id)) nearest.offer(id, this.#table.dot(id, unit))
     return nearest.sorted()
   }
 }
