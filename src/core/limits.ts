@@ -84,6 +84,8 @@ export const LIMITS = {
   clusterEntriesMax: 20_000,
   /** Keys of one access that are linked with each other; those after them are not. A prompt of a million tokens in fragments of 256. */
   coAccessKeysMax: 4096,
+  /** Characters of a session's name; more is rejected with INVALID_REQUEST. Clients use UUIDs and short paths. */
+  sessionNameCharactersMax: 512,
   /** Depth and nodes of a subgraph; more is rejected with INVALID_REQUEST. Each node brings all its edges. */
   subgraphDepthMax: 16,
   subgraphNodesMax: 10_000,

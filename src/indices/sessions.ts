@@ -4,6 +4,7 @@
  */
 import { assert, MembraneError } from '../core/errors.ts'
 import type { TenantId } from '../core/ids.ts'
+import { LIMITS } from '../core/limits.ts'
 import { OldestFirst, type Queued } from './oldest-first.ts'
 
 /** Bounds of `Sessions`, whole numbers from 1. */
@@ -12,10 +13,16 @@ export interface SessionsOptions {
   readonly sessionsMax: number
   /** Different keys of one session; beyond, the one touched longest ago leaves. Default 4,096. */
   readonly keysPerSessionMax: number
+  /** Keys of all sessions together; beyond, the session touched longest ago leaves. Default 1,000,000, about 300 bytes each. */
+  readonly keysMax: number
 }
 
 /** What `Sessions` takes where nothing else is said. */
-export const DEFAULT_SESSIONS_OPTIONS: SessionsOptions = { sessionsMax: 100_000, keysPerSessionMax: 4096 }
+export const DEFAULT_SESSIONS_OPTIONS: SessionsOptions = {
+  sessionsMax: 100_000,
+  keysPerSessionMax: 4096,
+  keysMax: 1_000_000,
+}
 
 /** A session's name is its tenant's: the same name of another tenant is another session. */
 export interface SessionName {
@@ -59,6 +66,8 @@ export class Sessions {
   readonly #sessions = new Map<string, Session>()
   readonly #inOrder = new OldestFirst<Session>()
   readonly #byKey = new Map<string, Touchers>()
+  /** Of all sessions together. */
+  #keys = 0
 
   /** Throws INVALID_CONFIG. */
   constructor(options: Partial<SessionsOptions> = {}) {
@@ -74,7 +83,10 @@ export class Sessions {
     return this.#sessions.size
   }
 
-  /** One turn: the session accessed these keys, in this order. A closed session is open again. */
+  /**
+   * One turn: the session accessed these keys, in this order. A closed session is open again. Throws INVALID_REQUEST when
+   * its name is longer than LIMITS.sessionNameCharactersMax.
+   */
   touch(name: SessionName, keys: readonly string[], atMs: number): void {
     const session = this.#opened(name, atMs)
     this.#setClosed(session, false)
@@ -83,8 +95,12 @@ export class Sessions {
     this.#inOrder.remove(session)
     this.#inOrder.push(session)
     for (const key of keys) this.#touchKey(session, key)
-    const { oldest } = this.#inOrder
-    if (oldest !== null && this.#inOrder.size > this.#options.sessionsMax) this.#forget(oldest)
+    const { sessionsMax, keysMax } = this.#options
+    while (this.#inOrder.size > sessionsMax || this.#keys > keysMax) {
+      const { oldest } = this.#inOrder
+      if (oldest === null || oldest === session) break
+      this.#forget(oldest)
+    }
   }
 
   /** The application says that no further turn comes. Whether the session is known. */
@@ -132,6 +148,7 @@ export class Sessions {
     const touchers = this.#byKey.get(key)
     if (touchers === undefined) return false
     for (const session of touchers.sessions) session.touched.delete(key)
+    this.#keys -= touchers.sessions.size
     return this.#byKey.delete(key)
   }
 
@@ -140,6 +157,12 @@ export class Sessions {
     const known = this.#sessions.get(id)
     if (known !== undefined) return known
     const { tenant, session } = name
+    if (session.length > LIMITS.sessionNameCharactersMax) {
+      throw new MembraneError(
+        'INVALID_REQUEST',
+        `A session's name has at most ${LIMITS.sessionNameCharactersMax} characters, found ${session.length}.`,
+      )
+    }
     const times = { firstAtMs: atMs, lastAtMs: atMs }
     const queued = { older: null, newer: null }
     const opened = { id, tenant, session, turns: 0, ...times, isClosed: false, touched: new Map(), ...queued }
@@ -155,6 +178,7 @@ export class Sessions {
     if (!touchers.sessions.has(session)) {
       touchers.sessions.add(session)
       touchers.open += 1
+      this.#keys += 1
       this.#byKey.set(key, touchers)
     }
     if (session.touched.size <= this.#options.keysPerSessionMax) return
@@ -175,6 +199,7 @@ export class Sessions {
     const touchers = this.#byKey.get(key)
     assert(touchers?.sessions.delete(session) === true, 'a key knows the sessions that touched it')
     if (!session.isClosed) touchers.open -= 1
+    this.#keys -= 1
     if (touchers.sessions.size === 0) this.#byKey.delete(key)
   }
 

@@ -1,6 +1,6 @@
 /**
  * Nearest neighbours by looking at every vector: exact, and without any package. Right for some thousand vectors, and
- * what the approximate indices are held against. A search costs about 0.4 µs a vector of 384 numbers.
+ * what the approximate indices are held against. A search costs about 0.5 µs a vector of 384 numbers.
  */
 import { NearestFew } from '../core/nearest-few.ts'
 import type { NearVector, VectorIndex, VectorIndexFactory } from '../core/ports.ts'

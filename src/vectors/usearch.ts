@@ -86,9 +86,9 @@ class UsearchIndex implements VectorIndex {
 
   add(id: number, vector: Float32Array): void {
     const unit = unitVector(vector, this.dimensions)
-    this.#table.set(id, unit)
-    // With one thread the graph is the same in every run.
+    // First, so that nothing has changed when it throws. With one thread the graph is the same in every run.
     this.#graph.add(BigInt(id), unit, 1)
+    this.#table.set(id, unit)
   }
 
   remove(id: number): boolean {
