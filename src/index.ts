@@ -251,6 +251,7 @@ export { DEFAULT_GRAPH_OPTIONS, type GraphOptions } from './indices/graph-option
 export {
   DEFAULT_SEMANTIC_OPTIONS,
   type SemanticClusters,
+  type SemanticClustersQuery,
   type SemanticEntry,
   SemanticIndex,
   type SemanticInsert,

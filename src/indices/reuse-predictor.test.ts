@@ -44,6 +44,15 @@ describe('the reuse predictor', () => {
     expect(predictor.probability('new', { atMs: atMs + 60_000, horizonMs: 60_000 })).toBeLessThan(0.01)
   })
 
+  test('counts what is still waiting with the time that it has waited', () => {
+    const predictor = new ReusePredictor()
+    for (let key = 0; key < 1000; key++) predictor.used(`${key}`, UNKNOWN, START_MS)
+    for (let key = 0; key < 10; key++) predictor.used(`${key}`, UNKNOWN, START_MS + 23_000)
+    // Of the same age as those that were used, nobody is older yet.
+    const atMs = START_MS + 25_000
+    expect(predictor.probability('500', { atMs, horizonMs: 60_000 })).toBeLessThan(0.1)
+  })
+
   test('tells sessions apart by their turns, and closed ones from open ones', () => {
     const predictor = new ReusePredictor()
     for (let key = 0; key < 400; key++) {

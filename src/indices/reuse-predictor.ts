@@ -9,6 +9,7 @@ import { type ReuseClass, reuseClassOf, REUSE_GROUPS } from './reuse-classes.ts'
 import { AGE_STARTS_MS, ageEndMs, ReuseRates } from './reuse-rates.ts'
 import type { Prospect } from './sessions.ts'
 
+/** What a `ReusePredictor` remembers. */
 export interface ReusePredictorOptions {
   /** Keys that are waited for; beyond, the one used longest ago leaves. Default 1,000,000, about 200 bytes each. */
   readonly keysMax: number
@@ -16,6 +17,7 @@ export interface ReusePredictorOptions {
   readonly halfLifeMs: number
 }
 
+/** What `ReusePredictor` takes where nothing else is said. */
 export const DEFAULT_REUSE_PREDICTOR_OPTIONS: ReusePredictorOptions = {
   keysMax: 1_000_000,
   // ASSUMPTION: traffic repeats by the day, so yesterday should still count, and last week hardly.
@@ -32,6 +34,7 @@ interface Waiting extends Queued<Waiting> {
   beganMs: number
 }
 
+/** Times are milliseconds since 1970; they may not go back, and count as the latest when they do. */
 export class ReusePredictor {
   readonly #options: ReusePredictorOptions
   readonly #rates = new ReuseRates(REUSE_GROUPS)

@@ -10,6 +10,7 @@ import type { VectorIndex, VectorIndexFactory } from '../core/ports.ts'
 import { OldestFirst, type Queued } from './oldest-first.ts'
 import { clusterIds } from './semantic-clusters.ts'
 
+/** How a `SemanticIndex` finds neighbours, and its bounds, whole numbers from 1. */
 export interface SemanticOptions {
   /** How nearest neighbours are found: USearch, SimHash or brute force. */
   readonly vectors: VectorIndexFactory
@@ -19,13 +20,19 @@ export interface SemanticOptions {
   readonly scopesMax?: number
 }
 
+/** Bounds of a `SemanticIndex` where nothing else is said. */
 export const DEFAULT_SEMANTIC_OPTIONS = { entriesMax: 200_000, scopesMax: 1024 } as const
 
+/** Less than a second of searches by USearch. */
+const DEFAULT_CLUSTER_ENTRIES_MAX = 2000
+
+/** Entries are found by questions of the same tenant and model only. */
 export interface SemanticScope {
   readonly tenant: TenantId
   readonly model: ModelFingerprint
 }
 
+/** What is inserted. */
 export interface SemanticEntry extends SemanticScope {
   /** One entry a key, in whatever scope. */
   readonly key: string
@@ -33,12 +40,14 @@ export interface SemanticEntry extends SemanticScope {
   readonly vector: Float32Array
 }
 
+/** What is found. */
 export interface SemanticMatch {
   readonly key: string
   /** Cosine, `similarityMin` to 1. */
   readonly similarity: number
 }
 
+/** What is asked. */
 export interface SemanticQuery extends SemanticScope {
   readonly vector: Float32Array
   /** 1 to LIMITS.nearestMax. */
@@ -47,13 +56,23 @@ export interface SemanticQuery extends SemanticScope {
   readonly similarityMin: number
 }
 
+/** Which groups are asked for. */
+export interface SemanticClustersQuery extends SemanticScope {
+  /** -1 to 1. */
+  readonly similarityMin: number
+  /** 1 to LIMITS.clusterEntriesMax, default 2,000. */
+  readonly entriesMax?: number
+}
+
+/** Groups of similar entries of one scope. */
 export interface SemanticClusters {
   /** Keys that similar ones join, at least two a cluster; largest first. */
   readonly clusters: readonly (readonly string[])[]
-  /** Entries of the scope that were left out, the oldest, beyond LIMITS.clusterEntriesMax. */
+  /** Entries of the scope that were left out, the oldest. */
   readonly leftOut: number
 }
 
+/** What an insert did; `refused` changed nothing. */
 export type SemanticInsert = 'inserted' | 'replaced' | 'refused'
 
 interface Scope {
@@ -70,6 +89,7 @@ interface Entry extends Queued<Entry> {
   readonly scope: Scope
 }
 
+/** Embeddings by key, apart for each tenant and model. Bounded by its options. */
 export class SemanticIndex {
   readonly #makeIndex: VectorIndexFactory
   readonly #entriesMax: number
@@ -168,15 +188,25 @@ export class SemanticIndex {
 
   /**
    * Groups of entries in which each is at least `similarityMin` near some other: paths of similar ones join, so the ends
-   * of a cluster may be less alike. One search an entry. Throws INVALID_REQUEST.
+   * of a cluster may be less alike. Of the newest `entriesMax` entries: each is a search, and all are done before it returns. Throws INVALID_REQUEST.
    */
-  clusters({ similarityMin, ...where }: SemanticScope & { readonly similarityMin: number }): SemanticClusters {
+  clusters({
+    similarityMin,
+    entriesMax = DEFAULT_CLUSTER_ENTRIES_MAX,
+    ...where
+  }: SemanticClustersQuery): SemanticClusters {
     checkSimilarity(similarityMin)
+    if (!Number.isInteger(entriesMax) || entriesMax < 1 || entriesMax > LIMITS.clusterEntriesMax) {
+      throw new MembraneError(
+        'INVALID_REQUEST',
+        `A clustering takes 1 to ${LIMITS.clusterEntriesMax} entries, found ${entriesMax}.`,
+      )
+    }
     const scope = this.#scopes.get(nameOf(where))
     if (scope === undefined) return { clusters: [], leftOut: 0 }
     const ids: number[] = []
     for (const { id } of scope.inOrder.newestFirst()) {
-      if (ids.length >= LIMITS.clusterEntriesMax) break
+      if (ids.length >= entriesMax) break
       ids.push(id)
     }
     const clusters = clusterIds(scope.index, ids.reverse(), similarityMin)

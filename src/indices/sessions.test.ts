@@ -51,6 +51,23 @@ describe('a session', () => {
   })
 })
 
+test('sessions leave when they have too many keys together, but not the one that brings them', () => {
+  const sessions = new Sessions({ keysMax: 4 })
+  sessions.touch(A, ['x', 'y'], 10)
+  sessions.touch(B, ['x', 'z'], 20)
+  sessions.remove('z')
+  sessions.touch(B, ['w'], 30)
+  expect(sessions.count).toBe(2)
+  sessions.touch(B, ['v'], 40)
+  expect([sessions.count, sessions.get(A)]).toEqual([1, null])
+  sessions.touch(B, ['s', 't', 'u'], 50)
+  expect(sessions.get(B)?.touched).toHaveLength(6)
+})
+
+test('a session’s name has a bound', () => {
+  expect(() => new Sessions().touch({ ...A, session: 'a'.repeat(1000) }, ['x'], 10)).toThrow('at most 512 characters')
+})
+
 describe('the prospect of a key', () => {
   test('is open while one session that touched it is', () => {
     const sessions = new Sessions()

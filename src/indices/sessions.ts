@@ -4,16 +4,25 @@
  */
 import { assert, MembraneError } from '../core/errors.ts'
 import type { TenantId } from '../core/ids.ts'
+import { LIMITS } from '../core/limits.ts'
 import { OldestFirst, type Queued } from './oldest-first.ts'
 
+/** Bounds of `Sessions`, whole numbers from 1. */
 export interface SessionsOptions {
   /** Sessions of all tenants; beyond, the one touched longest ago leaves. Default 100,000. */
   readonly sessionsMax: number
   /** Different keys of one session; beyond, the one touched longest ago leaves. Default 4,096. */
   readonly keysPerSessionMax: number
+  /** Keys of all sessions together; beyond, the session touched longest ago leaves. Default 1,000,000, about 300 bytes each. */
+  readonly keysMax: number
 }
 
-export const DEFAULT_SESSIONS_OPTIONS: SessionsOptions = { sessionsMax: 100_000, keysPerSessionMax: 4096 }
+/** What `Sessions` takes where nothing else is said. */
+export const DEFAULT_SESSIONS_OPTIONS: SessionsOptions = {
+  sessionsMax: 100_000,
+  keysPerSessionMax: 4096,
+  keysMax: 1_000_000,
+}
 
 /** A session's name is its tenant's: the same name of another tenant is another session. */
 export interface SessionName {
@@ -21,6 +30,7 @@ export interface SessionName {
   readonly session: string
 }
 
+/** A session as it is now. Times are milliseconds since 1970. */
 export interface SessionView extends SessionName {
   /** Accesses so far, at least 1. */
   readonly turns: number
@@ -50,11 +60,14 @@ interface Touchers {
 /** Sessions of one key that are looked at for the most turns: system prompts have thousands. */
 const TURNS_LOOKED_AT = 32
 
+/** Sessions of all tenants, the latest of them, with the keys that each touched. */
 export class Sessions {
   readonly #options: SessionsOptions
   readonly #sessions = new Map<string, Session>()
   readonly #inOrder = new OldestFirst<Session>()
   readonly #byKey = new Map<string, Touchers>()
+  /** Of all sessions together. */
+  #keys = 0
 
   /** Throws INVALID_CONFIG. */
   constructor(options: Partial<SessionsOptions> = {}) {
@@ -70,7 +83,10 @@ export class Sessions {
     return this.#sessions.size
   }
 
-  /** One turn: the session accessed these keys, in this order. A closed session is open again. */
+  /**
+   * One turn: the session accessed these keys, in this order. A closed session is open again. Throws INVALID_REQUEST when
+   * its name is longer than LIMITS.sessionNameCharactersMax.
+   */
   touch(name: SessionName, keys: readonly string[], atMs: number): void {
     const session = this.#opened(name, atMs)
     this.#setClosed(session, false)
@@ -79,8 +95,12 @@ export class Sessions {
     this.#inOrder.remove(session)
     this.#inOrder.push(session)
     for (const key of keys) this.#touchKey(session, key)
-    const { oldest } = this.#inOrder
-    if (oldest !== null && this.#inOrder.size > this.#options.sessionsMax) this.#forget(oldest)
+    const { sessionsMax, keysMax } = this.#options
+    while (this.#inOrder.size > sessionsMax || this.#keys > keysMax) {
+      const { oldest } = this.#inOrder
+      if (oldest === null || oldest === session) break
+      this.#forget(oldest)
+    }
   }
 
   /** The application says that no further turn comes. Whether the session is known. */
@@ -96,10 +116,10 @@ export class Sessions {
     return session === undefined ? null : viewOf(session)
   }
 
-  /** Sessions that touched this key, as far as they are remembered, in no order. */
+  /** At most `limit` (default 100) of the remembered sessions that touched this key, in no order. */
   sessionsOf(
     key: string,
-    { limit }: { readonly limit: number },
+    { limit = 100 }: { readonly limit?: number } = {},
   ): readonly (SessionName & { readonly turns: number; readonly isClosed: boolean })[] {
     const found = []
     for (const { tenant, session, turns, isClosed } of this.#byKey.get(key)?.sessions ?? []) {
@@ -128,6 +148,7 @@ export class Sessions {
     const touchers = this.#byKey.get(key)
     if (touchers === undefined) return false
     for (const session of touchers.sessions) session.touched.delete(key)
+    this.#keys -= touchers.sessions.size
     return this.#byKey.delete(key)
   }
 
@@ -136,6 +157,12 @@ export class Sessions {
     const known = this.#sessions.get(id)
     if (known !== undefined) return known
     const { tenant, session } = name
+    if (session.length > LIMITS.sessionNameCharactersMax) {
+      throw new MembraneError(
+        'INVALID_REQUEST',
+        `A session's name has at most ${LIMITS.sessionNameCharactersMax} characters, found ${session.length}.`,
+      )
+    }
     const times = { firstAtMs: atMs, lastAtMs: atMs }
     const queued = { older: null, newer: null }
     const opened = { id, tenant, session, turns: 0, ...times, isClosed: false, touched: new Map(), ...queued }
@@ -151,6 +178,7 @@ export class Sessions {
     if (!touchers.sessions.has(session)) {
       touchers.sessions.add(session)
       touchers.open += 1
+      this.#keys += 1
       this.#byKey.set(key, touchers)
     }
     if (session.touched.size <= this.#options.keysPerSessionMax) return
@@ -171,6 +199,7 @@ export class Sessions {
     const touchers = this.#byKey.get(key)
     assert(touchers?.sessions.delete(session) === true, 'a key knows the sessions that touched it')
     if (!session.isClosed) touchers.open -= 1
+    this.#keys -= 1
     if (touchers.sessions.size === 0) this.#byKey.delete(key)
   }
 

@@ -4,6 +4,7 @@ import { GapHistogram } from './gap-histogram.ts'
 import { OldestFirst, type Queued } from './oldest-first.ts'
 import { SpaceSaving } from './space-saving.ts'
 
+/** Whole numbers from 1. */
 export interface WorkloadOptions {
   /** What counts: the last so many milliseconds; default 10 minutes. */
   readonly windowMs: number
@@ -20,6 +21,7 @@ export interface WorkloadOptions {
   readonly prefixKeysMax: number
 }
 
+/** What `WorkloadAnalyser` takes where nothing else is said. */
 export const DEFAULT_WORKLOAD_OPTIONS: WorkloadOptions = {
   windowMs: 600_000,
   panes: 10,
@@ -28,6 +30,7 @@ export const DEFAULT_WORKLOAD_OPTIONS: WorkloadOptions = {
   prefixKeysMax: 64,
 }
 
+/** The traffic of a window. */
 export interface WorkloadAnalysis {
   /** What the numbers are of: the window, or less shortly after the start. */
   readonly coveredMs: number
@@ -42,6 +45,7 @@ export interface WorkloadAnalysis {
   readonly popularPrefixes: readonly PopularPrefix[]
 }
 
+/** A beginning that many prompts share; the true number of requests lies between the two. */
 export interface PopularPrefix {
   /** The last key of the prefix. */
   readonly key: string
@@ -71,6 +75,7 @@ interface PrefixTag {
   readonly parent: string | null
 }
 
+/** Counts requests in a sliding window. Times are milliseconds since 1970. */
 export class WorkloadAnalyser {
   readonly #options: WorkloadOptions
   readonly #paneMs: number
