@@ -290,6 +290,50 @@ describe('the indices of a node', () => {
     expect(indices.similar(asked)?.map(({ fragment: { key } }) => key)).toEqual(['mine'])
   })
 
+  test('record no edge between tenants, nor with what is not known', () => {
+    const indices = newIndices()
+    for (const [key, tenant] of [
+      ['k', 'one'],
+      ['l', 'one'],
+      ['theirs', 'two'],
+    ] as const)
+      indices.insert(fragment({ key, tenant: tenant as TenantId }))
+    const edge = { from: 'k', kind: 'version-of', weight: 1, atMs: 0 } as const
+    expect(indices.recordEdge({ ...edge, to: 'theirs' })).toBe(false)
+    expect(indices.recordEdge({ ...edge, to: 'unknown' })).toBe(false)
+    expect(indices.recordEdge({ ...edge, to: 'l' })).toBe(true)
+    expect([...indices.recordedEdges()]).toEqual([{ ...edge, to: 'l', atMs: 1e6 }])
+  })
+
+  test('tell two block hashes apart that agree in their first 16 bytes', () => {
+    const indices = newIndices()
+    const hash = (end: string): BlockHash => `b3-x:${'ab'.repeat(16)}${end.repeat(16)}` as BlockHash
+    const { description, ...rest } = fragment()
+    indices.insert({ ...rest, description: { ...description, blocks: [hash('00')] } })
+    const asked = (end: string): Prompt => ({ ...prompt(), hashes: packBlockHashes([hash(end)]) })
+    expect(indices.fragmentsOf(asked('00'), 0)).toHaveLength(1)
+    expect(indices.fragmentsOf(asked('01'), 0)).toEqual([])
+  })
+
+  test('refuse nothing half: what throws is in no index, and neither is what it was to replace', () => {
+    const indices = newIndices()
+    indices.insert(fragment({ sequence: 's' }))
+    const { description, ...rest } = fragment({ sequence: 's', blocks: [0, 2] })
+    const { signature } = description
+    const twoChains = [...description.blocks, 'other:00' as BlockHash]
+    expect(() => indices.insert({ ...rest, description: { ...description, blocks: twoChains } })).toThrow(
+      'of one chain',
+    )
+    expect(indices.count).toBe(0)
+    const tokens = { start: 5, end: 3 }
+    const bad = { ...rest, description: { ...description, signature: { ...signature, tokens } } }
+    expect(() => indices.insert(bad)).toThrow('found [5, 3)')
+    expect([indices.count, indices.namespaces, indices.longestPrefix(prompt()).blocks]).toEqual([0, 0, 0])
+    expect(indices.inconsistencies()).toEqual([])
+    indices.insert(fragment({ sequence: 's' }))
+    expect(indices.inconsistencies()).toEqual([])
+  })
+
   test('remember what was accessed together, also when it moves to another tier', () => {
     const indices = newIndices()
     for (const key of ['k', 'l']) indices.insert(fragment({ key, text: key }))
