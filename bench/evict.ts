@@ -83,9 +83,9 @@ function putsProbe(name: EvictionPolicyName) {
 }
 
 function syntheticFile(): TraceFile {
-  const reader = createTraceReader({ name: 'synthetic' })
+  const reader = createTraceReader('synthetic')
   reader.push(syntheticTrace())
-  return reader.finish()
+  return reader.end()
 }
 
 function requestsOf(file: TraceFile): Trace {

@@ -129,3 +129,15 @@ export {
 export { parseObservedRequests } from './planner/observed-reader.ts'
 export type { ObservedRequests } from './planner/observed-requests.ts'
 export { simulateEngine } from './planner/engine-sim.ts'
+
+/** Eviction: what leaves a full cache first, and what caches would have held of a trace. */
+export {
+  DEFAULT_EVICTION_POLICY,
+  EVICTION_POLICIES,
+  type EvictionPolicyName,
+  parseEvictionPolicy,
+} from './policy/evict-policies.ts'
+export { type EvictionPolicy, type EvictionPriority, NORMAL_PRIORITY } from './policy/evict.ts'
+export { type CacheComparison, compareCaches, type ComparedCache } from './planner/replay-compare.ts'
+export type { CacheReplay, CacheReplayOptions } from './planner/replay-cache.ts'
+export { type ClosedHints, sessionsOf, type TraceSessions } from './planner/replay-sessions.ts'
