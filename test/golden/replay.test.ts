@@ -67,7 +67,7 @@ describe.skipIf(!hasTraces)(`prefix caches on the Mooncake conversation trace${W
   })
 
   it(
-    'the default policy is never more than 0.3 points below LRU, and 1.25 times as good at 1,000 and 5,000 blocks',
+    'the default policy is never more than 0.3 points below LRU, and a third to three quarters better at 1,000 to 5,000 blocks',
     () => {
       const cacheBlocks = [1_000, 3_000, 5_000, 10_000, 30_000, 50_000]
       const rows = compareCaches(trace, { cacheBlocks, policies: [DEFAULT_EVICTION_POLICY, 'lru'], closedHints: null })
@@ -78,7 +78,9 @@ describe.skipIf(!hasTraces)(`prefix caches on the Mooncake conversation trace${W
           expect(row.hitRatioBlocks).toBeGreaterThan(lru.hitRatioBlocks - 0.003)
           expect(row.hitRatioTokens).toBeGreaterThan(lru.hitRatioTokens - 0.003)
         }
-        if (row.cacheBlocks <= 5_000) expect(row.overLru).toBeGreaterThan(1.25)
+        // Measured: 1.86, 1.90 and 1.39.
+        if (row.cacheBlocks <= 3_000) expect(row.overLru).toBeGreaterThan(1.75)
+        if (row.cacheBlocks === 5_000) expect(row.overLru).toBeGreaterThan(1.33)
       }
     },
     TIMEOUT_MS,
