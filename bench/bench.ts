@@ -44,6 +44,7 @@ export const BENCH_NAMES = [
   'optimize',
   'trace',
   'cache',
+  'evict',
   'simulate',
   'simulate-trace',
   'hash',

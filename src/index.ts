@@ -376,3 +376,14 @@ export { type DiskStats, type DiskStore, openDiskStore } from './store/disk.ts'
 export { DEFAULT_DISK_OPTIONS, type DiskStoreOptions, type Durability } from './store/disk-options.ts'
 export type { RecoveryReport } from './store/disk-recovery.ts'
 export type { ScrubOptions, ScrubReport } from './store/disk-scrub.ts'
+/** Eviction: what leaves a full cache first, and what caches would have held of a trace. */
+export {
+  DEFAULT_EVICTION_POLICY,
+  EVICTION_POLICIES,
+  type EvictionPolicyName,
+  parseEvictionPolicy,
+} from './policy/evict-policies.ts'
+export { type EvictionPolicy, type EvictionPriority, NORMAL_PRIORITY } from './policy/evict.ts'
+export { type CacheComparison, compareCaches, type ComparedCache } from './planner/replay-compare.ts'
+export type { CacheReplay, CacheReplayOptions } from './planner/replay-cache.ts'
+export { type ClosedHints, sessionsOf, type TraceSessions } from './planner/replay-sessions.ts'

@@ -12,7 +12,8 @@ import {
   type SimulationOptions,
 } from '../planner/sim-options.ts'
 import type { ClientRates, Trace } from '../planner/trace.ts'
-import { parseEvictionPolicy } from '../policy/evict-policies.ts'
+import { EVICTION_POLICIES, parseEvictionPolicy } from '../policy/evict-policies.ts'
+import { parseBlockCounts, replayCaches } from './replay-caches.ts'
 import { readTraceFile } from './read-trace.ts'
 import { printNotes, printWarnings } from './print.ts'
 import { printConfigIfAsked } from './print-config.ts'
@@ -27,7 +28,9 @@ import { outputOf, type Plan, planOf, stagingOf, type Study, transferOf } from '
 
 interface ReplayFlags extends ScenarioFlags, SimulationFlags, GlobalFlags {
   readonly rate?: number
-  readonly cacheBlocks?: number
+  readonly cacheOnly?: boolean
+  readonly cacheBlocks?: readonly number[]
+  readonly closedHints?: number
   readonly cacheScope?: string
   readonly stateBlocks?: number
   readonly checkpointBlocks?: number
@@ -44,8 +47,17 @@ export function defineReplay(command: Command): void {
     )
       .optionsGroup('Load and cache:')
       .option('--rate <n>', 'replay at this mean rate (default: at the pace of the trace)', number)
-      .option('--cache-blocks <n>', 'blocks of the prefix cache (default: no cache)', whole)
-      .option('--policy <name>', 'eviction policy: lru (default)')
+      .option('--cache-blocks <n>', 'blocks of the prefix cache (default: no cache)', parseBlockCounts)
+      .option('--policy <name>', `eviction policy: ${Object.keys(EVICTION_POLICIES).join(', ')} (default lru)`)
+      .option(
+        '--cache-only',
+        'no deployment: a table of hits for sizes and policies, several of each with commas (default: all)',
+      )
+      .option(
+        '--closed-hints <ratio>',
+        'with --cache-only: the share of sessions whose end is told to the cache',
+        number,
+      )
       .option('--cache-scope <scope>', 'shared: one cache, filled on arrival; cluster: one in each (default shared)')
       .option('--state-blocks <n>', 'room of a recurrent state, in blocks (hybrid models; default 0)', whole)
       .option(
@@ -60,6 +72,10 @@ export function defineReplay(command: Command): void {
   )
   onRun<ReplayFlags>(command, async (flags, [path]) => {
     if (path === undefined) throw new MembraneError('INVALID_REQUEST', 'A replay needs a trace.')
+    if (flags.cacheOnly === true) {
+      await replayCachesOf(path, flags)
+      return
+    }
     await checkReplayFlags(flags)
     const file = await readTraceFile(path)
     const study =
@@ -71,9 +87,22 @@ export function defineReplay(command: Command): void {
   })
 }
 
+async function replayCachesOf(path: string, flags: ReplayFlags): Promise<void> {
+  const file = await readTraceFile(path)
+  if (file.kind === 'requests') {
+    replayCaches(file.trace, flags)
+    return
+  }
+  throw new MembraneError(
+    'INVALID_REQUEST',
+    `${path} holds client rates without prefix blocks: there is nothing to cache.`,
+  )
+}
+
 /** What holds whatever the file holds. */
 async function checkReplayFlags(flags: ReplayFlags): Promise<void> {
   await checkSimulationFlags(flags)
+  refuseGiven(flags, ['closedHints'], 'needs --cache-only: a simulated deployment is told of no ends')
   refuseGiven(flags, ['arrivals'], 'does not go with replay: the file says when requests arrive')
   if (flags.cacheBlocks === undefined)
     refuseGiven(
@@ -226,8 +255,11 @@ function baseOptions(flags: ReplayFlags, scenario: Scenario, plan: Plan) {
 
 function cachesOf(flags: ReplayFlags): CacheOptions | null {
   const policy = parseEvictionPolicy(flags.policy ?? 'lru')
-  const { cacheBlocks, stateBlocks = 0, checkpointBlocks = 0 } = flags
-  if (cacheBlocks === undefined) return null
+  const { stateBlocks = 0, checkpointBlocks = 0 } = flags
+  if (flags.cacheBlocks === undefined) return null
+  const [cacheBlocks, ...others] = flags.cacheBlocks
+  if (cacheBlocks === undefined || others.length > 0)
+    throw new MembraneError('INVALID_REQUEST', 'A simulation has one --cache-blocks; several go with --cache-only.')
   return {
     scope: choice('--cache-scope', flags.cacheScope, ['shared', 'cluster']) ?? 'shared',
     remoteBlocks: cacheBlocks,

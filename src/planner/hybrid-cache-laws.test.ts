@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { EVICTION_POLICIES, parseEvictionPolicy } from '../policy/evict-policies.ts'
 import { HybridCache, type HybridCacheOptions } from './hybrid-cache.ts'
 import { PrefixCache } from './prefix-cache.ts'
 
@@ -84,6 +85,37 @@ describe('the hybrid pool, whatever happens to it,', () => {
       }),
     )
   })
+
+  it.each(Object.keys(EVICTION_POLICIES).map(parseEvictionPolicy))(
+    'keeps to its capacity under %s, and finds what it holds',
+    (policy) => {
+      fc.assert(
+        fc.property(size, changes, (size, changes) => {
+          const pool = new HybridCache({ ...size, policy })
+          for (const change of changes) {
+            if (change.kind === 'reserve') {
+              const fits = pool.transferBlocks + change.blocks <= size.capacityBlocks
+              expect(pool.reserveTransfer(change.blocks)).toBe(fits)
+            } else if (change.kind === 'release') pool.releaseTransfer(pool.transferBlocks)
+            else {
+              const ids = idsOf(change.path)
+              const before = match(pool, ids)
+              admit(pool, ids)
+              // Under a policy by chains what was matched is needed for the rest, so it does not leave for it.
+              if (policy === 'leaf-lru' || policy === 'chain-lhd') {
+                if (size.stateBlocks === 0) expect(match(pool, ids)).toBeGreaterThanOrEqual(before)
+              }
+            }
+            expect(pool.usedBlocks + pool.transferBlocks).toBeLessThanOrEqual(size.capacityBlocks)
+          }
+          // All of it can go again.
+          pool.releaseTransfer(pool.transferBlocks)
+          expect(pool.reserveTransfer(size.capacityBlocks)).toBe(true)
+          expect([pool.usedBlocks, pool.states]).toEqual([0, 0])
+        }),
+      )
+    },
+  )
 
   it('is a plain prefix cache when the model has no states', () => {
     fc.assert(

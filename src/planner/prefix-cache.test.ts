@@ -48,6 +48,27 @@ describe('a prefix cache', () => {
     })
   })
 
+  it('keeps heads and leaves tails out, by chains', () => {
+    const cache = new PrefixCache({ cacheBlocks: 3, policy: 'leaf-lru' })
+    admitAll(cache, [1, 2, 3, 4, 5])
+    expect(runOf(cache, [1, 2, 3, 4, 5])).toBe(3)
+    admitAll(cache, [6, 7])
+    expect([runOf(cache, [1, 2, 3]), runOf(cache, [6, 7])]).toEqual([1, 2])
+    expect(cache.evictions).toBe(2)
+  })
+
+  it('lets a closed chain leave first, as far as no other shares it', () => {
+    const cache = new PrefixCache({ cacheBlocks: 6, policy: 'leaf-lru' })
+    admitAll(cache, [20, 21])
+    admitAll(cache, [1, 2])
+    admitAll(cache, [1, 3, 4])
+    // The closed one is the newer, and a block behind what is cached is no part of it.
+    const closed = Int32Array.of(1, 3, 4, 99)
+    cache.close(closed, 0, closed.length)
+    admitAll(cache, [30, 31, 32])
+    expect([runOf(cache, [1, 3]), runOf(cache, [1, 2]), runOf(cache, [20, 21])]).toEqual([1, 2, 1])
+  })
+
   it('caches nothing in 0 blocks', () => {
     const cache = lruOf(0)
     expect(admitAll(cache, [1, 2])).toBe(0)

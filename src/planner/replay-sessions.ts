@@ -10,31 +10,27 @@ export interface TraceSessions {
 }
 
 /**
- * A request goes on from the latest one that had the last of its leading blocks that were seen before, if it has all full
- * blocks of that one: the last block of a prompt is mostly filled in part and gets another id when it grows. A single
- * block in common is a beginning that many share, not a session.
+ * A request goes on from the one with the longest prompt of which it has all full blocks, the latest of those. The last
+ * block of a prompt may be filled in part and then gets another id when it grows, so it need not be there. A single block
+ * in common is a beginning that many share, not a session.
  */
 export function sessionsOf({ ids, offsets }: TraceBlocks): TraceSessions {
   const requests = offsets.length - 1
   const previous = new Int32Array(requests).fill(-1)
   const isLast = new Uint8Array(requests).fill(1)
-  const latestWith = new Map<number, number>()
+  /** From the last block of a prompt, and from the one before, to the latest request that ends there. */
+  const endingAt = new Map<number, number>()
   for (let request = 0; request < requests; request++) {
     const start = offsets[request] ?? 0
     const end = offsets[request + 1] ?? 0
-    let index = start
-    let candidate = -1
-    for (; index < end; index++) {
-      const latest = latestWith.get(ids[index] ?? 0)
-      if (latest === undefined) break
-      candidate = latest
+    for (let index = end - 1; index > start; index--) {
+      const earlier = endingAt.get(ids[index] ?? 0)
+      if (earlier === undefined) continue
+      previous[request] = earlier
+      isLast[earlier] = 0
+      break
     }
-    const blocks = candidate < 0 ? 0 : (offsets[candidate + 1] ?? 0) - (offsets[candidate] ?? 0)
-    if (candidate >= 0 && index - start >= Math.max(2, blocks - 1)) {
-      previous[request] = candidate
-      isLast[candidate] = 0
-    }
-    for (let place = start; place < end; place++) latestWith.set(ids[place] ?? 0, request)
+    for (let index = Math.max(start + 1, end - 2); index < end; index++) endingAt.set(ids[index] ?? 0, request)
   }
   return { previous, isLast }
 }

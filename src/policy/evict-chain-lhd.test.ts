@@ -78,6 +78,15 @@ describe('least hit density by chains', () => {
     expect(lhd).toBeGreaterThan(1.3 * lru)
   })
 
+  it('remembers how often what left, or was refused, had come back', () => {
+    // Of a thousand keys a hundred come back again and again, each time after more others than the cache holds.
+    const random = seededRandom(4)
+    let next = 1000
+    const uses = Array.from({ length: 60_000 }, (_, use) => [use % 4 === 0 ? Math.floor(100 * random()) : next++])
+    const { lhd } = compared(100, uses)
+    expect(lhd).toBeGreaterThan(0.2)
+  })
+
   it('lets what saves more for its room stay', () => {
     const policy = createChainLhd(3)
     for (const slot of [0, 1, 2]) policy.inserted(slot, slot, -1, slot === 1 ? 1 : 1000)

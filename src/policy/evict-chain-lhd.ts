@@ -36,8 +36,7 @@ class ChainLhd implements EvictionPolicy {
   #victimWorth = 0
 
   constructor(capacity: number) {
-    // That it did not come back says nothing of those that nobody closed.
-    this.#leaves = new Leaves(capacity, TURNS * OCTAVES, (slot) => this.#model.forget(this.#keys[slot] ?? 0))
+    this.#leaves = new Leaves(capacity, TURNS * OCTAVES)
     this.#ghosts = new Ghosts(GHOSTS_RATIO * capacity)
     this.#keys = new Int32Array(capacity)
     this.#turns = new Uint8Array(capacity)

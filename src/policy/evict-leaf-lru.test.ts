@@ -19,7 +19,7 @@ const call = fc.oneof(
 describe('leaf-first LRU', () => {
   it('agrees with its definition, the least recently used entry that nothing builds upon, for any calls', () => {
     fc.assert(
-      fc.property(fc.array(call, { maxLength: 100 }), (calls) => {
+      fc.property(fc.array(call, { maxLength: 100, size: 'max' }), (calls) => {
         const policy = createLeafLru(CAPACITY)
         /** Of each filled slot: the use it had last, and the entry it builds upon. */
         const entries = new Map<number, { usedAt: number; readonly parent: object | null }>()

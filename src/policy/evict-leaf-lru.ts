@@ -11,7 +11,7 @@ class LeafLru implements EvictionPolicy {
   readonly #leaves: Leaves
 
   constructor(capacity: number) {
-    this.#leaves = new Leaves(capacity, 1, () => {})
+    this.#leaves = new Leaves(capacity, 1)
   }
 
   inserted(slot: number, _key: number, parent: number): void {

@@ -13,7 +13,6 @@ const PLACE_STEPS_MAX = 32
 
 export class Leaves {
   readonly #groups: number
-  readonly #onClosed: (slot: number) => void
   readonly #chains: Chains
   readonly #hints: Hints
   readonly #rings: SlotRings
@@ -26,8 +25,7 @@ export class Leaves {
   #uses = 0
 
   /** The leaves of one rank are in so many rings, one for each of a policy's groups: at most 256. */
-  constructor(capacity: number, groups: number, onClosed: (slot: number) => void) {
-    this.#onClosed = onClosed
+  constructor(capacity: number, groups: number) {
     this.#groups = groups
     this.#chains = new Chains(capacity)
     this.#hints = new Hints(capacity)
@@ -143,7 +141,6 @@ export class Leaves {
   }
 
   #closeAlone(slot: number): void {
-    this.#onClosed(slot)
     this.#hints.close(slot)
     const parent = this.#chains.parent(slot)
     if (parent >= 0) this.#addOpen(parent, -1)

@@ -6,7 +6,7 @@ import { createLru } from './evict-lru.ts'
 import { createS3Fifo } from './evict-s3-fifo.ts'
 import type { EvictionPolicy } from './evict.ts'
 
-/** Makes a policy for slots 0 to capacity - 1, all empty. Error messages list this table. */
+/** Makes a policy for slots 0 to capacity - 1, all empty; capacity is a whole number of at least 0. Error messages list this table. */
 export const EVICTION_POLICIES = {
   lru: createLru,
   'leaf-lru': createLeafLru,

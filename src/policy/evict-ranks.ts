@@ -6,7 +6,7 @@ import { type EvictionPriority, NORMAL_PRIORITY } from './evict.ts'
 
 /** Closed, low, normal, high. Those that are pinned have none. */
 export const RANKS = 4
-export const PINNED_RANK = RANKS
+export const PINNED_RANK = 4
 
 /** Priorities are kept so that 0, what a new array is full of, is the normal one. */
 const PRIORITY_MASK = 3

@@ -67,12 +67,6 @@ export class ReuseModel {
     this.#watch(key, classIndex, now, cell)
   }
 
-  /** Waits no longer for this key. What is known of it up to now counts. */
-  forget(key: number): void {
-    const place = (this.#places[scattered(key) & (CELLS - 1)] ?? 0) - 1
-    if (place >= 0 && this.#keys[place] === key) this.#isWaiting[place] = 0
-  }
-
   #countUse(place: number, now: number): void {
     const counts = this.#counts[this.#classes[place] ?? 0]
     const bin = ageBin((now - (this.#usedAt[place] ?? 0)) >>> 0)

@@ -52,4 +52,5 @@ export interface EvictionPolicy {
 /** Entries of a lower priority leave before all of a higher one: 0 low, 1 normal, 2 high. */
 export type EvictionPriority = 0 | 1 | 2
 
+/** What an entry has until `prioritized` says otherwise. */
 export const NORMAL_PRIORITY: EvictionPriority = 1
