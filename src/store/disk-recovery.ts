@@ -12,6 +12,7 @@
 import type { ContentHashers } from '../core/ports.ts'
 import { contentHashAlgorithm } from '../core/ids.ts'
 import { type DiskEntry, DiskIndex, recordBytesOf } from './disk-index.ts'
+import { Pace } from './disk-pace.ts'
 import { readSnapshot, type Snapshot } from './disk-snapshot.ts'
 import type { Files, StoreFile } from './files.ts'
 import { KILL_BYTES, type PutRecord, type Target } from './record.ts'
@@ -81,6 +82,8 @@ class Recovery {
   #doubtful: PutRecord[] = []
   readonly #gaps: { readonly segment: number; readonly sequenceAfter: number }[] = []
   readonly #unsynced = new Set<number>()
+  readonly #aheadBuffer = new Uint8Array(HASHED_AT_ONCE_BYTES)
+  #ahead = { segment: 0, position: 0, bytes: this.#aheadBuffer.subarray(0, 0) }
   /** By segment, the highest sequence read from it. */
   readonly #highest = new Map<number, number>()
   #nextSegment: number
@@ -127,6 +130,7 @@ class Recovery {
 
   /** Hashes what nothing vouches for. */
   async judgeDoubtful(): Promise<void> {
+    const pace = new Pace()
     for (const record of this.#doubtful) {
       if (record.sequence > this.#syncedThrough) {
         this.#hashedRecords += 1
@@ -135,7 +139,7 @@ class Recovery {
           this.#droppedRecords += 1
           continue
         }
-        if (record.payloadBytes >= HASHED_AT_ONCE_BYTES) await new Promise(setImmediate)
+        await pace.pause(record.payloadBytes)
       }
       this.#apply(record)
     }
@@ -248,17 +252,32 @@ class Recovery {
   }
 
   #isPayloadWhole(record: PutRecord): boolean {
-    const hash = this.#options.hashers[contentHashAlgorithm(record.contentHash)].start()
-    return this.#options.segmentFiles.use(record.segment, (file) => {
-      const buffer = new Uint8Array(Math.min(record.payloadBytes, HASHED_AT_ONCE_BYTES))
-      for (let done = 0; done < record.payloadBytes; ) {
-        const piece = buffer.subarray(0, Math.min(buffer.length, record.payloadBytes - done))
-        if (file.read([piece], record.offset + record.metaBytes + done) < piece.length) return false
-        hash.update(piece)
-        done += piece.length
-      }
-      return hash.contentHash() === record.contentHash
-    })
+    const hasher = this.#options.hashers[contentHashAlgorithm(record.contentHash)]
+    const start = record.offset + record.metaBytes
+    if (record.payloadBytes <= HASHED_AT_ONCE_BYTES) {
+      const payload = this.#readAhead(record.segment, start, record.payloadBytes)
+      return payload.length === record.payloadBytes && hasher.hash(payload) === record.contentHash
+    }
+    const hash = hasher.start()
+    for (let done = 0; done < record.payloadBytes; ) {
+      const wanted = Math.min(HASHED_AT_ONCE_BYTES, record.payloadBytes - done)
+      const piece = this.#readAhead(record.segment, start + done, wanted)
+      if (piece.length < wanted) return false
+      hash.update(piece)
+      done += wanted
+    }
+    return hash.contentHash() === record.contentHash
+  }
+
+  /** Small payloads lie one behind the other, in the order in which they are asked for. */
+  #readAhead(segment: number, position: number, bytes: number): Uint8Array {
+    const skip = position - this.#ahead.position
+    if (segment !== this.#ahead.segment || skip < 0 || skip + bytes > this.#ahead.bytes.length) {
+      const read = this.#options.segmentFiles.use(segment, (file) => file.read([this.#aheadBuffer], position))
+      this.#ahead = { segment, position, bytes: this.#aheadBuffer.subarray(0, read) }
+      return this.#ahead.bytes.subarray(0, bytes)
+    }
+    return this.#ahead.bytes.subarray(skip, skip + bytes)
   }
 
   #dropKilled(killed: ReadonlySet<number>): void {

@@ -38,14 +38,13 @@ import { diskError } from './disk-errors.ts'
 import type { DiskEntry } from './disk-index.ts'
 import { type DiskParts, joinDisk, openDirectory, type OpenDirectory, systemPorts } from './disk-open.ts'
 import { type DiskPorts, type DiskSettings, diskSettings, type DiskStoreOptions } from './disk-options.ts'
+import { Pace } from './disk-pace.ts'
 import type { RecoveryReport } from './disk-recovery.ts'
 import { type ScrubOptions, type ScrubReport, scrubEntries } from './disk-scrub.ts'
 import { writeSnapshot } from './disk-snapshot.ts'
 import { orphanBytesOf } from './disk-usage.ts'
 import { RECORD_HEADER_BYTES } from './record.ts'
 import { deadBytesOf } from './segment.ts'
-
-const LISTED_BETWEEN_PAUSES = 64
 
 export interface DiskStats {
   readonly entries: number
@@ -81,6 +80,7 @@ export class DiskStore implements FragmentStore {
   readonly #directory: OpenDirectory
   readonly #settings: DiskSettings
   readonly #parts: DiskParts
+  readonly #pace = new Pace()
   #isClosed = false
   #closing: Promise<void> | null = null
 
@@ -124,8 +124,9 @@ export class DiskStore implements FragmentStore {
     } catch (error) {
       throw this.#explained(error, 'write to')
     }
-    if (this.#isPower) await sync.commit()
     maintenance.scheduleSweep()
+    if (this.#isPower) await sync.commit()
+    else await this.#pace.pause(fragment.payloadBytes)
     return outcome
   }
 
@@ -135,7 +136,9 @@ export class DiskStore implements FragmentStore {
     const span = spanWithin(options.span, { ...entry, key })
     checkInto(options.into, span.end - span.start)
     try {
-      return await this.#parts.reader.get(key, entry, span, options.into)
+      const found = await this.#parts.reader.get(key, entry, span, options.into)
+      await this.#pace.pause(span.end - span.start)
+      return found
     } catch (error) {
       throw this.#explained(error, 'read')
     }
@@ -185,7 +188,7 @@ export class DiskStore implements FragmentStore {
       const entry = entries.find(key)
       const head = entry === null ? null : this.#headOf(key, entry)
       if (head !== null) yield head
-      if (slot % LISTED_BETWEEN_PAUSES === 0) await new Promise(setImmediate)
+      await this.#pace.pause(0)
     }
   }
 
