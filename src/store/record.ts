@@ -116,6 +116,7 @@ export function decodeRecord(bytes: Buffer, at: number, salt: Uint8Array, place:
 }
 
 function bodyOf(record: Buffer, place: Place, keyBytes: number): Decoded {
+  const headBytes = record.length - RECORD_HEADER_BYTES - keyBytes
   const stamp = { sequence: record.readUIntLE(8, 6), syncedThrough: record.readUIntLE(14, 6) }
   if (record[48] === KIND_KILL) {
     const target = { sequence: record.readUIntLE(HASH_AT, 6), segment: record.readUIntLE(HASH_AT + 6, 6) }
@@ -131,7 +132,8 @@ function bodyOf(record: Buffer, place: Place, keyBytes: number): Decoded {
     ...place,
     ...stamp,
     key: record.toString('utf8', RECORD_HEADER_BYTES, RECORD_HEADER_BYTES + keyBytes),
-    head: record.subarray(RECORD_HEADER_BYTES + keyBytes),
+    // No Buffer: its `slice` would not copy.
+    head: new Uint8Array(record.buffer, record.byteOffset + RECORD_HEADER_BYTES + keyBytes, headBytes),
     contentHash: parseContentHash(`${algorithm}:${record.toString('hex', HASH_AT, HASH_AT + 32)}`),
     expiresAtMs: expiry === Number.POSITIVE_INFINITY ? null : expiry,
     payloadBytes: record.readUInt32LE(36),
