@@ -187,8 +187,8 @@ describe('DiskStore, in a directory that it cannot have', () => {
     }
     const files = new UnsyncedFiles()
     const store = await openSimulated(files)
-    const { open: openFile } = files
-    files.open = (path, mode) => (mode === 'create' ? refuse() : openFile.call(files, path, mode))
+    const openFile = files.open.bind(files)
+    files.open = (path, mode) => (mode === 'create' ? refuse() : openFile(path, mode))
     const expected = { code: 'FILE_UNREADABLE', message: expect.stringContaining(code), remedy: expect.any(String) }
     await expect(store.put(fragmentOf('a', bytesOf(10)))).rejects.toMatchObject(expected)
     files.open = refuse

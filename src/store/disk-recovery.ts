@@ -10,17 +10,16 @@
  * Nothing that is found here is acted on before it is on the device: the store begins with a sync.
  */
 import type { ContentHashers } from '../core/ports.ts'
-import { contentHashAlgorithm } from '../core/ids.ts'
 import { type DiskEntry, DiskIndex, recordBytesOf } from './disk-index.ts'
 import { Pace } from './disk-pace.ts'
+import { PayloadCheck } from './disk-payload-check.ts'
 import { readSnapshot, type Snapshot } from './disk-snapshot.ts'
 import type { Files, StoreFile } from './files.ts'
-import { KILL_BYTES, type PutRecord, type Target } from './record.ts'
+import { type PutRecord, RECORD_HEADER_BYTES, type Target } from './record.ts'
 import type { SegmentFiles } from './segment-files.ts'
 import { type Gap, recordBytes, scanSegment } from './segment-scan.ts'
 import { parseSegmentName, type Segment, SEGMENTS_DIRECTORY, SegmentTable, stagedSegmentPath } from './segment.ts'
 
-const HASHED_AT_ONCE_BYTES = 1024 * 1024
 const SEGMENTS_BETWEEN_PAUSES = 64
 
 /** What opening found. Bytes and counts; none of it is about entries that are there. */
@@ -82,8 +81,6 @@ class Recovery {
   #doubtful: PutRecord[] = []
   readonly #gaps: { readonly segment: number; readonly sequenceAfter: number }[] = []
   readonly #unsynced = new Set<number>()
-  readonly #aheadBuffer = new Uint8Array(HASHED_AT_ONCE_BYTES)
-  #ahead = { segment: 0, position: 0, bytes: this.#aheadBuffer.subarray(0, 0) }
   /** By segment, the highest sequence read from it. */
   readonly #highest = new Map<number, number>()
   #nextSegment: number
@@ -131,11 +128,12 @@ class Recovery {
   /** Hashes what nothing vouches for. */
   async judgeDoubtful(): Promise<void> {
     const pace = new Pace()
+    const check = new PayloadCheck(this.#options.segmentFiles, this.#options.hashers)
     for (const record of this.#doubtful) {
       if (record.sequence > this.#syncedThrough) {
         this.#hashedRecords += 1
         this.#unsynced.add(record.segment)
-        if (!this.#isPayloadWhole(record)) {
+        if (!check.isWhole(record)) {
           this.#droppedRecords += 1
           continue
         }
@@ -251,35 +249,6 @@ class Recovery {
     }
   }
 
-  #isPayloadWhole(record: PutRecord): boolean {
-    const hasher = this.#options.hashers[contentHashAlgorithm(record.contentHash)]
-    const start = record.offset + record.metaBytes
-    if (record.payloadBytes <= HASHED_AT_ONCE_BYTES) {
-      const payload = this.#readAhead(record.segment, start, record.payloadBytes)
-      return payload.length === record.payloadBytes && hasher.hash(payload) === record.contentHash
-    }
-    const hash = hasher.start()
-    for (let done = 0; done < record.payloadBytes; ) {
-      const wanted = Math.min(HASHED_AT_ONCE_BYTES, record.payloadBytes - done)
-      const piece = this.#readAhead(record.segment, start + done, wanted)
-      if (piece.length < wanted) return false
-      hash.update(piece)
-      done += wanted
-    }
-    return hash.contentHash() === record.contentHash
-  }
-
-  /** Small payloads lie one behind the other, in the order in which they are asked for. */
-  #readAhead(segment: number, position: number, bytes: number): Uint8Array {
-    const skip = position - this.#ahead.position
-    if (segment !== this.#ahead.segment || skip < 0 || skip + bytes > this.#ahead.bytes.length) {
-      const read = this.#options.segmentFiles.use(segment, (file) => file.read([this.#aheadBuffer], position))
-      this.#ahead = { segment, position, bytes: this.#aheadBuffer.subarray(0, read) }
-      return this.#ahead.bytes.subarray(0, bytes)
-    }
-    return this.#ahead.bytes.subarray(skip, skip + bytes)
-  }
-
   #dropKilled(killed: ReadonlySet<number>): void {
     if (killed.size === 0) return
     this.#forEachEntry((key, { sequence }) => {
@@ -292,7 +261,7 @@ class Recovery {
       this.#table.addLive(entry.segment, recordBytesOf(entry))
     })
     for (const { segment, target } of this.#kills) {
-      if (this.#table.get(segment) !== undefined) this.#table.addKill(segment, target.segment, KILL_BYTES)
+      if (this.#table.get(segment) !== undefined) this.#table.addKill(segment, target.segment, RECORD_HEADER_BYTES)
     }
     for (const known of this.#snapshot?.segments.values() ?? []) {
       for (const [killer, bytes] of known.killers) {

@@ -53,6 +53,8 @@ export interface DiskStats {
   readonly liveBytes: number
   /** Of records that are not, and of damage: compaction takes them away. */
   readonly deadBytes: number
+  /** Compactions that the store began by itself and that the device did not let it finish. */
+  readonly failedCompactions: number
   /** What this process found when it opened the directory. */
   readonly recovery: RecoveryReport
 }
@@ -198,12 +200,20 @@ export class DiskStore implements FragmentStore {
   }
 
   diskStats(): DiskStats {
-    const { index, table } = this.#parts
+    const { index, table, maintenance } = this.#parts
+    const { failedCompactions } = maintenance
     const segments = [...table.kept()]
     const deadBytes = segments.reduce((sum, segment) => sum + deadBytesOf(segment), 0)
     const liveBytes = segments.reduce((sum, segment) => sum + segment.bytes, 0) - deadBytes
     const { report } = this.#directory
-    return { entries: index.entries, segments: segments.length, liveBytes, deadBytes, recovery: report }
+    return {
+      entries: index.entries,
+      segments: segments.length,
+      liveBytes,
+      deadBytes,
+      failedCompactions,
+      recovery: report,
+    }
   }
 
   async sync(): Promise<void> {
@@ -231,7 +241,7 @@ export class DiskStore implements FragmentStore {
   /** Reads every entry. What is damaged is missing from then on, and counted. Serves others between two chunks. */
   async scrub(options: ScrubOptions = {}): Promise<ScrubReport> {
     this.#checkOpen()
-    const { index, reader, entries, table } = this.#parts
+    const { index, reader, entries, table, log } = this.#parts
     return scrubEntries(
       {
         index,
@@ -240,7 +250,7 @@ export class DiskStore implements FragmentStore {
         onDamaged: (key, entry) => {
           entries.dropDamaged(key, entry)
         },
-        orphanBytes: () => orphanBytesOf(this.#directory.files, table),
+        orphanBytes: () => orphanBytesOf(this.#directory.files, table, log),
         isClosed: () => this.#isClosed,
       },
       options,

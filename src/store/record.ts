@@ -20,7 +20,6 @@ const KIND_PUT = 1
 const KIND_KILL = 2
 /** A put that has a segment of its own. */
 const KIND_OWN_PUT = 3
-export const KILL_BYTES = RECORD_HEADER_BYTES
 const ALGORITHMS = ['', 'b3', 's256'] as const
 
 /** Where a record lies. */
@@ -49,7 +48,7 @@ export interface PutRecord extends Place, Stamp {
   readonly metaBytes: number
 }
 
-/** Says that a put is gone. Needed only while a segment holds that put. */
+/** Says that a put is gone: a header and nothing else. Needed only while a segment holds that put. */
 export interface KillRecord extends Place, Stamp {
   readonly kind: 'kill'
   readonly target: Target
