@@ -9,7 +9,7 @@
  */
 import { type DiskIndex, isSamePut } from './disk-index.ts'
 import type { Files, StoreFile } from './files.ts'
-import { encodeKill, encodePut, KILL_BYTES, type KillRecord, type PutRecord, type Target } from './record.ts'
+import { encodeKill, encodePut, type KillRecord, type PutRecord, RECORD_HEADER_BYTES, type Target } from './record.ts'
 import type { SegmentFiles } from './segment-files.ts'
 import type { SegmentLog } from './segment-log.ts'
 import { recordBytes, scanSegment } from './segment-scan.ts'
@@ -151,13 +151,15 @@ class Output {
     files.rename(stagedSegmentPath(this.#id), segmentPath(this.#id))
     log.markDirectory()
     const segment = table.add(this.#id, false, this.#bytes)
-    for (const target of this.#kills) table.addKill(this.#id, target.segment, KILL_BYTES)
+    log.endSegment(this.#id)
+    for (const target of this.#kills) table.addKill(this.#id, target.segment, RECORD_HEADER_BYTES)
     for (const move of this.#moves) this.#redirect(move)
     this.#moves = []
     table.seal(segment)
   }
 
   abandon(): void {
+    this.#options.log.endSegment(this.#id)
     if (this.#isClosed) return
     this.#file.close()
     this.#options.files.unlink(stagedSegmentPath(this.#id))

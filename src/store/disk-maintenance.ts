@@ -1,13 +1,16 @@
 /** What a disk store does beside answering: compaction, erasing, and the removal of what has expired. */
+import type { Clock } from '../core/ports.ts'
 import { type CompactionOptions, compactSegments, segmentsToCompact } from './disk-compaction.ts'
 import type { DiskEntries } from './disk-entries.ts'
 import { segmentsToErase } from './disk-erase.ts'
-import { isFull } from './disk-errors.ts'
 import { removeSnapshot } from './disk-snapshot.ts'
 import type { DiskSync, Timers } from './disk-sync.ts'
+import { errorCodeOf } from './files.ts'
 import { deadBytesOf, type Segment } from './segment.ts'
 
 const SWEEP_INTERVAL_MS = 10_000
+/** After a compaction that failed: it would fail again soon. */
+const RETRY_MS = 60_000
 const SLOTS_BETWEEN_PAUSES = 100_000
 /** Others may write meanwhile, so there may always be something more. */
 const PASSES_MAX = 3
@@ -16,6 +19,7 @@ export interface DiskMaintenanceOptions extends Omit<CompactionOptions, 'onDamag
   readonly entries: DiskEntries
   readonly sync: DiskSync
   readonly timers: Timers
+  readonly clock: Clock
 }
 
 export class DiskMaintenance {
@@ -25,6 +29,8 @@ export class DiskMaintenance {
   #last: Promise<void> = Promise.resolve()
   #isCompacting = false
   #isStopped = false
+  #failedCompactions = 0
+  #notBeforeMs = Number.NEGATIVE_INFINITY
   #cancelSweep: (() => void) | null = null
 
   constructor(options: DiskMaintenanceOptions) {
@@ -39,12 +45,21 @@ export class DiskMaintenance {
     }
   }
 
+  /** Of those that nobody asked for. */
+  get failedCompactions(): number {
+    return this.#failedCompactions
+  }
+
   /** Starts a compaction if one is worth it and none runs. */
   compactIfWorthIt(): void {
-    if (this.#isCompacting || this.#isStopped || segmentsToCompact(this.#options.table).length === 0) return
+    if (this.#isCompacting || this.#isStopped || this.#options.clock.nowMs() < this.#notBeforeMs) return
+    if (segmentsToCompact(this.#options.table).length === 0) return
     this.#oneAfterTheOther(() => this.#compactWorthwhile()).catch((error: unknown) => {
-      // Not enough room for the copy, or the device refuses: the sources are still there. Puts will say so.
-      if (!isFull(error)) this.#isStopped = true
+      // What the system did not say is a bug of ours.
+      if (errorCodeOf(error) === '') throw error
+      // No room for the copy, or the device refuses. The sources are still there.
+      this.#failedCompactions += 1
+      this.#notBeforeMs = this.#options.clock.nowMs() + RETRY_MS
     })
   }
 

@@ -43,8 +43,7 @@ export class DiskReader {
     { start, end }: ByteSpan,
     into: Uint8Array | undefined,
   ): Promise<StoredFragment | null> {
-    // Not from the pool: a slice of it would keep 8 KiB alive.
-    const payload = into?.subarray(0, end - start) ?? Buffer.allocUnsafeSlow(end - start)
+    const payload = into?.subarray(0, end - start) ?? plainMemory(end - start)
     const found =
       payload.length <= BLOCKING_READ_BYTES_MAX
         ? this.#readNow(key, entry, start, payload)
@@ -64,7 +63,7 @@ export class DiskReader {
     const { segmentFiles } = this.#options
     const file = segmentFiles.acquire(current.segment)
     try {
-      const buffer = Buffer.allocUnsafeSlow(Math.min(CHUNK_BYTES, end - start))
+      const buffer = plainMemory(Math.min(CHUNK_BYTES, end - start))
       for (let at = start; at < end; ) {
         const chunk = buffer.subarray(0, Math.min(buffer.length, end - at))
         const bytes = await file.readLater([chunk], current.offset + current.metaBytes + at)
@@ -141,4 +140,9 @@ function entryOf({ key, head, payloadBytes, contentHash, expiresAtMs }: PutRecor
 /** The file is gone, or the device cannot read it: a miss, as with any other damage. */
 function isDamage(error: unknown): boolean {
   return ['ENOENT', 'EIO', 'EISDIR', 'EUCLEAN'].includes(errorCodeOf(error))
+}
+
+/** Not zeroed, not a part of a pool, and no Buffer, whose `slice` would not copy. */
+function plainMemory(bytes: number): Uint8Array {
+  return new Uint8Array(Buffer.allocUnsafeSlow(bytes).buffer)
 }

@@ -10,16 +10,16 @@
  * Nothing that is found here is acted on before it is on the device: the store begins with a sync.
  */
 import type { ContentHashers } from '../core/ports.ts'
-import { contentHashAlgorithm } from '../core/ids.ts'
 import { type DiskEntry, DiskIndex, recordBytesOf } from './disk-index.ts'
+import { Pace } from './disk-pace.ts'
+import { PayloadCheck } from './disk-payload-check.ts'
 import { readSnapshot, type Snapshot } from './disk-snapshot.ts'
 import type { Files, StoreFile } from './files.ts'
-import { KILL_BYTES, type PutRecord, type Target } from './record.ts'
+import { type PutRecord, RECORD_HEADER_BYTES, type Target } from './record.ts'
 import type { SegmentFiles } from './segment-files.ts'
 import { type Gap, recordBytes, scanSegment } from './segment-scan.ts'
 import { parseSegmentName, type Segment, SEGMENTS_DIRECTORY, SegmentTable, stagedSegmentPath } from './segment.ts'
 
-const HASHED_AT_ONCE_BYTES = 1024 * 1024
 const SEGMENTS_BETWEEN_PAUSES = 64
 
 /** What opening found. Bytes and counts; none of it is about entries that are there. */
@@ -127,15 +127,17 @@ class Recovery {
 
   /** Hashes what nothing vouches for. */
   async judgeDoubtful(): Promise<void> {
+    const pace = new Pace()
+    const check = new PayloadCheck(this.#options.segmentFiles, this.#options.hashers)
     for (const record of this.#doubtful) {
       if (record.sequence > this.#syncedThrough) {
         this.#hashedRecords += 1
         this.#unsynced.add(record.segment)
-        if (!this.#isPayloadWhole(record)) {
+        if (!check.isWhole(record)) {
           this.#droppedRecords += 1
           continue
         }
-        if (record.payloadBytes >= HASHED_AT_ONCE_BYTES) await new Promise(setImmediate)
+        await pace.pause(record.payloadBytes)
       }
       this.#apply(record)
     }
@@ -247,20 +249,6 @@ class Recovery {
     }
   }
 
-  #isPayloadWhole(record: PutRecord): boolean {
-    const hash = this.#options.hashers[contentHashAlgorithm(record.contentHash)].start()
-    return this.#options.segmentFiles.use(record.segment, (file) => {
-      const buffer = new Uint8Array(Math.min(record.payloadBytes, HASHED_AT_ONCE_BYTES))
-      for (let done = 0; done < record.payloadBytes; ) {
-        const piece = buffer.subarray(0, Math.min(buffer.length, record.payloadBytes - done))
-        if (file.read([piece], record.offset + record.metaBytes + done) < piece.length) return false
-        hash.update(piece)
-        done += piece.length
-      }
-      return hash.contentHash() === record.contentHash
-    })
-  }
-
   #dropKilled(killed: ReadonlySet<number>): void {
     if (killed.size === 0) return
     this.#forEachEntry((key, { sequence }) => {
@@ -273,7 +261,7 @@ class Recovery {
       this.#table.addLive(entry.segment, recordBytesOf(entry))
     })
     for (const { segment, target } of this.#kills) {
-      if (this.#table.get(segment) !== undefined) this.#table.addKill(segment, target.segment, KILL_BYTES)
+      if (this.#table.get(segment) !== undefined) this.#table.addKill(segment, target.segment, RECORD_HEADER_BYTES)
     }
     for (const known of this.#snapshot?.segments.values() ?? []) {
       for (const [killer, bytes] of known.killers) {

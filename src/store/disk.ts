@@ -38,14 +38,13 @@ import { diskError } from './disk-errors.ts'
 import type { DiskEntry } from './disk-index.ts'
 import { type DiskParts, joinDisk, openDirectory, type OpenDirectory, systemPorts } from './disk-open.ts'
 import { type DiskPorts, type DiskSettings, diskSettings, type DiskStoreOptions } from './disk-options.ts'
+import { Pace } from './disk-pace.ts'
 import type { RecoveryReport } from './disk-recovery.ts'
 import { type ScrubOptions, type ScrubReport, scrubEntries } from './disk-scrub.ts'
 import { writeSnapshot } from './disk-snapshot.ts'
 import { orphanBytesOf } from './disk-usage.ts'
 import { RECORD_HEADER_BYTES } from './record.ts'
 import { deadBytesOf } from './segment.ts'
-
-const LISTED_BETWEEN_PAUSES = 64
 
 export interface DiskStats {
   readonly entries: number
@@ -54,6 +53,8 @@ export interface DiskStats {
   readonly liveBytes: number
   /** Of records that are not, and of damage: compaction takes them away. */
   readonly deadBytes: number
+  /** Compactions that the store began by itself and that the device did not let it finish. */
+  readonly failedCompactions: number
   /** What this process found when it opened the directory. */
   readonly recovery: RecoveryReport
 }
@@ -81,6 +82,7 @@ export class DiskStore implements FragmentStore {
   readonly #directory: OpenDirectory
   readonly #settings: DiskSettings
   readonly #parts: DiskParts
+  readonly #pace = new Pace()
   #isClosed = false
   #closing: Promise<void> | null = null
 
@@ -124,8 +126,9 @@ export class DiskStore implements FragmentStore {
     } catch (error) {
       throw this.#explained(error, 'write to')
     }
-    if (this.#isPower) await sync.commit()
     maintenance.scheduleSweep()
+    if (this.#isPower) await sync.commit()
+    else await this.#pace.pause(fragment.payloadBytes)
     return outcome
   }
 
@@ -135,7 +138,9 @@ export class DiskStore implements FragmentStore {
     const span = spanWithin(options.span, { ...entry, key })
     checkInto(options.into, span.end - span.start)
     try {
-      return await this.#parts.reader.get(key, entry, span, options.into)
+      const found = await this.#parts.reader.get(key, entry, span, options.into)
+      await this.#pace.pause(span.end - span.start)
+      return found
     } catch (error) {
       throw this.#explained(error, 'read')
     }
@@ -185,7 +190,7 @@ export class DiskStore implements FragmentStore {
       const entry = entries.find(key)
       const head = entry === null ? null : this.#headOf(key, entry)
       if (head !== null) yield head
-      if (slot % LISTED_BETWEEN_PAUSES === 0) await new Promise(setImmediate)
+      await this.#pace.pause(0)
     }
   }
 
@@ -195,12 +200,20 @@ export class DiskStore implements FragmentStore {
   }
 
   diskStats(): DiskStats {
-    const { index, table } = this.#parts
+    const { index, table, maintenance } = this.#parts
+    const { failedCompactions } = maintenance
     const segments = [...table.kept()]
     const deadBytes = segments.reduce((sum, segment) => sum + deadBytesOf(segment), 0)
     const liveBytes = segments.reduce((sum, segment) => sum + segment.bytes, 0) - deadBytes
     const { report } = this.#directory
-    return { entries: index.entries, segments: segments.length, liveBytes, deadBytes, recovery: report }
+    return {
+      entries: index.entries,
+      segments: segments.length,
+      liveBytes,
+      deadBytes,
+      failedCompactions,
+      recovery: report,
+    }
   }
 
   async sync(): Promise<void> {
@@ -234,7 +247,7 @@ export class DiskStore implements FragmentStore {
   /** Reads every entry. What is damaged is missing from then on, and counted. Serves others between two chunks. */
   async scrub(options: ScrubOptions = {}): Promise<ScrubReport> {
     this.#checkOpen()
-    const { index, reader, entries, table } = this.#parts
+    const { index, reader, entries, table, log } = this.#parts
     return scrubEntries(
       {
         index,
@@ -243,7 +256,7 @@ export class DiskStore implements FragmentStore {
         onDamaged: (key, entry) => {
           entries.dropDamaged(key, entry)
         },
-        orphanBytes: () => orphanBytesOf(this.#directory.files, table),
+        orphanBytes: () => orphanBytesOf(this.#directory.files, table, log),
         isClosed: () => this.#isClosed,
       },
       options,

@@ -20,7 +20,6 @@ const KIND_PUT = 1
 const KIND_KILL = 2
 /** A put that has a segment of its own. */
 const KIND_OWN_PUT = 3
-export const KILL_BYTES = RECORD_HEADER_BYTES
 const ALGORITHMS = ['', 'b3', 's256'] as const
 
 /** Where a record lies. */
@@ -49,7 +48,7 @@ export interface PutRecord extends Place, Stamp {
   readonly metaBytes: number
 }
 
-/** Says that a put is gone. Needed only while a segment holds that put. */
+/** Says that a put is gone: a header and nothing else. Needed only while a segment holds that put. */
 export interface KillRecord extends Place, Stamp {
   readonly kind: 'kill'
   readonly target: Target
@@ -116,6 +115,7 @@ export function decodeRecord(bytes: Buffer, at: number, salt: Uint8Array, place:
 }
 
 function bodyOf(record: Buffer, place: Place, keyBytes: number): Decoded {
+  const headBytes = record.length - RECORD_HEADER_BYTES - keyBytes
   const stamp = { sequence: record.readUIntLE(8, 6), syncedThrough: record.readUIntLE(14, 6) }
   if (record[48] === KIND_KILL) {
     const target = { sequence: record.readUIntLE(HASH_AT, 6), segment: record.readUIntLE(HASH_AT + 6, 6) }
@@ -131,7 +131,8 @@ function bodyOf(record: Buffer, place: Place, keyBytes: number): Decoded {
     ...place,
     ...stamp,
     key: record.toString('utf8', RECORD_HEADER_BYTES, RECORD_HEADER_BYTES + keyBytes),
-    head: record.subarray(RECORD_HEADER_BYTES + keyBytes),
+    // No Buffer: its `slice` would not copy.
+    head: new Uint8Array(record.buffer, record.byteOffset + RECORD_HEADER_BYTES + keyBytes, headBytes),
     contentHash: parseContentHash(`${algorithm}:${record.toString('hex', HASH_AT, HASH_AT + 32)}`),
     expiresAtMs: expiry === Number.POSITIVE_INFINITY ? null : expiry,
     payloadBytes: record.readUInt32LE(36),

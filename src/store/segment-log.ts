@@ -53,6 +53,7 @@ export class SegmentLog {
   #syncedThrough: number
   #dirty = new Set<Segment>()
   #isDirectoryDirty = false
+  readonly #unfinished = new Set<number>()
   /** Replaced puts that are still to be killed, by the sequence of the put that replaced them. */
   #replaced = new Map<number, Target>()
   /** Copies of puts that had died before the copy was complete: to be killed too. */
@@ -105,7 +106,12 @@ export class SegmentLog {
   /** Begins a segment for one put. To be finished or abandoned. */
   startOwn(): number {
     const id = this.takeSegmentId()
-    this.#options.segmentFiles.create(id)
+    try {
+      this.#options.segmentFiles.create(id)
+    } catch (error) {
+      this.endSegment(id)
+      throw error
+    }
     this.#markDirectory()
     return id
   }
@@ -122,11 +128,13 @@ export class SegmentLog {
     const bytes = meta.length + put.payloadBytes
     const segment = this.#options.table.add(id, true, bytes)
     this.#options.table.addLive(id, bytes)
+    this.endSegment(id)
     this.#markDirty(segment)
     return { ...place, sequence }
   }
 
   abandonOwn(id: number): void {
+    this.endSegment(id)
     this.#options.segmentFiles.unlink(id)
     this.#markDirectory()
   }
@@ -161,10 +169,22 @@ export class SegmentLog {
     this.#options.onDirty()
   }
 
-  /** For a segment that is written elsewhere. Ids are never used again. */
+  /** For a segment that is being written, until `endSegment`. Ids are never used again. */
   takeSegmentId(): number {
+    const id = this.#nextSegment
     this.#nextSegment += 1
-    return this.#nextSegment - 1
+    this.#unfinished.add(id)
+    return id
+  }
+
+  /** It is in the table now, or given up. */
+  endSegment(id: number): void {
+    this.#unfinished.delete(id)
+  }
+
+  /** Its file belongs to nobody yet, but will. */
+  isUnfinished(id: number): boolean {
+    return this.#unfinished.has(id)
   }
 
   /** A segment was given its name. */
@@ -254,6 +274,7 @@ export class SegmentLog {
     this.roll()
     this.#markDirectory()
     this.#active = table.add(id, false, 0)
+    this.endSegment(id)
     return this.#active
   }
 

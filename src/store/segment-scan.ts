@@ -3,7 +3,7 @@
  * salt, and what was passed over is told as a gap. Payloads are not read.
  */
 import type { StoreFile } from './files.ts'
-import { decodeRecord, KILL_BYTES, type KillRecord, type PutRecord, RECORD_HEADER_BYTES, SALT_BYTES } from './record.ts'
+import { decodeRecord, type KillRecord, type PutRecord, RECORD_HEADER_BYTES, SALT_BYTES } from './record.ts'
 
 export interface Gap {
   readonly kind: 'gap'
@@ -28,7 +28,7 @@ export interface ScanOptions {
 }
 
 export function recordBytes(record: PutRecord | KillRecord): number {
-  return record.kind === 'put' ? record.metaBytes + record.payloadBytes : KILL_BYTES
+  return record.kind === 'put' ? record.metaBytes + record.payloadBytes : RECORD_HEADER_BYTES
 }
 
 /** A put whose payload goes beyond the end of the file is told: whoever walks compares. */

@@ -180,7 +180,7 @@ export class UnsyncedFiles implements Files {
   }
 
   #live(): void {
-    if (this.isCut) throw new Error('The power is gone.')
+    if (this.isCut) throw systemError('EPOWER', 'the power is gone')
   }
 
   #change(): void {
