@@ -65,6 +65,7 @@ export function describeStoreEntries(withStore: WithStore): void {
         'k'.repeat(LIMITS.storeKeyBytesMax),
       )
       keys.push('k'.repeat(LIMITS.storeKeyBytesMax - 1), 'ü'.repeat(LIMITS.storeKeyBytesMax / 2))
+      keys.push(...Array.from('abcdefgh', (letter) => `{}${letter}}`))
       const puts = keys.map((key, index) => fragmentOf(key, bytesOf(100 + index, index)))
       for (const put of puts) expect(await store.put(put)).toBe('stored')
       for (const put of puts) expectFragment(await store.get(put.key), put)

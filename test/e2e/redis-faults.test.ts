@@ -121,6 +121,19 @@ describe.skipIf(missing.length > 0)(
       expectFragment(await store.get('k'), put)
     })
 
+    test('gives up a connection on which a deadline passed, since what waits there would only grow', async () => {
+      const { server, store } = await oneServer({ timeoutMs: 300 })
+      const connections = async (): Promise<number> =>
+        Number(/total_connections_received:(\d+)/.exec(await cli(server.port, 'info', 'stats'))?.[1])
+      const before = await connections()
+      server.pause()
+      await rejectsWith(store.remove(['k']), 'STORE_UNAVAILABLE')
+      server.resume()
+      await until(async () => (await store.remove(['k']).catch(() => null)) !== null)
+      // One is that of the second question.
+      expect((await connections()) - before).toBe(2)
+    })
+
     test('closes while its server is away', async () => {
       const { server, store } = await oneServer({ timeoutMs: 300 })
       await server.kill()
