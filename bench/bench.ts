@@ -46,6 +46,7 @@ export const BENCH_NAMES = [
   'cache',
   'simulate',
   'simulate-trace',
+  'hash',
   'memory',
   'cli',
   'micro',

@@ -134,8 +134,6 @@ export { simulateEngine } from './planner/engine-sim.ts'
 export type {
   ByteSpan,
   Clock,
-  ContentHasher,
-  ContentHashers,
   FragmentPut,
   FragmentStore,
   GetOptions,
@@ -159,3 +157,33 @@ export {
   MeteredStore,
   type StoreMeters,
 } from './store/metered.ts'
+
+/** Hashing: block hashes of a prompt by a chain, and the hashes that chains and content hashes are made of. */
+export {
+  type BlockHashes,
+  blockHashAt,
+  commonBlocks,
+  digestAt,
+  eventHashes,
+  joinBlockHashes,
+  packBlockHashes,
+  sliceBlockHashes,
+  unpackBlockHashes,
+} from './core/block-hashes.ts'
+export {
+  CHAIN_EXTRAS,
+  CHAIN_IDS,
+  type ChainContext,
+  type ChainExtra,
+  type ChainId,
+  type ChainOptions,
+  type ChainPosition,
+  type HashChain,
+  type MediaSpan,
+  tokenIds,
+} from './core/hash-chain.ts'
+export { modelFingerprint } from './core/model-fingerprint.ts'
+export { createHashChain, dynamoLocalHashes, parseChainId } from './core/hash-chains.ts'
+export type { ChainHashes, ContentHasher, ContentHashers, HashFunction } from './core/ports.ts'
+export { loadChainHashes } from './hashing/chain-hashes.ts'
+export { type LoadedContentHashers, loadContentHashers, loadPureContentHashers } from './hashing/content-hashers.ts'

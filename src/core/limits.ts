@@ -79,4 +79,10 @@ export const LIMITS = {
   quarantineBytesMax: 1024 ** 3,
   /** Characters of a block hash; longer is rejected with INVALID_REQUEST. 64 bytes of digest and a chain id. */
   blockHashCharactersMax: 192,
+  /** Tokens of a block; more is rejected with INVALID_CONFIG. Engines use 1 to some 1,000 (hybrid models). */
+  blockTokensMax: 65_536,
+  /** Bytes of a salt, an adapter or model name, a medium's identifier or a seed, UTF-8; more is rejected with INVALID_REQUEST. */
+  chainTextBytesMax: 1024,
+  /** Media of one prompt; more is rejected with INVALID_REQUEST. Every page of a long document as an image, and more. */
+  chainMediaMax: 16_384,
 } as const

@@ -9,33 +9,25 @@ export interface Clock {
   nowMs(): number
 }
 
-/** One algorithm. A digest is a fresh array unless a target is given. */
+/** One algorithm. Digests are as its makers print them: those that are numbers are big-endian. */
 export interface HashFunction {
   readonly digestBytes: number
-  digest(message: Uint8Array): Uint8Array
-  /** HOT: writes the digest to `target` from `offset` on, and allocates nothing that lasts. */
+  /** HOT: writes the digest of `message` to `target` from `offset` on, which may be where the message is. */
   digestInto(message: Uint8Array, target: Uint8Array, offset: number): void
-  /** For a message that comes in pieces. */
-  start(): RunningHash
-}
-
-export interface RunningHash {
-  update(piece: Uint8Array): void
-  /** Ends the message; the hash is not used again. */
-  digest(): Uint8Array
 }
 
 /** What hash chains are made of. Each answers alike on every machine, whichever implementation stands behind it. */
 export interface ChainHashes {
-  /** Fast for messages of some hundred bytes. */
+  /** 32 bytes. Fast for messages of some hundred bytes. */
   readonly blake3: HashFunction
+  /** 32 bytes. */
   readonly sha256: HashFunction
-  /** 16 bytes, big-endian as its makers print it. */
+  /** 16 bytes, with seed 0. */
   readonly xxh3x128: HashFunction
-  /** `seed` and result are unsigned 64-bit numbers. */
-  xxh3x64(message: Uint8Array, seed: bigint): bigint
-  /** FNV-1a, 64 bits. */
-  fnv1a64(message: Uint8Array): bigint
+  /** 8 bytes. `seed` is an unsigned 64-bit number; made once for each seed, because some of the work depends on it alone. */
+  xxh3x64(seed: bigint): HashFunction
+  /** FNV-1a, 8 bytes. */
+  readonly fnv1a64: HashFunction
 }
 
 /** Names the bytes of payloads. Fast for messages of some megabytes. */

@@ -1,0 +1,15 @@
+/** Bytes as lower-case hexadecimal digits. Engines' own `toHex` is younger than the oldest Node that runs us. */
+
+const PAIRS: readonly string[] = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))
+
+/** Of bytes `[start, end)`, by default all. */
+export function bytesToHex(bytes: Uint8Array, start = 0, end = bytes.length): string {
+  let text = ''
+  for (let at = start; at < end; at++) text += PAIRS[bytes[at] ?? 0] ?? ''
+  return text
+}
+
+/** Writes the bytes that `hex` spells, an even number of digits that were checked before, to `target` from `offset` on. */
+export function writeHex(hex: string, target: Uint8Array, offset: number): void {
+  for (let at = 0; 2 * at < hex.length; at++) target[offset + at] = Number.parseInt(hex.slice(2 * at, 2 * at + 2), 16)
+}
