@@ -52,7 +52,6 @@ export function describeStoreEntries(withStore: WithStore): void {
       ]
       keys.push(
         '{a}b',
-        '{}c}',
         '%7Ba}b',
         '%',
         '%25',
