@@ -147,6 +147,16 @@ export type {
 } from './core/ports.ts'
 export { MemoryStore } from './store/memory.ts'
 export { RedisStore, type RedisStoreOptions } from './store/redis.ts'
+export type { RedisTls } from './store/redis-client.ts'
+export { type Damage, VerifiedStore, type VerifiedStoreOptions } from './store/verified.ts'
+export { FileQuarantine, type FileQuarantineOptions, type QuarantineStats } from './store/quarantine.ts'
+export {
+  type CallMeters,
+  LATENCY_BUCKETS_MS,
+  type LookUpMeters,
+  MeteredStore,
+  type StoreMeters,
+} from './store/metered.ts'
 
 /** Hashing: block hashes of a prompt by a chain, and the hashes that chains and content hashes are made of. */
 export {
@@ -387,3 +397,4 @@ export { type EvictionPolicy, type EvictionPriority, NORMAL_PRIORITY } from './p
 export { type CacheComparison, compareCaches, type ComparedCache } from './planner/replay-compare.ts'
 export type { CacheReplay, CacheReplayOptions } from './planner/replay-cache.ts'
 export { type ClosedHints, sessionsOf, type TraceSessions } from './planner/replay-sessions.ts'
+export { type LoadedContentHashers, loadContentHashers, loadPureContentHashers } from './hashing/content-hashers.ts'

@@ -56,12 +56,6 @@ export interface RedisServer {
   readonly stop: () => Promise<void>
 }
 
-/** `redis-server`, `redis-cli` and such on PATH; `null` if there is none. */
-export function programPath(name: string): string | null {
-  const paths = (process.env['PATH'] ?? '').split(delimiter).map((folder) => join(folder, name))
-  return paths.find(isExecutable) ?? null
-}
-
 /** Those of the programs that are not on PATH. */
 export function missingPrograms(...names: readonly string[]): readonly string[] {
   return names.filter((name) => programPath(name) === null)
@@ -104,7 +98,7 @@ export async function startRedisCluster(options: Pick<RedisServerOptions, 'appen
   try {
     for (let index = 0; index < 3; index++) masters.push(await startRedisServer({ ...options, args }))
     const addresses = masters.map(({ port }) => `127.0.0.1:${port}`)
-    await run('redis-cli', ['--cluster', 'create', ...addresses, '--cluster-yes'])
+    await run(needed('redis-cli'), ['--cluster', 'create', ...addresses, '--cluster-yes'])
     for (const { port } of masters) {
       await until(async () => (await cli(port, 'cluster', 'info')).includes('cluster_state:ok'))
     }
@@ -151,7 +145,7 @@ export async function startRedisSentinel(): Promise<RedisSentinel> {
 /** A certificate authority and a server's certificate for 127.0.0.1, made by openssl. */
 export async function makeCertificates(folder: string): Promise<TlsFiles> {
   const path = (name: string): string => join(folder, name)
-  const openssl = (...args: readonly string[]) => run('openssl', args)
+  const openssl = (...args: readonly string[]) => run(needed('openssl'), args)
   const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes']
   const authority = ['-subj', '/CN=test authority', '-keyout', path('ca.key'), '-out', path('ca.crt')]
   await openssl('req', '-x509', ...newKey, '-days', '2', ...authority)
@@ -172,7 +166,7 @@ export async function until(isSo: () => Promise<boolean>): Promise<void> {
 
 /** Runs redis-cli against a server without TLS. */
 export async function cli(port: number, ...args: readonly string[]): Promise<string> {
-  const { stdout } = await run('redis-cli', ['-p', String(port), ...args], { maxBuffer: 64 * 1024 * 1024 })
+  const { stdout } = await run(needed('redis-cli'), ['-p', String(port), ...args], { maxBuffer: 64 * 1024 * 1024 })
   return stdout
 }
 
@@ -203,7 +197,7 @@ function serverOf(
 
 /** Ends when the server is ready for connections; throws what it printed when it ends before. */
 async function launch(port: number, folder: string, options: RedisServerOptions): Promise<ChildProcess> {
-  const server = spawn('redis-server', flagsOf(port, folder, options), { stdio: ['ignore', 'pipe', 'pipe'] })
+  const server = spawn(needed('redis-server'), flagsOf(port, folder, options), { stdio: ['ignore', 'pipe', 'pipe'] })
   let output = ''
   const ready = new Promise<void>((resolve, reject) => {
     const read = (text: string): void => {
@@ -241,7 +235,14 @@ function flagsOf(port: number, folder: string, options: RedisServerOptions): rea
       ? []
       : ['--tls-cert-file', tls.cert, '--tls-key-file', tls.key, '--tls-ca-cert-file', tls.ca]),
     ...(tls === undefined ? [] : ['--tls-auth-clients', 'no']),
-    ...['--bind', '127.0.0.1', '--dir', folder, '--unixsocket', join(folder, 'redis.sock'), '--save', ''],
+    '--bind',
+    '127.0.0.1',
+    '--dir',
+    folder,
+    '--unixsocket',
+    join(folder, 'redis.sock'),
+    '--save',
+    '',
     ...(appendFsync === null ? ['--appendonly', 'no'] : ['--appendonly', 'yes', '--appendfsync', appendFsync]),
     ...args,
   ]
@@ -277,6 +278,17 @@ function isListening(port: number): Promise<boolean> {
     })
     socket.once('error', () => resolve(false))
   })
+}
+
+function needed(name: string): string {
+  const path = programPath(name)
+  if (path === null) throw new Error(`${name} is not on PATH: run scripts/setup --services.`)
+  return path
+}
+
+function programPath(name: string): string | null {
+  const paths = (process.env['PATH'] ?? '').split(delimiter).map((folder) => join(folder, name))
+  return paths.find(isExecutable) ?? null
 }
 
 function isExecutable(path: string): boolean {

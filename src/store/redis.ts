@@ -21,12 +21,16 @@ import { parseRedisUrl } from './redis-url.ts'
 import { FIXED_BYTES, startValue, type ValueStart } from './redis-value.ts'
 
 export interface RedisStoreOptions {
-  /** `redis://`, `rediss://` (TLS), `valkey://`, `unix://`, `redis-cluster://`, `redis-sentinel://`: see the README. */
+  /**
+   * `redis://[user:password@]host[:port][/db]`, `unix:///path[?db=n]`, `redis-cluster://host:port,…` or
+   * `redis-sentinel://host:port,…/master[?db=n]`; `rediss…` for TLS; `valkey` for `redis`. User and password are
+   * percent-encoded.
+   */
   readonly url: string
   /** 1 to 64 letters, digits, `.`, `_` and `-`. Stores of one name share their entries; others do not see them. */
   readonly name: string
   readonly clock: Clock
-  /** Within which a server answers; large payloads get as much again for every 100 MB. Default 10,000 ms. */
+  /** Within which a server answers; a payload adds 100 ms for each MB of it. Default 10,000 ms. */
   readonly timeoutMs?: number
   readonly tls?: RedisTls
 }

@@ -13,11 +13,15 @@ import {
   TEST_HASHERS,
   VirtualClock,
 } from '../../test/contracts/store-fixtures.ts'
+import { loadContentHashers } from '../hashing/content-hashers.ts'
 import { MemoryStore } from './memory.ts'
 import { VerifiedStore } from './verified.ts'
 
 describeFragmentStore('VerifiedStore of a MemoryStore', {
-  open: async (clock) => verified(new MemoryStore(clock)),
+  open: async (clock) => {
+    const { hashers } = await loadContentHashers()
+    return new VerifiedStore({ store: new MemoryStore(clock), hashers, quarantine: null })
+  },
 })
 
 const SIZE = 3_000_000

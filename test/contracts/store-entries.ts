@@ -60,6 +60,7 @@ export function describeStoreEntries(withStore: WithStore, { keyBytesMax }: Stor
       keys.push('{}c}', '%7Ba}b', '%', '%25')
       keys.push('{a}b', '{a}c', '{}', '模型', '🧠', 'con', 'a:b', 'k'.repeat(keyBytesMax))
       keys.push('k'.repeat(keyBytesMax - 1), 'ü'.repeat(Math.floor(keyBytesMax / 2)))
+      keys.push(...Array.from('abdefgh', (letter) => `{}${letter}}`))
       const puts = keys.map((key, index) => fragmentOf(key, bytesOf(100 + index, index)))
       for (const put of puts) expect(await store.put(put)).toBe('stored')
       for (const put of puts) expectFragment(await store.get(put.key), put)
