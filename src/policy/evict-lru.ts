@@ -79,8 +79,8 @@ class Lru implements EvictionPolicy {
 
   victimFor(_key: number, _parent: number, _density: number, priority: EvictionPriority): number {
     const victim = this.victim()
-    if (victim < 0) return -1
-    return this.#hints.rank(victim) <= rankOf(priority) ? victim : -1
+    if (this.#onlyAnchor >= 0 && priority >= NORMAL_PRIORITY) return victim
+    return victim >= 0 && this.#hints.rank(victim) <= rankOf(priority) ? victim : -1
   }
 
   #lowestVictim(): number {
