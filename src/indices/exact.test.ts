@@ -154,6 +154,27 @@ describe('the exact index', () => {
     }
   })
 
+  test('sweeps all of a holder even when others come and go between its steps', () => {
+    const hashes = randomHashes(40_000, { digestBytes: 16 })
+    const others = randomHashes(40_000, { digestBytes: 16, seed: 2 })
+    const index = newIndex()
+    // Pages that were split, merged and are free again lie among those that are swept.
+    index.add({ namespace: 0, hashes: others }, 1, 'memory')
+    index.add({ namespace: 0, hashes, end: 20_000 }, 0, 'memory')
+    index.remove({ namespace: 0, hashes: others, end: 38_000 }, 1, null)
+    let at = 0
+    for (const _ of index.sweepHolder(0)) {
+      index.add({ namespace: 0, hashes: others, start: at, end: at + 2000 }, 1, 'disk')
+      index.remove({ namespace: 0, hashes: others, start: at - 1000 < 0 ? 0 : at - 1000, end: at }, 1, null)
+      at += 2000
+    }
+    let left = 0
+    index.forEach((_, __, holder) => {
+      if (holder === 0) left += 1
+    })
+    expect(left).toBe(0)
+  })
+
   test('lets others look up between two steps of a sweep', () => {
     const hashes = randomHashes(20_000)
     const index = newIndex()
