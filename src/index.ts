@@ -120,12 +120,7 @@ export { replayPrefixCache } from './planner/replay-cache.ts'
 export { type ObservedLoad, replan, type Replan } from './planner/reallocate.ts'
 
 /** Calibration: an engine's step time and prefill from observed requests, and the engine that predicts others. */
-export {
-  calibrate,
-  type CalibrateOptions,
-  type Calibration,
-  DEFAULT_CALIBRATE_OPTIONS,
-} from './planner/calibrate.ts'
+export { calibrate, type CalibrateOptions, type Calibration, DEFAULT_CALIBRATE_OPTIONS } from './planner/calibrate.ts'
 export { parseObservedRequests } from './planner/observed-reader.ts'
 export type { ObservedRequests } from './planner/observed-requests.ts'
 export { simulateEngine } from './planner/engine-sim.ts'
@@ -296,16 +291,6 @@ export { DEFAULT_USEARCH_OPTIONS, loadUsearch, type UsearchOptions } from './vec
 export { centredOn, parseWordVectors, wordEmbedder, type WordVectors } from './vectors/words.ts'
 export { DEFAULT_WORD_VECTORS_PATH, loadWordEmbedder } from './vectors/words-file.ts'
 export type { Embedder, NearVector, VectorIndex, VectorIndexFactory } from './core/ports.ts'
-export type { RedisTls } from './store/redis-client.ts'
-export { type Damage, VerifiedStore, type VerifiedStoreOptions } from './store/verified.ts'
-export { FileQuarantine, type FileQuarantineOptions, type QuarantineStats } from './store/quarantine.ts'
-export {
-  type CallMeters,
-  LATENCY_BUCKETS_MS,
-  type LookUpMeters,
-  MeteredStore,
-  type StoreMeters,
-} from './store/metered.ts'
 export {
   type FragmentContent,
   type KvLayer,
@@ -397,4 +382,3 @@ export { type EvictionPolicy, type EvictionPriority, NORMAL_PRIORITY } from './p
 export { type CacheComparison, compareCaches, type ComparedCache } from './planner/replay-compare.ts'
 export type { CacheReplay, CacheReplayOptions } from './planner/replay-cache.ts'
 export { type ClosedHints, sessionsOf, type TraceSessions } from './planner/replay-sessions.ts'
-export { type LoadedContentHashers, loadContentHashers, loadPureContentHashers } from './hashing/content-hashers.ts'

@@ -230,9 +230,7 @@ describe('a bounded store', () => {
       ttlMs: fc.constantFrom(null, 500, 5000),
       advanceMs: fc.constantFrom(0, 0, 0, 300, 3000),
     })
-    const policies = fc.constantFrom('lru', 'leaf-lru', 's3-fifo', 'chain-lhd') as fc.Arbitrary<
-      BoundedOptions['policy']
-    >
+    const policies = fc.constantFrom<BoundedOptions['policy']>('lru', 'leaf-lru', 's3-fifo', 'chain-lhd')
     await fc.assert(
       fc.asyncProperty(
         policies,

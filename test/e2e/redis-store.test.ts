@@ -88,7 +88,9 @@ function verified(store: FragmentStore): VerifiedStore {
 let stores = 0
 
 /** Each store has a name of its own, so that all begin empty on one server. */
-function contractOf(server: () => Pick<RedisStoreOptions, 'url' | 'tls'>): Required<Omit<StoreUnderTest, 'cleanUp'>> {
+function contractOf(
+  server: () => Pick<RedisStoreOptions, 'url' | 'tls'>,
+): Required<Omit<StoreUnderTest, 'cleanUp' | 'bounds'>> {
   const open = (clock: Clock): Promise<RedisStore> => RedisStore.open({ ...server(), name: `test-${stores}`, clock })
   return {
     open: (clock) => {

@@ -79,6 +79,7 @@ describe('A damaged data directory', () => {
             keep: async ({ key }) => {
               kept.push(key)
             },
+            clear: async () => {},
           },
         })
         expect(report.isComplete).toBe(true)
