@@ -24,8 +24,8 @@ const native = await loadContentHashers()
 const pure = await loadPureContentHashers()
 
 const probes = {
-  b3: promptProbe('b3'),
-  'b3-256': promptProbe('b3', undefined, 256),
+  blake3: promptProbe('blake3'),
+  'blake3-256': promptProbe('blake3', undefined, 256),
   sha256_cbor: promptProbe('sha256_cbor', '0'),
   xxhash_cbor: promptProbe('xxhash_cbor', '0'),
   sglang: promptProbe('sglang'),
@@ -57,7 +57,7 @@ function promptProbe(id: ChainId, seed?: string, blockTokens = BLOCK_TOKENS): Pr
 
 /** What decoding does every 16 tokens. */
 function appendWork(): () => unknown {
-  const chain = chainOf('b3', undefined, BLOCK_TOKENS)
+  const chain = chainOf('blake3', undefined, BLOCK_TOKENS)
   const parent = blockHashAt(chain.hash(TOKENS.subarray(0, BLOCK_TOKENS), CONTEXT), 0)
   const block = TOKENS.subarray(BLOCK_TOKENS, 2 * BLOCK_TOKENS)
   return () => chain.hash(block, CONTEXT, { parent, blocks: 1 })
@@ -114,16 +114,16 @@ export const bench: Bench = {
   probes,
   run: async (): Promise<Findings> => {
     const warm = measureWarm(probes, [
-      ...(['b3', 'b3-256', 'sha256_cbor', 'xxhash_cbor', 'sglang', 'dynamo', 'llm-d', 'append'] as const),
+      ...(['blake3', 'blake3-256', 'sha256_cbor', 'xxhash_cbor', 'sglang', 'dynamo', 'llm-d', 'append'] as const),
       ...(['plain-chain', 'plain-vllm'] as const),
       ...(['native-1', 'native-4', 'pure-1', 'pure-4', 'sha256-1', 'sha256-4'] as const),
     ])
-    const cold = measureCold('hash', ['b3', 'sha256_cbor'])
+    const cold = measureCold('hash', ['blake3', 'sha256_cbor'])
     return {
       rows: [
-        { what: 'our chain', runsMs: warm.b3, targetMs: OURS_TARGET_MS },
-        { what: 'our chain, first call of a process', runsMs: cold.b3 },
-        { what: 'our chain, blocks of 256', runsMs: warm['b3-256'] },
+        { what: 'our chain', runsMs: warm.blake3, targetMs: OURS_TARGET_MS },
+        { what: 'our chain, first call of a process', runsMs: cold.blake3 },
+        { what: 'our chain, blocks of 256', runsMs: warm['blake3-256'] },
         { what: 'our chain, one more block', runsMs: warm.append },
         { what: 'vLLM sha256_cbor', runsMs: warm.sha256_cbor, targetMs: VLLM_TARGET_MS },
         { what: 'vLLM sha256_cbor, first call of a process', runsMs: cold.sha256_cbor },
@@ -141,8 +141,8 @@ export const bench: Bench = {
         contentRow('content, SHA-256', 4, warm['sha256-4']),
       ],
       ratios: [
-        ratioOf('our chain over a plain one', warm['plain-chain'], warm.b3),
-        ratioOf('our chain over sha256_cbor', warm.sha256_cbor, warm.b3),
+        ratioOf('our chain over a plain one', warm['plain-chain'], warm.blake3),
+        ratioOf('our chain over sha256_cbor', warm.sha256_cbor, warm.blake3),
         ratioOf('sha256_cbor over a plain one', warm['plain-vllm'], warm.sha256_cbor),
         ratioOf('content of 4 MiB: BLAKE3 native over SHA-256', warm['sha256-4'], warm['native-4']),
         ratioOf('content of 4 MiB: BLAKE3 pure over SHA-256', warm['sha256-4'], warm['pure-4']),

@@ -87,8 +87,8 @@ function inexpressible(id: ChainId, binds: readonly ChainExtra[], extra: ChainEx
       details: { chain: id, extra },
       remedy:
         extra === 'tenantSalt' && binds.includes('cacheSalt')
-          ? 'Give the salt as the cache salt, to the engines as well, or use chain b3.'
-          : 'Use chain b3, or leave such requests out of what is shared.',
+          ? 'Give the salt as the cache salt, to the engines as well, or use chain blake3.'
+          : 'Use chain blake3, or leave such requests out of what is shared.',
     },
   )
 }

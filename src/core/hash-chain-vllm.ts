@@ -3,7 +3,7 @@
  * vLLM's portable chains: a block is H( CBOR [ hash before it, [tokens], extras or null ] ), where H is SHA-256
  * (`sha256_cbor`) or XXH3-128 (`xxhash_cbor`). Extras are, in this order: the adapter, [identifier, offset in the block]
  * of each medium that overlaps it, and, in the first block only, the cache salt. vLLM itself cannot tell an adapter
- * from a salt of the same name; whoever needs that uses `b3`.
+ * from a salt of the same name; whoever needs that uses `blake3`.
  */
 import {
   CBOR_ARRAY,

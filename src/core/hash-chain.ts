@@ -9,10 +9,10 @@ import type { BlockHash, ModelFingerprint } from './ids.ts'
 import type { ChainHashes } from './ports.ts'
 
 /**
- * `b3`: our own. `sha256_cbor`, `xxhash_cbor`: vLLM's algorithms of these names. `sglang`: SGLang's pages.
+ * `blake3`: our own. `sha256_cbor`, `xxhash_cbor`: vLLM's algorithms of these names. `sglang`: SGLang's pages.
  * `dynamo`: Dynamo's sequence hashes, which RFC #1527 took over. `llm-d`: the llm-d indexer's.
  */
-export const CHAIN_IDS = ['b3', 'sha256_cbor', 'xxhash_cbor', 'sglang', 'dynamo', 'llm-d'] as const
+export const CHAIN_IDS = ['blake3', 'sha256_cbor', 'xxhash_cbor', 'sglang', 'dynamo', 'llm-d'] as const
 export type ChainId = (typeof CHAIN_IDS)[number]
 
 /** What tells two prompts with the same tokens apart, beside the model. */
@@ -31,7 +31,7 @@ export interface MediaSpan {
  * A chain that cannot express an extra that is given refuses the prompt: its hashes would be those of another context.
  */
 export interface ChainContext {
-  /** Binds the hash in chain `b3` only: whoever uses another keeps models apart by other means. */
+  /** Binds the hash in chain `blake3` only: whoever uses another keeps models apart by other means. */
   readonly model: ModelFingerprint
   /** The name that `llm-d` binds, which needs one; others do without. */
   readonly modelName?: string | undefined
@@ -76,7 +76,7 @@ export interface ChainOptions {
   /**
    * vLLM: PYTHONHASHSEED of the engines; without it, `sha256_cbor` starts as newer versions do, and `xxhash_cbor`
    * cannot be shared. Dynamo: an unsigned 64-bit number, default 1337. llm-d: its `hashSeed`, default empty.
-   * `b3` and `sglang` have none.
+   * `blake3` and `sglang` have none.
    */
   readonly seed?: string | undefined
 }

@@ -39,7 +39,7 @@ beforeAll(async () => {
 })
 
 function chainOf(id: ChainId, blockTokens: number) {
-  const seed = id === 'b3' || id === 'sglang' ? undefined : SEED
+  const seed = id === 'blake3' || id === 'sglang' ? undefined : SEED
   return createHashChain(id, { hashes, blockTokens, seed })
 }
 
@@ -84,14 +84,14 @@ const chainAndPrompt = anyChain.chain((id) => fc.record({ id: fc.constant(id), p
 
 /** What each chain binds, from the definitions. */
 function chainOfId(id: ChainId): readonly ChainExtra[] {
-  if (id === 'b3') return CHAIN_EXTRAS
+  if (id === 'blake3') return CHAIN_EXTRAS
   if (id === 'sglang') return []
   return id === 'llm-d' ? ['media'] : ['adapter', 'cacheSalt', 'media']
 }
 
 describe('a chain', () => {
   test.each([
-    ['b3', (given: NaivePrompt) => naiveB3(given)],
+    ['blake3', (given: NaivePrompt) => naiveB3(given)],
     ['sha256_cbor', (given: NaivePrompt) => naiveVllm(given, sha256, SEED)],
     ['xxhash_cbor', async (given: NaivePrompt) => naiveVllm(given, await loadXxh3x128(), SEED)],
     ['sglang', (given: NaivePrompt) => naiveSglang(given)],
@@ -209,7 +209,7 @@ describe('our chain', () => {
             { ...plain, adapter: a + b },
             { ...plain, tenantSalt: b, adapter: a },
           ]
-          const chains = [16, 15, 32].map((blockTokens) => chainOf('b3', blockTokens))
+          const chains = [16, 15, 32].map((blockTokens) => chainOf('blake3', blockTokens))
           expectAllDifferent(chains.flatMap((chain) => contexts.map((context) => chain.hash(tokens, context))))
         },
       ),
@@ -218,7 +218,7 @@ describe('our chain', () => {
   })
 
   test('differs from the block on in which a medium begins, by its content, place and length', () => {
-    const chain = chainOf('b3', 16)
+    const chain = chainOf('blake3', 16)
     const at = (start: number, end: number, identifier = 'one'): BlockHashes =>
       chain.hash(tokens, { model: MODEL, media: [{ identifier, tokens: { start, end } }] })
     const plain = chain.hash(tokens, { model: MODEL })
@@ -233,19 +233,19 @@ describe('our chain', () => {
   test('takes no tokens for a medium', () => {
     const block = tokens.subarray(0, 16)
     const media = [{ identifier: 'one', tokens: { start: 0, end: 16 } }]
-    const withMedium = chainOf('b3', 16).hash(block, { model: MODEL, media })
+    const withMedium = chainOf('blake3', 16).hash(block, { model: MODEL, media })
     // What the hash of a block with media has after the tokens, given as eight more tokens of a larger block.
     const digest = new Uint8Array(32)
     const fields = [uint32Field(0, 16), new TextEncoder().encode('one')]
     hashes.blake3.digestInto(lengthPrefixed('membrane.block-media.b3.v1', fields), digest, 0)
     const view = new DataView(digest.buffer)
     const longer = tokenIds([...block, ...Array.from({ length: 8 }, (_, index) => view.getUint32(4 * index, true))])
-    const withTokens = chainOf('b3', 24).hash(longer, { model: MODEL })
+    const withTokens = chainOf('blake3', 24).hash(longer, { model: MODEL })
     expect(blockHashAt(withTokens, 0)).not.toBe(blockHashAt(withMedium, 0))
   })
 
   test('counts an empty text as absent', () => {
-    const chain = chainOf('b3', 16)
+    const chain = chainOf('blake3', 16)
     const empty = { model: MODEL, tenantSalt: '', adapter: '', cacheSalt: '', media: [] }
     expect(chain.hash(tokens, empty)).toEqual(chain.hash(tokens, { model: MODEL }))
   })
@@ -285,12 +285,12 @@ describe('what a chain cannot do is said', () => {
   })
 
   test.each([0, -1, 1.5, Number.NaN, LIMITS.blockTokensMax + 1])('a block of %s tokens', (blockTokens) => {
-    expect(() => chainOf('b3', blockTokens)).toThrowError(expect.objectContaining({ code: 'INVALID_CONFIG' }))
+    expect(() => chainOf('blake3', blockTokens)).toThrowError(expect.objectContaining({ code: 'INVALID_CONFIG' }))
     expect(() => dynamoLocalHashes(tokens, { model: MODEL }, { hashes, blockTokens })).toThrowError(/A block has/)
   })
 
   test.each([
-    ['b3', '0'],
+    ['blake3', '0'],
     ['sglang', '0'],
     ['xxhash_cbor', undefined],
     ['dynamo', 'thirteen'],
@@ -311,12 +311,12 @@ describe('what a chain cannot do is said', () => {
     const position = (text: string, blocks = 1) => ({ parent: parseBlockHash(text), blocks })
     const after = [
       position(`sglang:${'00'.repeat(32)}`),
-      position(`b3:${'00'.repeat(31)}`),
-      position(`b3:${'00'.repeat(32)}`, 0),
-      position(`b3:${'00'.repeat(32)}`, 0.5),
+      position(`blake3:${'00'.repeat(31)}`),
+      position(`blake3:${'00'.repeat(32)}`, 0),
+      position(`blake3:${'00'.repeat(32)}`, 0.5),
     ]
     for (const one of after) {
-      expect(() => chainOf('b3', 16).hash(tokens, { model: MODEL }, one)).toThrowError(/Chain b3 goes on after/)
+      expect(() => chainOf('blake3', 16).hash(tokens, { model: MODEL }, one)).toThrowError(/Chain blake3 goes on after/)
     }
   })
 
@@ -329,11 +329,11 @@ describe('what a chain cannot do is said', () => {
   ])('media that are %s', (_, ends) => {
     const spans = ends.flatMap((start, index) => (index % 2 === 0 ? [{ start, end: ends[index + 1] ?? 0 }] : []))
     const media = spans.map((span) => ({ identifier: 'a', tokens: span }))
-    expect(() => chainOf('b3', 16).hash(tokens, { model: MODEL, media })).toThrowError(/Media have an identifier/)
+    expect(() => chainOf('blake3', 16).hash(tokens, { model: MODEL, media })).toThrowError(/Media have an identifier/)
   })
 
   test('texts that are too long, or no text', () => {
-    const chain = chainOf('b3', 16)
+    const chain = chainOf('blake3', 16)
     const long = 'x'.repeat(LIMITS.chainTextBytesMax)
     expect(chain.hash(tokens, { model: MODEL, adapter: long }).count).toBe(2)
     expect(() => chain.hash(tokens, { model: MODEL, adapter: `${long}x` })).toThrowError(/The adapter is at most/)

@@ -2,7 +2,7 @@
 import type { BlockHashes } from './block-hashes.ts'
 import { MembraneError, unreachable } from './errors.ts'
 import { CHAIN_IDS, type ChainContext, type ChainId, type ChainOptions, type HashChain } from './hash-chain.ts'
-import { b3Algorithm } from './hash-chain-b3.ts'
+import { blake3Algorithm } from './hash-chain-blake3.ts'
 import { dynamoAlgorithm } from './hash-chain-dynamo.ts'
 import { llmdAlgorithm } from './hash-chain-llm-d.ts'
 import { type ChainAlgorithm, checkBlockTokens, hashBlocks } from './hash-chain-run.ts'
@@ -45,9 +45,9 @@ export function dynamoLocalHashes(tokens: Uint32Array, context: ChainContext, op
 
 function algorithmOf(id: ChainId, { hashes, blockTokens, seed }: ChainOptions): ChainAlgorithm {
   switch (id) {
-    case 'b3':
+    case 'blake3':
       refuseSeed(id, seed)
-      return b3Algorithm(hashes.blake3, blockTokens)
+      return blake3Algorithm(hashes.blake3, blockTokens)
     case 'sha256_cbor':
       return vllmAlgorithm({ id, hash: hashes.sha256, blockTokens, seed })
     case 'xxhash_cbor':
@@ -67,6 +67,6 @@ function algorithmOf(id: ChainId, { hashes, blockTokens, seed }: ChainOptions): 
 function refuseSeed(id: ChainId, seed: string | undefined): void {
   if (seed === undefined) return
   throw new MembraneError('INVALID_CONFIG', `Chain ${id} has no seed, found ${JSON.stringify(seed.slice(0, 100))}.`, {
-    remedy: id === 'b3' ? 'Use the tenant salt to keep hashes apart.' : 'Leave the seed out.',
+    remedy: id === 'blake3' ? 'Use the tenant salt to keep hashes apart.' : 'Leave the seed out.',
   })
 }

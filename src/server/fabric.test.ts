@@ -16,7 +16,7 @@ const MODEL = parseModelFingerprint('ab'.repeat(32))
 const [ANN, BOB] = [parseTenantId('ann'), parseTenantId('bob')]
 const BLOCK_TOKENS = 4
 const { hashers } = await loadContentHashers()
-const chain = createHashChain('b3', { hashes: await loadChainHashes(), blockTokens: BLOCK_TOKENS })
+const chain = createHashChain('blake3', { hashes: await loadChainHashes(), blockTokens: BLOCK_TOKENS })
 
 function hashesOf(tokens: readonly number[], tenantSalt = 'salt of ann') {
   return chain.hash(Uint32Array.from(tokens), { model: MODEL, tenantSalt })

@@ -76,21 +76,21 @@ test('llm-d', () => {
 
 describe('our chain', () => {
   test('of tokens alone', () => {
-    const found = chainHashes('b3')
-    expect(blockHashAt(found, 0)).toBe('b3:38ba6245ec1dcdcbd170457b2fbe3a9cc91b68a8f4ebd04f2e13554034fca76d')
-    expect(blockHashAt(found, 1)).toBe('b3:7d4d90f74b216ff4ea3d1395f0c207216da503b153cb22d9941aa0d0847b511f')
+    const found = chainHashes('blake3')
+    expect(blockHashAt(found, 0)).toBe('blake3:38ba6245ec1dcdcbd170457b2fbe3a9cc91b68a8f4ebd04f2e13554034fca76d')
+    expect(blockHashAt(found, 1)).toBe('blake3:7d4d90f74b216ff4ea3d1395f0c207216da503b153cb22d9941aa0d0847b511f')
   })
 
   test('with everything that it binds', () => {
-    const found = chainHashes('b3', undefined, {
+    const found = chainHashes('blake3', undefined, {
       ...CONTEXT,
       tenantSalt: 'salt of tenant a',
       adapter: 'sql-expert',
       cacheSalt: 'request',
       media: [{ identifier: 'ab'.repeat(32), tokens: { start: 10, end: 20 } }],
     })
-    expect(blockHashAt(found, 0)).toBe('b3:eb797e114487277eeda793cd90312e6572f83d3ab67a923e80616160eabd8463')
-    expect(blockHashAt(found, 1)).toBe('b3:259d7626e25cbfde818f9862b0515264afb6a67a0ce95350b9476bccf83372be')
+    expect(blockHashAt(found, 0)).toBe('blake3:eb797e114487277eeda793cd90312e6572f83d3ab67a923e80616160eabd8463')
+    expect(blockHashAt(found, 1)).toBe('blake3:259d7626e25cbfde818f9862b0515264afb6a67a0ce95350b9476bccf83372be')
   })
 
   test('of a model', () => {

@@ -1,6 +1,6 @@
 // HOT: 131,072 tokens in blocks of 16 take at most 4 ms, hashing included. Nothing is allocated for a token or a block.
 /**
- * Our own chain, `b3`. All numbers are unsigned 32-bit little-endian; `field(x)` is the length of x in bytes, then x.
+ * Our own chain, `blake3`. All numbers are unsigned 32-bit little-endian; `field(x)` is the length of x in bytes, then x.
  *
  *   root    = BLAKE3( field("membrane.block-chain.b3.v1") field(model fingerprint, 32 bytes) field(blockTokens)
  *                     field(tenant salt) field(adapter) field(cache salt) )
@@ -21,16 +21,16 @@ import type { HashFunction } from './ports.ts'
 
 const DIGEST_BYTES = 32
 
-export function b3Algorithm(blake3: HashFunction, blockTokens: number): ChainAlgorithm {
+export function blake3Algorithm(blake3: HashFunction, blockTokens: number): ChainAlgorithm {
   return {
-    id: 'b3',
+    id: 'blake3',
     digestBytes: DIGEST_BYTES,
     binds: ['tenantSalt', 'adapter', 'cacheSalt', 'media'],
-    start: (context, parent) => b3Link(blake3, blockTokens, parent ?? rootOf(blake3, blockTokens, context)),
+    start: (context, parent) => blake3Link(blake3, blockTokens, parent ?? rootOf(blake3, blockTokens, context)),
   }
 }
 
-function b3Link(blake3: HashFunction, blockTokens: number, start: Uint8Array): BlockLink {
+function blake3Link(blake3: HashFunction, blockTokens: number, start: Uint8Array): BlockLink {
   const tokensEnd = DIGEST_BYTES + 4 * blockTokens
   const withMedia = new Uint8Array(tokensEnd + DIGEST_BYTES)
   const plain = withMedia.subarray(0, tokensEnd)
