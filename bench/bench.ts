@@ -47,6 +47,7 @@ export const BENCH_NAMES = [
   'simulate',
   'simulate-trace',
   'memory',
+  'semantic',
   'cli',
   'micro',
   'index',

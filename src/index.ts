@@ -210,6 +210,7 @@ export { DEFAULT_GRAPH_OPTIONS, type GraphOptions } from './indices/graph-option
 export {
   DEFAULT_SEMANTIC_OPTIONS,
   type SemanticClusters,
+  type SemanticClustersQuery,
   type SemanticEntry,
   SemanticIndex,
   type SemanticInsert,
@@ -227,6 +228,18 @@ export {
   type SessionsOptions,
   type SessionView,
 } from './indices/sessions.ts'
+export {
+  DEFAULT_WORKLOAD_OPTIONS,
+  type PopularPrefix,
+  WorkloadAnalyser,
+  type WorkloadAnalysis,
+  type WorkloadOptions,
+} from './indices/workload.ts'
+export {
+  DEFAULT_REUSE_PREDICTOR_OPTIONS,
+  ReusePredictor,
+  type ReusePredictorOptions,
+} from './indices/reuse-predictor.ts'
 export { bruteForceVectors } from './vectors/brute-force.ts'
 export { DEFAULT_USEARCH_OPTIONS, loadUsearch, type UsearchOptions } from './vectors/usearch.ts'
 export { centredOn, parseWordVectors, wordEmbedder, type WordVectors } from './vectors/words.ts'

@@ -102,10 +102,12 @@ export const LIMITS = {
   vectorIdsMax: 2 ** 24,
   /** Nearest neighbours asked for at once; more is rejected with INVALID_REQUEST. Approximate search costs more than that many. */
   nearestMax: 1024,
-  /** Entries that one clustering looks at, newest first; the answer says that it left some out. Each is a search. */
+  /** Entries that one clustering looks at; more is rejected with INVALID_REQUEST. Each is a search: 6 s of them by USearch. */
   clusterEntriesMax: 20_000,
   /** Keys of one access that are linked with each other; those after them are not. A prompt of a million tokens in fragments of 256. */
   coAccessKeysMax: 4096,
+  /** Characters of a session's name; more is rejected with INVALID_REQUEST. Clients use UUIDs and short paths. */
+  sessionNameCharactersMax: 512,
   /** Depth and nodes of a subgraph; more is rejected with INVALID_REQUEST. Each node brings all its edges. */
   subgraphDepthMax: 16,
   subgraphNodesMax: 10_000,

@@ -10,6 +10,7 @@
  * `derived-from`: `from` was made from `to`. `co-accessed`: they were accessed one shortly after the other; no direction.
  */
 export const EDGE_KINDS = ['prefix-of', 'version-of', 'derived-from', 'co-accessed'] as const
+/** One of `EDGE_KINDS`. */
 export type EdgeKind = (typeof EDGE_KINDS)[number]
 
 export interface GraphNode {

@@ -2,6 +2,7 @@
 import { MembraneError } from '../core/errors.ts'
 import { EDGE_KINDS, type HalfLives } from './graph-edges.ts'
 
+/** Bounds are whole numbers from 1. */
 export interface GraphOptions {
   /** Default: only co-access decays, by half in 10 minutes. At least 1,000. */
   readonly halfLifeMs: HalfLives
@@ -15,6 +16,7 @@ export interface GraphOptions {
   readonly keysMax: number
 }
 
+/** What `FragmentGraph` takes where nothing else is said. */
 export const DEFAULT_GRAPH_OPTIONS: GraphOptions = {
   // ASSUMPTION: five times the median time to a session's next turn in the Mooncake conversation trace, 2 minutes.
   halfLifeMs: { 'prefix-of': null, 'version-of': null, 'derived-from': null, 'co-accessed': 600_000 },

@@ -16,10 +16,11 @@ import {
   strengthOf,
   weightOf,
 } from './graph-edges.ts'
-import { WeakestFirst } from './graph-heap.ts'
 import { checkGraphOptions, DEFAULT_GRAPH_OPTIONS, type GraphOptions } from './graph-options.ts'
 import { connectedComponents, nodesWithin } from './graph-walk.ts'
+import { WeakestFirst } from './weakest-first.ts'
 
+/** A key at the other end of an edge. */
 export interface Neighbour {
   readonly key: string
   readonly kind: EdgeKind
@@ -39,6 +40,7 @@ export interface EdgeFilter {
   readonly atMs: number
 }
 
+/** A part of the graph: keys, and the edges between them. */
 export interface Subgraph {
   /** With the steps from the key that was asked about, nearest first. */
   readonly nodes: readonly { readonly key: string; readonly depth: number }[]
@@ -46,6 +48,7 @@ export interface Subgraph {
   readonly edges: readonly SubgraphEdge[]
 }
 
+/** `weight` at the time asked about. */
 export interface SubgraphEdge {
   readonly from: string
   readonly to: string
@@ -53,16 +56,21 @@ export interface SubgraphEdge {
   readonly weight: number
 }
 
+/** A key that is likely wanted soon. */
 export interface PrefetchCandidate {
   readonly key: string
   /** Sum of the weights of its edges with the keys that were accessed. */
   readonly weight: number
 }
 
+/**
+ * Keys and typed edges between them; all times are milliseconds since 1970, handed in. Bounded by its options: a key too
+ * many is refused, of edges too many the weakest leaves. About 110 bytes a key and 220 an edge.
+ */
 export class FragmentGraph {
   readonly #options: GraphOptions
   readonly #nodes = new Map<string, GraphNode>()
-  readonly #heaps: Readonly<Record<EdgeKind, WeakestFirst>>
+  readonly #heaps: Readonly<Record<EdgeKind, WeakestFirst<GraphEdge>>>
   #changes = 0
 
   /** Throws INVALID_CONFIG. */
@@ -70,10 +78,10 @@ export class FragmentGraph {
     this.#options = { ...DEFAULT_GRAPH_OPTIONS, ...options }
     checkGraphOptions(this.#options)
     this.#heaps = {
-      'prefix-of': new WeakestFirst(),
-      'version-of': new WeakestFirst(),
-      'derived-from': new WeakestFirst(),
-      'co-accessed': new WeakestFirst(),
+      'prefix-of': new WeakestFirst(isWeaker),
+      'version-of': new WeakestFirst(isWeaker),
+      'derived-from': new WeakestFirst(isWeaker),
+      'co-accessed': new WeakestFirst(isWeaker),
     }
   }
 

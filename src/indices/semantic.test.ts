@@ -99,7 +99,8 @@ test('clusters are what paths of similar entries join', () => {
   const index = exact()
   for (const degrees of [0, 8, 16, 60, 65, 120]) index.insert({ ...HERE, key: `${degrees}`, vector: at(degrees) })
   index.insert({ ...HERE, tenant: OTHER_TENANT, key: 'theirs', vector: at(4) })
-  const { clusters, leftOut } = index.clusters({ ...HERE, similarityMin: Math.cos((10 * Math.PI) / 180) })
+  const similarityMin = Math.cos((10 * Math.PI) / 180)
+  const { clusters, leftOut } = index.clusters({ ...HERE, similarityMin, entriesMax: 100 })
   expect([clusters, leftOut]).toEqual([
     [
       ['0', '8', '16'],
@@ -107,7 +108,12 @@ test('clusters are what paths of similar entries join', () => {
     ],
     0,
   ])
-  expect(index.clusters({ ...HERE, model: OTHER_MODEL, similarityMin: 0.9 })).toEqual({ clusters: [], leftOut: 0 })
+  expect(index.clusters({ ...HERE, similarityMin, entriesMax: 3 })).toEqual({ clusters: [['60', '65']], leftOut: 3 })
+  expect(index.clusters({ ...HERE, model: OTHER_MODEL, similarityMin, entriesMax: 100 })).toEqual({
+    clusters: [],
+    leftOut: 0,
+  })
+  expect(() => index.clusters({ ...HERE, similarityMin, entriesMax: 0 })).toThrow('A clustering takes')
 })
 
 const change = fc.oneof(
@@ -151,8 +157,8 @@ test('it answers as a list does that is sorted by cosine, whatever was inserted,
           .filter(({ model, similarity }) => model === MODEL && similarity >= 0)
           .sort((a, b) => b.similarity - a.similarity)
           .slice(0, 4)
-        expect(found.map(({ similarity }) => similarity.toFixed(5))).toEqual(
-          expected.map(({ similarity }) => similarity.toFixed(5)),
+        expect(found.map(({ similarity }) => similarity)).toEqual(
+          expected.map(({ similarity }) => expect.closeTo(similarity, 5)),
         )
         expect(index.count).toBe(list.size)
       }

@@ -7,8 +7,10 @@ import { assert, MembraneError } from '../core/errors.ts'
 import type { ModelFingerprint, TenantId } from '../core/ids.ts'
 import { LIMITS } from '../core/limits.ts'
 import type { VectorIndex, VectorIndexFactory } from '../core/ports.ts'
+import { OldestFirst, type Queued } from './oldest-first.ts'
 import { clusterIds } from './semantic-clusters.ts'
 
+/** How a `SemanticIndex` finds neighbours, and its bounds, whole numbers from 1. */
 export interface SemanticOptions {
   /** How nearest neighbours are found: USearch, SimHash or brute force. */
   readonly vectors: VectorIndexFactory
@@ -18,13 +20,19 @@ export interface SemanticOptions {
   readonly scopesMax?: number
 }
 
+/** Bounds of a `SemanticIndex` where nothing else is said. */
 export const DEFAULT_SEMANTIC_OPTIONS = { entriesMax: 200_000, scopesMax: 1024 } as const
 
+/** Less than a second of searches by USearch. */
+const DEFAULT_CLUSTER_ENTRIES_MAX = 2000
+
+/** Entries are found by questions of the same tenant and model only. */
 export interface SemanticScope {
   readonly tenant: TenantId
   readonly model: ModelFingerprint
 }
 
+/** What is inserted. */
 export interface SemanticEntry extends SemanticScope {
   /** One entry a key, in whatever scope. */
   readonly key: string
@@ -32,12 +40,14 @@ export interface SemanticEntry extends SemanticScope {
   readonly vector: Float32Array
 }
 
+/** What is found. */
 export interface SemanticMatch {
   readonly key: string
   /** Cosine, `similarityMin` to 1. */
   readonly similarity: number
 }
 
+/** What is asked. */
 export interface SemanticQuery extends SemanticScope {
   readonly vector: Float32Array
   /** 1 to LIMITS.nearestMax. */
@@ -46,30 +56,46 @@ export interface SemanticQuery extends SemanticScope {
   readonly similarityMin: number
 }
 
+/** Which groups are asked for. */
+export interface SemanticClustersQuery extends SemanticScope {
+  /** -1 to 1. */
+  readonly similarityMin: number
+  /** 1 to LIMITS.clusterEntriesMax, default 2,000. */
+  readonly entriesMax?: number
+}
+
+/** Groups of similar entries of one scope. */
 export interface SemanticClusters {
   /** Keys that similar ones join, at least two a cluster; largest first. */
   readonly clusters: readonly (readonly string[])[]
-  /** Entries of the scope that were left out, the oldest, beyond LIMITS.clusterEntriesMax. */
+  /** Entries of the scope that were left out, the oldest. */
   readonly leftOut: number
 }
 
+/** What an insert did; `refused` changed nothing. */
 export type SemanticInsert = 'inserted' | 'replaced' | 'refused'
 
 interface Scope {
   readonly name: string
   readonly index: VectorIndex
-  /** Oldest first. */
-  readonly idOf: Map<string, number>
-  readonly keyOf: Map<number, string>
+  readonly inOrder: OldestFirst<Entry>
+  readonly byId: Map<number, Entry>
   readonly freeIds: number[]
 }
 
+interface Entry extends Queued<Entry> {
+  readonly key: string
+  readonly id: number
+  readonly scope: Scope
+}
+
+/** Embeddings by key, apart for each tenant and model. Bounded by its options. */
 export class SemanticIndex {
   readonly #makeIndex: VectorIndexFactory
   readonly #entriesMax: number
   readonly #scopesMax: number
   readonly #scopes = new Map<string, Scope>()
-  readonly #scopeOf = new Map<string, Scope>()
+  readonly #entries = new Map<string, Entry>()
   #evicted = 0
 
   /** Throws INVALID_CONFIG. */
@@ -92,7 +118,7 @@ export class SemanticIndex {
   }
 
   get count(): number {
-    return this.#scopeOf.size
+    return this.#entries.size
   }
 
   get scopeCount(): number {
@@ -105,7 +131,7 @@ export class SemanticIndex {
   }
 
   has(key: string): boolean {
-    return this.#scopeOf.has(key)
+    return this.#entries.has(key)
   }
 
   /**
@@ -118,30 +144,31 @@ export class SemanticIndex {
     const known = this.#scopes.get(name)
     if (known === undefined && this.#scopes.size >= this.#scopesMax) return 'refused'
     const scope = known ?? newScope(name, this.#makeIndex(vector.length))
-    const id = scope.freeIds.at(-1) ?? scope.keyOf.size
+    const id = scope.freeIds.at(-1) ?? scope.byId.size
     // Throws before anything else is changed; the entry that it replaces goes after it.
     scope.index.add(id, vector)
     scope.freeIds.pop()
     const isReplaced = this.remove(key)
-    scope.idOf.set(key, id)
-    scope.keyOf.set(id, key)
+    const entry: Entry = { key, id, scope, older: null, newer: null }
+    scope.byId.set(id, entry)
+    scope.inOrder.push(entry)
     this.#scopes.set(name, scope)
-    this.#scopeOf.set(key, scope)
-    if (this.#scopeOf.size > this.#entriesMax) this.#evict()
+    this.#entries.set(key, entry)
+    if (this.#entries.size > this.#entriesMax) this.#evict()
     return isReplaced ? 'replaced' : 'inserted'
   }
 
   /** Whether it was there. The last one of a scope frees it. */
   remove(key: string): boolean {
-    const scope = this.#scopeOf.get(key)
-    const id = scope?.idOf.get(key)
-    if (scope === undefined || id === undefined) return false
+    const entry = this.#entries.get(key)
+    if (entry === undefined) return false
+    const { id, scope } = entry
     assert(scope.index.remove(id), 'what has an id is in the index')
-    scope.idOf.delete(key)
-    scope.keyOf.delete(id)
+    scope.byId.delete(id)
+    scope.inOrder.remove(entry)
     scope.freeIds.push(id)
-    this.#scopeOf.delete(key)
-    if (scope.idOf.size === 0) this.#scopes.delete(scope.name)
+    this.#entries.delete(key)
+    if (scope.byId.size === 0) this.#scopes.delete(scope.name)
     return true
   }
 
@@ -161,17 +188,31 @@ export class SemanticIndex {
 
   /**
    * Groups of entries in which each is at least `similarityMin` near some other: paths of similar ones join, so the ends
-   * of a cluster may be less alike. One search an entry. Throws INVALID_REQUEST.
+   * of a cluster may be less alike. Of the newest `entriesMax` entries: each is a search, and all are done before it returns. Throws INVALID_REQUEST.
    */
-  clusters({ similarityMin, ...where }: SemanticScope & { readonly similarityMin: number }): SemanticClusters {
+  clusters({
+    similarityMin,
+    entriesMax = DEFAULT_CLUSTER_ENTRIES_MAX,
+    ...where
+  }: SemanticClustersQuery): SemanticClusters {
     checkSimilarity(similarityMin)
+    if (!Number.isInteger(entriesMax) || entriesMax < 1 || entriesMax > LIMITS.clusterEntriesMax) {
+      throw new MembraneError(
+        'INVALID_REQUEST',
+        `A clustering takes 1 to ${LIMITS.clusterEntriesMax} entries, found ${entriesMax}.`,
+      )
+    }
     const scope = this.#scopes.get(nameOf(where))
     if (scope === undefined) return { clusters: [], leftOut: 0 }
-    const ids = [...scope.idOf.values()].slice(-LIMITS.clusterEntriesMax)
-    const clusters = clusterIds(scope.index, ids, similarityMin)
+    const ids: number[] = []
+    for (const { id } of scope.inOrder.newestFirst()) {
+      if (ids.length >= entriesMax) break
+      ids.push(id)
+    }
+    const clusters = clusterIds(scope.index, ids.reverse(), similarityMin)
     return {
       clusters: clusters.map((cluster) => cluster.map((id) => keyIn(scope, id))),
-      leftOut: scope.idOf.size - ids.length,
+      leftOut: scope.byId.size - ids.length,
     }
   }
 
@@ -179,18 +220,17 @@ export class SemanticIndex {
   #evict(): void {
     let largest: Scope | null = null
     for (const scope of this.#scopes.values()) {
-      if (largest === null || scope.idOf.size > largest.idOf.size) largest = scope
+      if (largest === null || scope.byId.size > largest.byId.size) largest = scope
     }
-    for (const oldest of largest?.idOf.keys() ?? []) {
-      this.#evicted += 1
-      this.remove(oldest)
-      break
-    }
+    const oldest = largest?.inOrder.oldest ?? null
+    assert(oldest !== null, 'what is too full holds something')
+    this.remove(oldest.key)
+    this.#evicted += 1
   }
 }
 
 function newScope(name: string, index: VectorIndex): Scope {
-  return { name, index, idOf: new Map(), keyOf: new Map(), freeIds: [] }
+  return { name, index, inOrder: new OldestFirst(), byId: new Map(), freeIds: [] }
 }
 
 /** Neither of the two has a space in it. */
@@ -198,10 +238,10 @@ function nameOf({ tenant, model }: SemanticScope): string {
   return `${tenant} ${model}`
 }
 
-function keyIn({ keyOf }: Scope, id: number): string {
-  const key = keyOf.get(id)
-  assert(key !== undefined, `vector ${id} has a key`)
-  return key
+function keyIn({ byId }: Scope, id: number): string {
+  const entry = byId.get(id)
+  assert(entry !== undefined, `vector ${id} has a key`)
+  return entry.key
 }
 
 function checkSimilarity(similarityMin: number): void {

@@ -1,4 +1,6 @@
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { runs } from '../../test/effort.ts'
 import { DEFAULT_TENANT, parseTenantId } from '../core/ids.ts'
 import { Sessions } from './sessions.ts'
 
@@ -45,8 +47,25 @@ describe('a session', () => {
     sessions.touch(A, ['x'], 30)
     sessions.touch({ ...A, session: 'c' }, ['z'], 40)
     expect([sessions.count, sessions.get(B), sessions.prospect('y')]).toEqual([2, null, { kind: 'unknown' }])
-    expect(sessions.sessionsOf('x')).toEqual([{ ...A, turns: 2, isClosed: false }])
+    expect(sessions.sessionsOf('x', { limit: 9 })).toEqual([{ ...A, turns: 2, isClosed: false }])
   })
+})
+
+test('sessions leave when they have too many keys together, but not the one that brings them', () => {
+  const sessions = new Sessions({ keysMax: 4 })
+  sessions.touch(A, ['x', 'y'], 10)
+  sessions.touch(B, ['x', 'z'], 20)
+  sessions.remove('z')
+  sessions.touch(B, ['w'], 30)
+  expect(sessions.count).toBe(2)
+  sessions.touch(B, ['v'], 40)
+  expect([sessions.count, sessions.get(A)]).toEqual([1, null])
+  sessions.touch(B, ['s', 't', 'u'], 50)
+  expect(sessions.get(B)?.touched).toHaveLength(6)
+})
+
+test('a session’s name has a bound', () => {
+  expect(() => new Sessions().touch({ ...A, session: 'a'.repeat(1000) }, ['x'], 10)).toThrow('at most 512 characters')
 })
 
 describe('the prospect of a key', () => {
@@ -77,6 +96,42 @@ describe('the prospect of a key', () => {
   test('needs a session that is known to be closed', () => {
     expect(new Sessions().close(A)).toBe(false)
   })
+})
+
+test('prospects are what a walk over all sessions finds, whatever happens', () => {
+  const step = fc.record({
+    do: fc.constantFrom('touch' as const, 'touch' as const, 'close' as const, 'remove' as const),
+    session: fc.constantFrom('a', 'b', 'c', 'd'),
+    keys: fc.array(fc.constantFrom('u', 'v', 'w', 'x', 'y'), { minLength: 1, maxLength: 4 }),
+  })
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+      const sessions = new Sessions({ sessionsMax: 3, keysPerSessionMax: 3 })
+      for (const [index, { do: what, session, keys }] of steps.entries()) {
+        if (what === 'touch') sessions.touch({ ...A, session }, keys, index)
+        else if (what === 'close') sessions.close({ ...A, session })
+        else sessions.remove(keys[0] ?? '')
+        const views = ['a', 'b', 'c', 'd']
+          .map((name) => sessions.get({ ...A, session: name }))
+          .filter((view) => view !== null)
+        expect(views.length).toBe(sessions.count)
+        for (const key of ['u', 'v', 'w', 'x', 'y']) {
+          const those = views.filter(({ touched }) => touched.some((one) => one.key === key))
+          const open = those.filter(({ isClosed }) => !isClosed)
+          const turnsMax = Math.max(...open.map(({ turns }) => turns))
+          const expected =
+            those.length === 0
+              ? { kind: 'unknown' }
+              : open.length === 0
+                ? { kind: 'closed' }
+                : { kind: 'open', openSessions: open.length, turnsMax }
+          expect(sessions.prospect(key)).toEqual(expected)
+          expect(sessions.sessionsOf(key, { limit: 9 })).toHaveLength(those.length)
+        }
+      }
+    }),
+    { numRuns: runs(100) },
+  )
 })
 
 test('bounds are whole numbers', () => {

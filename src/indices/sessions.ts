@@ -2,17 +2,27 @@
  * What each session touched, in order: an agent or chat comes back with what it had, and one that is closed does not.
  * Eviction asks whether anybody who touched a fragment may still come back; the reuse predictor learns from the turns.
  */
-import { MembraneError } from '../core/errors.ts'
+import { assert, MembraneError } from '../core/errors.ts'
 import type { TenantId } from '../core/ids.ts'
+import { LIMITS } from '../core/limits.ts'
+import { OldestFirst, type Queued } from './oldest-first.ts'
 
+/** Bounds of `Sessions`, whole numbers from 1. */
 export interface SessionsOptions {
   /** Sessions of all tenants; beyond, the one touched longest ago leaves. Default 100,000. */
   readonly sessionsMax: number
   /** Different keys of one session; beyond, the one touched longest ago leaves. Default 4,096. */
   readonly keysPerSessionMax: number
+  /** Keys of all sessions together; beyond, the session touched longest ago leaves. Default 1,000,000, about 300 bytes each. */
+  readonly keysMax: number
 }
 
-export const DEFAULT_SESSIONS_OPTIONS: SessionsOptions = { sessionsMax: 100_000, keysPerSessionMax: 4096 }
+/** What `Sessions` takes where nothing else is said. */
+export const DEFAULT_SESSIONS_OPTIONS: SessionsOptions = {
+  sessionsMax: 100_000,
+  keysPerSessionMax: 4096,
+  keysMax: 1_000_000,
+}
 
 /** A session's name is its tenant's: the same name of another tenant is another session. */
 export interface SessionName {
@@ -20,6 +30,7 @@ export interface SessionName {
   readonly session: string
 }
 
+/** A session as it is now. Times are milliseconds since 1970. */
 export interface SessionView extends SessionName {
   /** Accesses so far, at least 1. */
   readonly turns: number
@@ -30,7 +41,8 @@ export interface SessionView extends SessionName {
   readonly touched: readonly { readonly key: string; readonly turn: number }[]
 }
 
-interface Session extends SessionName {
+interface Session extends SessionName, Queued<Session> {
+  readonly id: string
   turns: number
   readonly firstAtMs: number
   lastAtMs: number
@@ -39,11 +51,23 @@ interface Session extends SessionName {
   readonly touched: Map<string, number>
 }
 
+interface Touchers {
+  readonly sessions: Set<Session>
+  /** How many of them are open. */
+  open: number
+}
+
+/** Sessions of one key that are looked at for the most turns: system prompts have thousands. */
+const TURNS_LOOKED_AT = 32
+
+/** Sessions of all tenants, the latest of them, with the keys that each touched. */
 export class Sessions {
   readonly #options: SessionsOptions
-  /** The one touched longest ago is the first. */
   readonly #sessions = new Map<string, Session>()
-  readonly #byKey = new Map<string, Set<Session>>()
+  readonly #inOrder = new OldestFirst<Session>()
+  readonly #byKey = new Map<string, Touchers>()
+  /** Of all sessions together. */
+  #keys = 0
 
   /** Throws INVALID_CONFIG. */
   constructor(options: Partial<SessionsOptions> = {}) {
@@ -59,20 +83,23 @@ export class Sessions {
     return this.#sessions.size
   }
 
-  /** One turn: the session accessed these keys, in this order. A closed session is open again. */
+  /**
+   * One turn: the session accessed these keys, in this order. A closed session is open again. Throws INVALID_REQUEST when
+   * its name is longer than LIMITS.sessionNameCharactersMax.
+   */
   touch(name: SessionName, keys: readonly string[], atMs: number): void {
-    const id = idOf(name)
-    const session = this.#sessions.get(id) ?? this.#open(name, atMs)
+    const session = this.#opened(name, atMs)
+    this.#setClosed(session, false)
     session.turns += 1
     session.lastAtMs = atMs
-    session.isClosed = false
-    this.#sessions.delete(id)
-    this.#sessions.set(id, session)
+    this.#inOrder.remove(session)
+    this.#inOrder.push(session)
     for (const key of keys) this.#touchKey(session, key)
-    if (this.#sessions.size <= this.#options.sessionsMax) return
-    for (const [oldestId, oldest] of this.#sessions) {
-      this.#forget(oldestId, oldest)
-      break
+    const { sessionsMax, keysMax } = this.#options
+    while (this.#inOrder.size > sessionsMax || this.#keys > keysMax) {
+      const { oldest } = this.#inOrder
+      if (oldest === null || oldest === session) break
+      this.#forget(oldest)
     }
   }
 
@@ -80,7 +107,7 @@ export class Sessions {
   close(name: SessionName): boolean {
     const session = this.#sessions.get(idOf(name))
     if (session === undefined) return false
-    session.isClosed = true
+    this.#setClosed(session, true)
     return true
   }
 
@@ -89,49 +116,71 @@ export class Sessions {
     return session === undefined ? null : viewOf(session)
   }
 
-  /** The sessions that touched this key, as far as they are remembered. */
-  sessionsOf(key: string): readonly (SessionName & { readonly turns: number; readonly isClosed: boolean })[] {
-    return Array.from(this.#byKey.get(key) ?? [], ({ tenant, session, turns, isClosed }) => ({
-      tenant,
-      session,
-      turns,
-      isClosed,
-    }))
+  /** At most `limit` (default 100) of the remembered sessions that touched this key, in no order. */
+  sessionsOf(
+    key: string,
+    { limit = 100 }: { readonly limit?: number } = {},
+  ): readonly (SessionName & { readonly turns: number; readonly isClosed: boolean })[] {
+    const found = []
+    for (const { tenant, session, turns, isClosed } of this.#byKey.get(key)?.sessions ?? []) {
+      if (found.length >= limit) break
+      found.push({ tenant, session, turns, isClosed })
+    }
+    return found
   }
 
-  /**
-   * What is known of the future of a key. `unknown`: no remembered session touched it. `closed`: all that did are
-   * closed, so it may go first. `open`: `openSessions` of them may come back; the longest-lived has had `turnsMax` turns.
-   */
+  /** What the sessions say about the future of a key. */
   prospect(key: string): Prospect {
-    const sessions = this.#byKey.get(key)
-    if (sessions === undefined) return { kind: 'unknown' }
-    let [openSessions, turnsMax] = [0, 0]
-    for (const { isClosed, turns } of sessions) {
-      if (isClosed) continue
-      openSessions += 1
-      turnsMax = Math.max(turnsMax, turns)
+    const touchers = this.#byKey.get(key)
+    if (touchers === undefined) return { kind: 'unknown' }
+    if (touchers.open === 0) return { kind: 'closed' }
+    let [turnsMax, looked] = [0, 0]
+    for (const { isClosed, turns } of touchers.sessions) {
+      if (!isClosed) turnsMax = Math.max(turnsMax, turns)
+      looked += 1
+      if (looked >= TURNS_LOOKED_AT && turnsMax > 0) break
     }
-    return openSessions === 0 ? { kind: 'closed' } : { kind: 'open', openSessions, turnsMax }
+    return { kind: 'open', openSessions: touchers.open, turnsMax }
   }
 
   /** The fragment is gone: no session has it any more. Whether one had. */
   remove(key: string): boolean {
-    const sessions = this.#byKey.get(key)
-    if (sessions === undefined) return false
-    for (const session of sessions) session.touched.delete(key)
+    const touchers = this.#byKey.get(key)
+    if (touchers === undefined) return false
+    for (const session of touchers.sessions) session.touched.delete(key)
+    this.#keys -= touchers.sessions.size
     return this.#byKey.delete(key)
   }
 
-  #open({ tenant, session }: SessionName, atMs: number): Session {
-    return { tenant, session, turns: 0, firstAtMs: atMs, lastAtMs: atMs, isClosed: false, touched: new Map() }
+  #opened(name: SessionName, atMs: number): Session {
+    const id = idOf(name)
+    const known = this.#sessions.get(id)
+    if (known !== undefined) return known
+    const { tenant, session } = name
+    if (session.length > LIMITS.sessionNameCharactersMax) {
+      throw new MembraneError(
+        'INVALID_REQUEST',
+        `A session's name has at most ${LIMITS.sessionNameCharactersMax} characters, found ${session.length}.`,
+      )
+    }
+    const times = { firstAtMs: atMs, lastAtMs: atMs }
+    const queued = { older: null, newer: null }
+    const opened = { id, tenant, session, turns: 0, ...times, isClosed: false, touched: new Map(), ...queued }
+    this.#sessions.set(id, opened)
+    this.#inOrder.push(opened)
+    return opened
   }
 
   #touchKey(session: Session, key: string): void {
     session.touched.delete(key)
     session.touched.set(key, session.turns)
-    const sessions = this.#byKey.get(key) ?? new Set()
-    this.#byKey.set(key, sessions.add(session))
+    const touchers = this.#byKey.get(key) ?? { sessions: new Set(), open: 0 }
+    if (!touchers.sessions.has(session)) {
+      touchers.sessions.add(session)
+      touchers.open += 1
+      this.#keys += 1
+      this.#byKey.set(key, touchers)
+    }
     if (session.touched.size <= this.#options.keysPerSessionMax) return
     for (const oldest of session.touched.keys()) {
       session.touched.delete(oldest)
@@ -140,18 +189,36 @@ export class Sessions {
     }
   }
 
-  #forget(id: string, session: Session): void {
-    this.#sessions.delete(id)
+  #forget(session: Session): void {
+    this.#sessions.delete(session.id)
+    this.#inOrder.remove(session)
     for (const key of session.touched.keys()) this.#detach(session, key)
   }
 
   #detach(session: Session, key: string): void {
-    const sessions = this.#byKey.get(key)
-    sessions?.delete(session)
-    if (sessions?.size === 0) this.#byKey.delete(key)
+    const touchers = this.#byKey.get(key)
+    assert(touchers?.sessions.delete(session) === true, 'a key knows the sessions that touched it')
+    if (!session.isClosed) touchers.open -= 1
+    this.#keys -= 1
+    if (touchers.sessions.size === 0) this.#byKey.delete(key)
+  }
+
+  #setClosed(session: Session, isClosed: boolean): void {
+    if (session.isClosed === isClosed) return
+    session.isClosed = isClosed
+    for (const key of session.touched.keys()) {
+      const touchers = this.#byKey.get(key)
+      assert(touchers !== undefined, 'a key knows the sessions that touched it')
+      touchers.open += isClosed ? -1 : 1
+    }
   }
 }
 
+/**
+ * `unknown`: no remembered session touched the key. `closed`: all that did are closed, so it may go first. `open`:
+ * `openSessions` of them may come back, and the one furthest on has had `turnsMax` turns (of many sessions, one that is
+ * open has had as many).
+ */
 export type Prospect =
   | { readonly kind: 'unknown' }
   | { readonly kind: 'closed' }
@@ -162,6 +229,7 @@ function idOf({ tenant, session }: SessionName): string {
   return `${tenant} ${session}`
 }
 
-function viewOf({ touched, ...session }: Session): SessionView {
-  return { ...session, touched: Array.from(touched, ([key, turn]) => ({ key, turn })) }
+function viewOf({ tenant, session, turns, firstAtMs, lastAtMs, isClosed, touched }: Session): SessionView {
+  const inOrder = Array.from(touched, ([key, turn]) => ({ key, turn }))
+  return { tenant, session, turns, firstAtMs, lastAtMs, isClosed, touched: inOrder }
 }

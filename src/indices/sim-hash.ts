@@ -10,6 +10,7 @@ import type { NearVector, VectorIndex, VectorIndexFactory } from '../core/ports.
 import { seededRandom, standardNormal } from '../core/random.ts'
 import { unitVector, VectorTable } from '../core/vector-table.ts'
 
+/** More bits and more that is kept find more, and take longer. */
 export interface SimHashOptions {
   /** 64 or 128; default 128. */
   readonly bits: 64 | 128
@@ -21,9 +22,13 @@ export interface SimHashOptions {
   readonly seed: number
 }
 
+/** What `simHashVectors` takes where nothing else is said. */
 export const DEFAULT_SIM_HASH_OPTIONS: SimHashOptions = { bits: 128, keptRatio: 0.02, keptMin: 256, seed: 1 }
 
-/** Throws INVALID_CONFIG. */
+/**
+ * Vector indices that compute the cosine only of those whose hash is near. Recall is measured by the bench `semantic`;
+ * throws INVALID_CONFIG.
+ */
 export function simHashVectors(options: Partial<SimHashOptions> = {}): VectorIndexFactory {
   const all = { ...DEFAULT_SIM_HASH_OPTIONS, ...options }
   const { bits, keptRatio, keptMin } = all
@@ -47,6 +52,8 @@ class SimHashIndex implements VectorIndex {
   readonly #table: VectorTable
   /** `bits / 32` words a row. */
   #hashes = new Uint32Array(0)
+  /** 1 for a row that is held: asked for each row, so not of the table. */
+  #isHeld = new Uint8Array(0)
   /** Distance of each row from the vector that is asked about; reused. 255 for a free row. */
   #distances = new Uint8Array(0)
 
@@ -69,10 +76,13 @@ class SimHashIndex implements VectorIndex {
     this.#table.set(id, unit)
     this.#grow()
     this.#hashes.set(this.#hash(unit), id * this.#words)
+    this.#isHeld[id] = 1
   }
 
   remove(id: number): boolean {
-    return this.#table.delete(id)
+    if (!this.#table.delete(id)) return false
+    this.#isHeld[id] = 0
+    return true
   }
 
   vector(id: number): Float32Array | null {
@@ -102,6 +112,9 @@ class SimHashIndex implements VectorIndex {
     const hashes = new Uint32Array(capacity * this.#words)
     hashes.set(this.#hashes)
     this.#hashes = hashes
+    const isHeld = new Uint8Array(capacity)
+    isHeld.set(this.#isHeld)
+    this.#isHeld = isHeld
     this.#distances = new Uint8Array(capacity)
   }
 
@@ -119,12 +132,15 @@ class SimHashIndex implements VectorIndex {
   /** HOT: fills in the distances, and returns the least radius that holds at least `kept` rows, or all. */
   #measure(hash: Uint32Array, kept: number): number {
     const words = this.#words
-    const [hashes, distances, rowsEnd] = [this.#hashes, this.#distances, this.#table.rowsEnd]
+    const hashes = this.#hashes
+    const isHeld = this.#isHeld
+    const distances = this.#distances
+    const rowsEnd = this.#table.rowsEnd
     const rowsAt = new Uint32Array(FREE + 1)
     for (let row = 0, at = 0; row < rowsEnd; row++, at += words) {
       let distance = 0
       for (let word = 0; word < words; word++) distance += bitCount((hashes[at + word] ?? 0) ^ (hash[word] ?? 0))
-      if (!this.#table.has(row)) distance = FREE
+      if (isHeld[row] !== 1) distance = FREE
       distances[row] = distance
       rowsAt[distance] = (rowsAt[distance] ?? 0) + 1
     }

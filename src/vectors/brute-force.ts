@@ -1,11 +1,12 @@
 /**
  * Nearest neighbours by looking at every vector: exact, and without any package. Right for some thousand vectors, and
- * what the approximate indices are held against. A search costs about 0.1 µs a vector of 384 numbers.
+ * what the approximate indices are held against. A search costs about 0.5 µs a vector of 384 numbers.
  */
 import { NearestFew } from '../core/nearest-few.ts'
 import type { NearVector, VectorIndex, VectorIndexFactory } from '../core/ports.ts'
 import { unitVector, VectorTable } from '../core/vector-table.ts'
 
+/** Vector indices that are exact and take time in proportion to what they hold. */
 export const bruteForceVectors: VectorIndexFactory = (dimensions) => new BruteForceIndex(dimensions)
 
 class BruteForceIndex implements VectorIndex {
@@ -35,7 +36,9 @@ class BruteForceIndex implements VectorIndex {
 
   search(vector: Float32Array, k: number): readonly NearVector[] {
     const nearest = new NearestFew(k)
-    this.#table.scan(unitVector(vector, this.dimensions), (id, similarity) => nearest.offer(id, similarity))
+    const unit = unitVector(vector, this.dimensions)
+    const idsEnd = this.#table.rowsEnd
+    for (let id = 0; id < idsEnd; id++) if (this.#table.has(id)) nearest.offer(id, this.#table.dot(id, unit))
     return nearest.sorted()
   }
 }

@@ -9,6 +9,7 @@ import { NearestFew } from '../core/nearest-few.ts'
 import type { NearVector, VectorIndex, VectorIndexFactory } from '../core/ports.ts'
 import { unitVector, VectorTable } from '../core/vector-table.ts'
 
+/** Whole numbers from 1 to LIMITS.nearestMax. */
 export interface UsearchOptions {
   /** Neighbours of a vector in the graph; default 16. More find more, and cost memory and time. */
   readonly connectivity: number
@@ -19,7 +20,7 @@ export interface UsearchOptions {
   readonly oversampling: number
 }
 
-/** Measured in docs/benchmarks.md: 100,000 x 384, recall of the top 5. */
+/** What `loadUsearch` takes where nothing else is said: among 100,000 x 384 embeddings, recall of the top 5 was 1.00. */
 export const DEFAULT_USEARCH_OPTIONS: UsearchOptions = {
   connectivity: 16,
   expansionAdd: 128,
@@ -85,9 +86,9 @@ class UsearchIndex implements VectorIndex {
 
   add(id: number, vector: Float32Array): void {
     const unit = unitVector(vector, this.dimensions)
-    this.#table.set(id, unit)
-    // With one thread the graph is the same in every run.
+    // First, so that nothing has changed when it throws. With one thread the graph is the same in every run.
     this.#graph.add(BigInt(id), unit, 1)
+    this.#table.set(id, unit)
   }
 
   remove(id: number): boolean {

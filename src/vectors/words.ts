@@ -7,6 +7,7 @@ import { assert, MembraneError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import type { Embedder } from '../core/ports.ts'
 
+/** What a file of word vectors holds. */
 export interface WordVectors {
   readonly dimensions: number
   readonly words: readonly string[]
