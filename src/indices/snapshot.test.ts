@@ -3,7 +3,7 @@ import type { BlockHash, ModelFingerprint, TenantId } from '../core/ids.ts'
 import type { StoredEntry } from '../core/ports.ts'
 import { MembraneError } from '../core/errors.ts'
 import { packBlockHashes } from '../core/block-hashes.ts'
-import { pureContentHashers } from '../hashing/content-hashers.ts'
+import { loadContentHashers } from '../hashing/content-hashers.ts'
 import { FragmentIndices, type IndexedFragment } from './fragment-indices.ts'
 import { type DescribeEntry, rebuildIndices } from './rebuild.ts'
 import { encodeSnapshot, restoreSnapshot } from './snapshot.ts'
@@ -14,7 +14,7 @@ const BLOCKS = Array.from(
   { length: 40 },
   (_, index) => `b3-x:${index.toString(16).padStart(2, '0').repeat(32)}` as BlockHash,
 )
-const hasher = pureContentHashers.b3
+const hasher = (await loadContentHashers()).hashers.b3
 const PROMPT = { tenant: TENANT, model: MODEL, hashes: packBlockHashes(BLOCKS) }
 let nowMs = 1e6
 
