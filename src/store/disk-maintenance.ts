@@ -14,6 +14,7 @@ const RETRY_MS = 60_000
 const SLOTS_BETWEEN_PAUSES = 100_000
 /** Others may write meanwhile, so there may always be something more. */
 const PASSES_MAX = 3
+const SYNCS_MAX = 6
 
 export interface DiskMaintenanceOptions extends Omit<CompactionOptions, 'onDamaged' | 'shouldStop'> {
   readonly entries: DiskEntries
@@ -69,12 +70,12 @@ export class DiskMaintenance {
     await this.#oneAfterTheOther(async () => {
       log.roll()
       for (let pass = 0; pass < PASSES_MAX; pass++) {
-        await this.#twoSyncs()
+        await this.#syncUntilClean()
         const sources = [...table.kept()].filter((segment) => isShared(segment) && deadBytesOf(segment) > 0)
         if (sources.length === 0) return
         await compactSegments(sources, this.#compaction)
       }
-      await this.#twoSyncs()
+      await this.#syncUntilClean()
     })
   }
 
@@ -94,7 +95,7 @@ export class DiskMaintenance {
       log.roll()
       await compactSegments(segmentsToErase(table, segmentFiles, salt, keys), this.#compaction)
     })
-    await this.#twoSyncs()
+    await this.#syncUntilClean()
   }
 
   sweepNow(): void {
@@ -134,10 +135,13 @@ export class DiskMaintenance {
     return next
   }
 
-  /** The first deletes what nobody needs, the second makes that certain and lets kills go that spoke of it. */
-  async #twoSyncs(): Promise<void> {
+  /**
+   * The first sync deletes what nobody needs, the second makes that certain and lets kills go that spoke of it, which may
+   * leave a file that nobody needs.
+   */
+  async #syncUntilClean(): Promise<void> {
     await this.#options.sync.commit()
-    await this.#options.sync.commit()
+    for (let count = 0; count < SYNCS_MAX && this.#options.log.hasWork; count++) await this.#options.sync.commit()
   }
 
   async #sweepSlowly(): Promise<void> {

@@ -53,7 +53,7 @@ export async function openDirectory(ports: DiskPorts, settings: DiskSettings): P
   const { files } = ports
   let unlock: (() => void) | null = null
   try {
-    files.makeDirectory('.')
+    await files.makeDirectory('.')
     refuseForeignDirectory(files)
     unlock = ports.lock()
     return await readDirectory(ports, settings, unlock)
@@ -67,8 +67,7 @@ async function readDirectory(ports: DiskPorts, settings: DiskSettings, unlock: (
   const { files } = ports
   const startMs = performance.now()
   const { salt, wasRepaired } = await readFormat(files, ports.newSalt())
-  files.makeDirectory(SEGMENTS_DIRECTORY)
-  await files.syncDirectory('.')
+  await files.makeDirectory(SEGMENTS_DIRECTORY)
   const segmentFiles = new SegmentFiles(files, settings.idleFilesMax)
   const recovered = await recover({ ...settings, files, segmentFiles, salt })
   const damagedRegions = recovered.report.damagedRegions + (wasRepaired ? 1 : 0)
@@ -76,7 +75,7 @@ async function readDirectory(ports: DiskPorts, settings: DiskSettings, unlock: (
   return { files, unlock, salt, segmentFiles, recovered, report }
 }
 
-export function joinDisk(directory: OpenDirectory, settings: DiskSettings): DiskParts {
+export function joinDisk(directory: OpenDirectory, settings: DiskSettings, isClosed: () => boolean): DiskParts {
   const { files, segmentFiles, salt, recovered, report } = directory
   const { index, table } = recovered
   const reserve = new DiskReserve(files)
@@ -119,6 +118,7 @@ export function joinDisk(directory: OpenDirectory, settings: DiskSettings): Disk
     onDamaged: (key, entry) => {
       entries.dropDamaged(key, entry)
     },
+    isClosed,
   })
   const writer = new DiskWriter({ log, segmentFiles, sync, ownSegmentBytesMin: settings.ownSegmentBytesMin })
   reserve.refill()

@@ -7,6 +7,7 @@
  */
 import { MembraneError } from '../core/errors.ts'
 import type { ByteSpan, StoredEntry, StoredFragment } from '../core/ports.ts'
+import { storeClosed } from './arguments.ts'
 import { type DiskEntry, type DiskIndex, isSamePut } from './disk-index.ts'
 import { errorCodeOf, type StoreFile } from './files.ts'
 import { decodeRecord, type PutRecord } from './record.ts'
@@ -21,6 +22,8 @@ export interface DiskReaderOptions {
   readonly salt: Uint8Array
   /** What the index names is not there. */
   readonly onDamaged: (key: string, entry: DiskEntry) => void
+  /** Asked when a stream is first read, which may be long after it was asked for. */
+  readonly isClosed: () => boolean
 }
 
 export class DiskReader {
@@ -54,6 +57,7 @@ export class DiskReader {
   /** One buffer is used for all chunks. Throws STORE_UNAVAILABLE, and CONTENT_MISMATCH when the file is cut off. */
   async *chunks(key: string, entry: DiskEntry, { start, end }: ByteSpan): AsyncGenerator<Uint8Array> {
     if (start === end) return
+    if (this.#options.isClosed()) throw storeClosed()
     const current = this.#options.index.get(key)
     // It may have been moved.
     if (current?.sequence !== entry.sequence) {

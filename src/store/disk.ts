@@ -90,7 +90,7 @@ export class DiskStore implements FragmentStore {
   constructor(directory: OpenDirectory, settings: DiskSettings) {
     this.#directory = directory
     this.#settings = settings
-    this.#parts = joinDisk(directory, settings)
+    this.#parts = joinDisk(directory, settings, () => this.#isClosed)
   }
 
   /** For `openDiskStore`: all that was found is on the device before anything is built on it. */
@@ -281,7 +281,8 @@ export class DiskStore implements FragmentStore {
       // What a sync finds to do afterwards is done by the next one: three leave nothing.
       for (let count = 0; count < 3 && log.hasWork; count++) await sync.commit()
       await sync.commit()
-      await this.#writeSnapshot()
+      // What is replaced and not killed yet would be missing in it.
+      if (!log.hasWork) await this.#writeSnapshot()
     } finally {
       sync.stop()
       segmentFiles.closeAll()

@@ -14,11 +14,11 @@ import {
   unlinkSync,
   writevSync,
 } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join, resolve as absolute } from 'node:path'
 import { errorCodeOf, type Files, type StoreFile } from './files.ts'
 
 export function nodeFiles(root: string): Files {
-  const resolve = (path: string) => join(root, path)
+  const resolve = (path: string) => join(absolute(root), path)
   return {
     root,
     open: (path, mode) => openFile(openSync(resolve(path), mode === 'create' ? 'wx+' : 'r+')),
@@ -36,22 +36,27 @@ export function nodeFiles(root: string): Files {
         throw error
       }
     },
-    makeDirectory: (path) => {
+    makeDirectory: async (path) => {
       // For its owner only: payloads are other people's prompts.
-      mkdirSync(resolve(path), { recursive: true, mode: 0o700 })
+      const first = mkdirSync(resolve(path), { recursive: true, mode: 0o700 })
+      if (first === undefined) return
+      // Each new name stands in the directory above it.
+      for (let made = resolve(path); made.length >= first.length; made = dirname(made)) await syncNames(dirname(made))
     },
-    syncDirectory: async (path) => {
-      // Windows cannot open a directory; its names are in the journal with the file.
-      if (process.platform === 'win32') return
-      const descriptor = openSync(resolve(path), 'r')
-      try {
-        await settled((done) => {
-          fsync(descriptor, done)
-        })
-      } finally {
-        closeSync(descriptor)
-      }
-    },
+    syncDirectory: (path) => syncNames(resolve(path)),
+  }
+}
+
+async function syncNames(directory: string): Promise<void> {
+  // Windows cannot open a directory; its names are in the journal with the file.
+  if (process.platform === 'win32') return
+  const descriptor = openSync(directory, 'r')
+  try {
+    await settled((done) => {
+      fsync(descriptor, done)
+    })
+  } finally {
+    closeSync(descriptor)
   }
 }
 

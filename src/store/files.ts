@@ -14,8 +14,8 @@ export interface Files {
   unlink(path: string): void
   /** Names within a directory; none when there is no such directory. */
   list(path: string): readonly string[]
-  /** With the directories above it. Does nothing when it is there. */
-  makeDirectory(path: string): void
+  /** With the directories above it. Ends when their names are on the device. Does nothing when it is there. */
+  makeDirectory(path: string): Promise<void>
   /** Ends when the names of this directory are on the device. */
   syncDirectory(path: string): Promise<void>
 }

@@ -139,14 +139,19 @@ export class SegmentLog {
     this.#markDirectory()
   }
 
-  /** The put is removed: says so at once, of what it had replaced too. */
+  /** The put is removed: says so at once, and before that of what it had replaced. */
   kill(target: Target): void {
-    const before = this.#replaced.get(target.sequence)
-    if (before !== undefined) {
-      this.kill(before)
-      this.#replaced.delete(target.sequence)
+    const chain = [target]
+    for (let last = target; ; ) {
+      const before = this.#replaced.get(last.sequence)
+      if (before === undefined) break
+      chain.push(before)
+      last = before
     }
-    this.#appendKill(target)
+    for (const dead of chain.toReversed()) {
+      this.#appendKill(dead)
+      this.#replaced.delete(dead.sequence)
+    }
   }
 
   /** The put is replaced: says so after the sync that covers its successor. */

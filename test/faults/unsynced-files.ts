@@ -81,7 +81,7 @@ export class UnsyncedFiles implements Files {
     return [...new Set(inside.map((name) => (path === '.' ? name : name.slice(path.length + 1)).split('/')[0] ?? ''))]
   }
 
-  makeDirectory(): void {
+  async makeDirectory(): Promise<void> {
     this.#live()
   }
 
