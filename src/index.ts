@@ -382,3 +382,30 @@ export { type EvictionPolicy, type EvictionPriority, NORMAL_PRIORITY } from './p
 export { type CacheComparison, compareCaches, type ComparedCache } from './planner/replay-compare.ts'
 export type { CacheReplay, CacheReplayOptions } from './planner/replay-cache.ts'
 export { type ClosedHints, sessionsOf, type TraceSessions } from './planner/replay-sessions.ts'
+
+/** The memory of a node put together, as a library: fragments of many tenants over any store, found by four indices. */
+export {
+  DEFAULT_FABRIC_OPTIONS,
+  type Fabric,
+  type FabricOptions,
+  type FabricStats,
+  openFabric,
+} from './server/fabric.ts'
+export type { FabricPut, FabricPutResult, HeldPrefix, TenantFabric } from './server/tenant-fabric.ts'
+export { PRIORITIES, type RetentionHints } from './server/fragment-head.ts'
+export { type BoundedOptions, type BoundedStore, openBoundedStore } from './store/bounded.ts'
+export type { EntryTraits, Quota } from './store/bounded-owner.ts'
+export { type CanonicalStore, openCanonicalStore } from './store/canonical.ts'
+export { SnapshotFile } from './store/snapshot-file.ts'
+export { Tenants } from './store/tenants.ts'
+export {
+  type BlockHash,
+  type ContentHash,
+  DEFAULT_TENANT,
+  type ModelFingerprint,
+  parseBlockHash,
+  parseContentHash,
+  parseModelFingerprint,
+  parseTenantId,
+  type TenantId,
+} from './core/ids.ts'

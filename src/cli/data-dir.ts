@@ -13,6 +13,7 @@ import { DEFAULT_FABRIC_OPTIONS, type Fabric, openFabric } from '../server/fabri
 import type { TenantFabric } from '../server/tenant-fabric.ts'
 import { type DiskStore, openDiskStore } from '../store/disk.ts'
 import { FileQuarantine } from '../store/quarantine.ts'
+import { SnapshotFile } from '../store/snapshot-file.ts'
 import type { GlobalFlags } from './run-command.ts'
 import { bytesOf } from './units.ts'
 
@@ -93,6 +94,7 @@ async function openDataDir({
       policy: policyName,
       bound: { payloadBytesMax: maxBytes ?? Infinity, entriesMax: LIMITS.indexFragmentsMax },
       seed: randomInt(2 ** 32),
+      snapshot: new SnapshotFile(join(dataDir, 'indices')),
     })
     return { fabric, disk, quarantine, tenant, own: fabric.of(tenant) }
   } catch (error) {

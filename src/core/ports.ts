@@ -190,3 +190,11 @@ export interface Embedder {
   /** Of length 1; null when nothing in the text is known to it. */
   embed(text: string): Float32Array | null
 }
+
+/** Bytes that save work at the next start and are never needed. */
+export interface SnapshotStorage {
+  /** Null when there are none. */
+  read(): Promise<Uint8Array | null>
+  write(pieces: Iterable<Uint8Array>): Promise<void>
+  remove(): Promise<void>
+}

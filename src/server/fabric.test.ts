@@ -1,14 +1,18 @@
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { blockHashAt, sliceBlockHashes, unpackBlockHashes } from '../core/block-hashes.ts'
 import { byteSignature } from '../core/fragment-bytes.ts'
 import { createHashChain } from '../core/hash-chains.ts'
 import type { Fragment, FragmentDescription, StructuralSignature } from '../core/fragment.ts'
 import { parseModelFingerprint, parseTenantId, type TenantId } from '../core/ids.ts'
-import type { Quarantine } from '../core/ports.ts'
+import type { MembraneError } from '../core/errors.ts'
+import type { Embedder, FragmentStore, Quarantine, SnapshotStorage } from '../core/ports.ts'
 import { loadChainHashes } from '../hashing/chain-hashes.ts'
 import { loadContentHashers } from '../hashing/content-hashers.ts'
 import { fragmentizeTensors } from '../reconstruct/fragmentize.ts'
 import { MemoryStore } from '../store/memory.ts'
+import { bruteForceVectors } from '../vectors/brute-force.ts'
+import { runs } from '../../test/effort.ts'
 import { bytesOf, rejectsWith, toArray, VirtualClock } from '../../test/contracts/store-fixtures.ts'
 import { DEFAULT_FABRIC_OPTIONS, type Fabric, type FabricOptions, openFabric } from './fabric.ts'
 
@@ -52,6 +56,13 @@ function kvOf(tokens: readonly number[], tenantSalt?: string): readonly Fragment
 
 const TOKENS = Array.from({ length: 24 }, (_, index) => 100 + index)
 
+const TEST_OPTIONS = {
+  ...DEFAULT_FABRIC_OPTIONS,
+  hashers,
+  seed: 1,
+  bound: { payloadBytesMax: Infinity, entriesMax: 100 },
+}
+
 interface Opened {
   readonly fabric: Fabric
   readonly store: MemoryStore
@@ -65,15 +76,7 @@ async function open(options: Partial<FabricOptions> = {}): Promise<Opened> {
 }
 
 function reopen(store: MemoryStore, clock: VirtualClock, options: Partial<FabricOptions> = {}): Promise<Fabric> {
-  return openFabric({
-    ...DEFAULT_FABRIC_OPTIONS,
-    store,
-    hashers,
-    clock,
-    seed: 1,
-    bound: { payloadBytesMax: Infinity, entriesMax: 100 },
-    ...options,
-  })
+  return openFabric({ ...TEST_OPTIONS, store, clock, ...options })
 }
 
 async function putAll(fabric: Fabric, tenant: TenantId, fragments: readonly Fragment[]): Promise<void> {
@@ -200,4 +203,157 @@ describe('a fabric', () => {
     await rejectsWith(own.put(put), 'INVALID_REQUEST')
     expect(fabric.stats().fragments).toBe(0)
   })
+
+  test('lets what a closed session used leave first, unless another session uses it', async () => {
+    const shared = kvOf(TOKENS.slice(0, 8))
+    const own = kvOf([...TOKENS.slice(0, 8), 1, 2, 3, 4, 5, 6, 7, 8])
+    const other = kvOf([...TOKENS.slice(0, 8), 9, 9, 9, 9, 9, 9, 9, 9])
+    const bytes = own.reduce((sum, { payload }) => sum + payload.length, 0) + (other.at(-1)?.payload.length ?? 0)
+    const { fabric } = await open({ bound: { payloadBytesMax: bytes, entriesMax: 100 }, policy: 'leaf-lru' })
+    const ann = fabric.of(ANN)
+    const turn = async (session: string, fragments: readonly Fragment[]): Promise<void> => {
+      const keys: string[] = []
+      for (const { description, payload } of fragments) keys.push((await ann.put({ description, payload })).key)
+      ann.accessed(session, keys)
+    }
+    await turn('other', [...shared, ...other.slice(1)])
+    await turn('own', own)
+    expect(ann.closeSession('own')).toBe(true)
+    expect(ann.closeSession('unknown')).toBe(false)
+    await ann.put({ description: BYTES, payload: bytesOf(10) })
+    // Though it was used last: nobody comes back to it, and its head is still somebody's.
+    expect((await prefixOf(fabric, ANN, [...TOKENS.slice(0, 8), 1, 2, 3, 4, 5, 6, 7, 8])).blocks).toBe(2)
+    expect((await prefixOf(fabric, ANN, [...TOKENS.slice(0, 8), 9, 9, 9, 9, 9, 9, 9, 9])).blocks).toBe(4)
+  })
+
+  test('knows what is used together, what overlaps and what reads alike, of one tenant only', async () => {
+    const { fabric } = await open({ semantic: { embedder: LETTERS, vectors: bruteForceVectors } })
+    const ann = fabric.of(ANN)
+    const described = (text: string): FragmentDescription => ({ ...BYTES, text })
+    const keys: string[] = []
+    for (const text of ['aaab', 'aabb', 'zzzz'])
+      keys.push((await ann.put({ description: described(text), payload: bytesOf(9, text.length + keys.length) })).key)
+    await fabric.of(BOB).put({ description: described('aaab'), payload: bytesOf(9, 77) })
+    const { model } = BYTES.signature
+    const alike = ann.similar({ model, text: 'aaaa', limit: 5, similarityMin: 0.5 })
+    expect(alike?.map(({ fragment }) => fragment.key)).toEqual(keys.slice(0, 2))
+    ann.accessed('s', keys.slice(0, 2))
+    expect(ann.neighbours(keys[0] ?? '', 5)).toMatchObject([{ key: keys[1], kind: 'co-accessed' }])
+    await putAll(fabric, ANN, kvOf(TOKENS))
+    const sequence = { model: MODEL, sequence: 'chat' }
+    expect(
+      ann.overlapping(sequence, { start: 7, end: 9 }, 9).map(({ description }) => description.signature.tokens),
+    ).toEqual([
+      { start: 0, end: 8 },
+      { start: 8, end: 16 },
+    ])
+    expect(fabric.of(BOB).overlapping(sequence, { start: 7, end: 9 }, 9)).toEqual([])
+    ann.saved(8)
+    expect(fabric.stats().cache).toMatchObject({ tokensSaved: 8, byIndex: { semantic: { hits: 1 } } })
+  })
+
+  test('keeps what was used together over a restart, and drops what the store lost meanwhile', async () => {
+    let kept: Uint8Array | null = null
+    const snapshot: SnapshotStorage = {
+      read: async () => kept,
+      write: async (pieces) => void (kept = new Uint8Array(Buffer.concat([...pieces]))),
+      remove: async () => void (kept = null),
+    }
+    const clock = new VirtualClock()
+    const store = new MemoryStore(clock)
+    const unclosed: FragmentStore = new Proxy(store, {
+      get: (target, name) => {
+        if (name === 'close') return async () => {}
+        const value: unknown = Reflect.get(target, name)
+        return typeof value === 'function' ? value.bind(target) : value
+      },
+    })
+    const fabric = await openFabric({ ...TEST_OPTIONS, store: unclosed, clock, snapshot })
+    const own = fabric.of(ANN)
+    const keys: string[] = []
+    for (const seed of [1, 2, 3]) keys.push((await own.put({ description: BYTES, payload: bytesOf(20, seed) })).key)
+    own.accessed('s', keys)
+    await fabric.close()
+    expect(kept).not.toBeNull()
+    await store.remove([`r/ann/${keys[1]}`])
+    const again = await openFabric({ ...TEST_OPTIONS, store: unclosed, clock, snapshot })
+    expect(again.of(ANN).neighbours(keys[0] ?? '', 9)).toMatchObject([{ key: keys[2], kind: 'co-accessed' }])
+    expect(again.indices.get(`ann/${keys[1]}`)).toBeNull()
+    expect(again.indices.inconsistencies()).toEqual([])
+    await again.erase(ANN)
+    expect(kept).toBeNull()
+  })
+
+  test('has no index that names what the store lacks, after whatever was done to it', async () => {
+    const kv = [...kvOf(TOKENS), ...kvOf([...TOKENS.slice(0, 8), 5, 5, 5, 5, 5, 5, 5, 5])]
+    const operation = fc.record({
+      kind: fc.constantFrom('put', 'put', 'remove', 'get', 'lease', 'damage', 'access', 'close', 'wait', 'erase'),
+      tenant: fc.constantFrom(ANN, BOB),
+      which: fc.nat({ max: kv.length - 1 }),
+      ttlMs: fc.constantFrom(null, null, 500),
+    })
+    await fc.assert(
+      fc.asyncProperty(fc.array(operation, { maxLength: 30 }), async (operations) => {
+        const { fabric, store, clock } = await open({
+          bound: { payloadBytesMax: 700, entriesMax: 5 },
+          policy: 'leaf-lru',
+        })
+        const keys = new Map<number, string>()
+        for (const { kind, tenant, which, ttlMs } of operations) {
+          const own = fabric.of(tenant)
+          const { description, payload } = kv[which] ?? expect.unreachable()
+          const key = keys.get(which) ?? 'opaque/=none'
+          if (kind === 'put') {
+            const expiresAtMs = ttlMs === null ? null : clock.nowMs() + ttlMs
+            const put = await own.put({ description, payload, expiresAtMs }).catch((error: MembraneError) => {
+              expect(error.code).toBe('STORE_FULL')
+              return null
+            })
+            if (put !== null) keys.set(which, put.key)
+          } else if (kind === 'remove') await own.remove([key])
+          else if (kind === 'get') await own.get(key)
+          else if (kind === 'lease') await prefixOf(fabric, tenant, TOKENS)
+          else if (kind === 'access') own.accessed('s', [key])
+          else if (kind === 'close') own.closeSession('s')
+          else if (kind === 'wait') clock.advance(400)
+          else if (kind === 'erase') await fabric.erase(tenant)
+          else await damageOne(store)
+        }
+        // What expired or was damaged is known to be gone once somebody has looked for it.
+        for (const { key } of [...fabric.indices.fragments()]) {
+          const slash = key.indexOf('/')
+          await fabric.of(parseTenantId(key.slice(0, slash))).get(key.slice(slash + 1))
+        }
+        await new Promise(setImmediate)
+        const there = new Set((await toArray(store.list('r/'))).map(({ key }) => key.slice(2)))
+        expect(new Set([...fabric.indices.fragments()].map(({ key }) => key))).toEqual(there)
+        expect(fabric.indices.inconsistencies()).toEqual([])
+      }),
+      { numRuns: runs(60, 3000) },
+    )
+  })
 })
+
+/** Flips a byte of some content, if there is any. */
+async function damageOne(store: MemoryStore): Promise<void> {
+  for await (const { key, payloadBytes } of store.list('b/')) {
+    const found = await store.get(key)
+    if (found === null || payloadBytes === 0) continue
+    const payload = Uint8Array.from(found.payload)
+    payload[0] = (payload[0] ?? 0) ^ 1
+    await store.put({ ...found, head: Uint8Array.of(1), payload })
+    return
+  }
+}
+
+/** Counts letters: texts are near when they have the same ones. */
+const LETTERS: Embedder = {
+  id: 'letters',
+  dimensions: 26,
+  embed: (text) => {
+    const vector = new Float32Array(26)
+    for (const letter of text) vector[letter.charCodeAt(0) - 97] = (vector[letter.charCodeAt(0) - 97] ?? 0) + 1
+    const length = Math.hypot(...vector)
+    return length === 0 ? null : vector.map((value) => value / length)
+  },
+}

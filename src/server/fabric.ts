@@ -4,24 +4,19 @@
  * step, so no index names what the store lacks.
  */
 import { DEFAULT_TENANT, type ContentHashAlgorithm, parseTenantId, type TenantId } from '../core/ids.ts'
-import type { Clock, ContentHashers, FragmentStore, Quarantine, StoredEntry } from '../core/ports.ts'
-import { MembraneError } from '../core/errors.ts'
+import type { Clock, ContentHashers, FragmentStore, Quarantine, SnapshotStorage } from '../core/ports.ts'
 import { LIMITS } from '../core/limits.ts'
-import { FragmentIndices, type SemanticPorts } from '../indices/fragment-indices.ts'
+import type { FragmentIndices, SemanticPorts } from '../indices/fragment-indices.ts'
+import type { CacheStatistics } from '../indices/statistics.ts'
 import type { Tier } from '../indices/tiers.ts'
 import { DEFAULT_EVICTION_POLICY, type EvictionPolicyName } from '../policy/evict-policies.ts'
 import type { Quota } from '../store/bounded-owner.ts'
-import {
-  type BoundedOptions,
-  type BoundedStats,
-  type BoundedStore,
-  type LeaveReason,
-  openBoundedStore,
-} from '../store/bounded.ts'
+import { type BoundedOptions, type BoundedStats, type BoundedStore, openBoundedStore } from '../store/bounded.ts'
 import { type CanonicalRecovery, type CanonicalStore, openCanonicalStore } from '../store/canonical.ts'
 import { Tenants } from '../store/tenants.ts'
 import { VerifiedStore } from '../store/verified.ts'
-import { decodeHead, type FragmentHead, type PrefillDensity, traitsOfHead } from './fragment-head.ts'
+import { FabricIndex } from './fabric-index.ts'
+import { type PrefillDensity, traitsOfHead } from './fragment-head.ts'
 import { TenantFabric } from './tenant-fabric.ts'
 
 export interface FabricOptions {
@@ -47,6 +42,8 @@ export interface FabricOptions {
   readonly node: string
   /** Against keys and hashes chosen to slow the indices down: a random whole number of 32 bits. */
   readonly seed: number
+  /** Keeps what the indices have learnt (what is accessed together) over a restart; null forgets it. */
+  readonly snapshot: SnapshotStorage | null
 }
 
 export const DEFAULT_FABRIC_OPTIONS = {
@@ -59,6 +56,7 @@ export const DEFAULT_FABRIC_OPTIONS = {
   quotaOf: () => null,
   densityOf: () => 1,
   semantic: null,
+  snapshot: null,
   node: 'local',
 } as const satisfies Partial<FabricOptions>
 
@@ -72,6 +70,8 @@ export interface FabricStats extends BoundedStats {
   /** Fragments that are found by their key only, because their head is damaged or an index is full. */
   readonly unindexed: number
   readonly recovery: CanonicalRecovery
+  /** Look-ups that found something or nothing, and tokens saved: by index, tier and tenant. */
+  readonly cache: CacheStatistics
 }
 
 /** Reads what the store holds. Throws what opening its wrappers throws. */
@@ -81,6 +81,7 @@ export async function openFabric(options: FabricOptions): Promise<Fabric> {
   const verified = new VerifiedStore({ store, hashers, quarantine })
   const canonical = await openCanonicalStore(verified, { emptyContentHash })
   const index = new FabricIndex(options)
+  await index.restore()
   const { bound, policy, clock, ttlMs, quotaOf, densityOf } = options
   const boundedOptions: BoundedOptions = {
     ...bound,
@@ -91,9 +92,10 @@ export async function openFabric(options: FabricOptions): Promise<Fabric> {
     quotaOf: (owner) => quotaOf(parseTenantId(owner)),
     heldBytes: () => canonical.contentBytes,
     joined: (entry) => index.joined(entry),
-    left: (key, reason) => index.left(key, reason),
+    left: (key) => index.left(key),
   }
   const bounded = await openBoundedStore(canonical, boundedOptions, canonical.takeRecovered())
+  index.dropUnseen()
   return new Fabric({ options, canonical, bounded, index })
 }
 
@@ -130,7 +132,7 @@ export class Fabric {
       tenant,
       tenants: this.#tenants,
       bounded: this.#bounded,
-      indices: this.#index.indices,
+      index: this.#index,
       hasher: this.#options.hashers[this.#options.contentHash],
       clock: this.#options.clock,
     })
@@ -139,8 +141,9 @@ export class Fabric {
   /** Removes all of a tenant, so that no byte that only it had is left; how many fragments there were. */
   async erase(tenant: TenantId): Promise<number> {
     const erased = await this.#tenants.erase(tenant)
-    // Whose damaged bytes these were is not known.
+    // Whose the bytes in quarantine were is not known, and the snapshot names keys.
     await this.#options.quarantine?.clear()
+    await this.#options.snapshot?.remove()
     return erased
   }
 
@@ -148,6 +151,7 @@ export class Fabric {
   async purge(): Promise<void> {
     await this.#bounded.purge()
     await this.#options.quarantine?.clear()
+    await this.#options.snapshot?.remove()
   }
 
   /**
@@ -170,61 +174,12 @@ export class Fabric {
       corruptEntries,
       unindexed: this.#index.unindexed,
       recovery: this.#canonical.recovery,
+      cache: this.#index.indices.statistics.snapshot(),
     }
   }
 
   async close(): Promise<void> {
+    await this.#index.save()
     await this.#bounded.close()
-  }
-}
-
-/** Keeps the indices in step with the store. */
-class FabricIndex {
-  readonly indices: FragmentIndices
-  readonly #tier: Tier
-  readonly #unindexed = new Set<string>()
-  /** The store asks for traits, then says that the entry has joined: its head is read once for both. */
-  readonly #heads = new WeakMap<Uint8Array, FragmentHead>()
-
-  constructor({ node, seed, tier, clock, semantic }: FabricOptions) {
-    this.indices = new FragmentIndices({ node, seed, clock, semantic })
-    this.#tier = tier
-  }
-
-  /** Null for bytes that are no head. */
-  headOf(bytes: Uint8Array): FragmentHead | null {
-    const known = this.#heads.get(bytes)
-    if (known !== undefined) return known
-    try {
-      const head = decodeHead(bytes)
-      this.#heads.set(bytes, head)
-      return head
-    } catch (error) {
-      if (!(error instanceof MembraneError)) throw error
-      return null
-    }
-  }
-
-  get unindexed(): number {
-    return this.#unindexed.size
-  }
-
-  joined({ key, head, contentHash, payloadBytes }: StoredEntry): void {
-    const slash = key.indexOf('/')
-    try {
-      const { description } = this.headOf(head) ?? decodeHead(head)
-      const tenant = parseTenantId(key.slice(0, slash))
-      this.indices.insert({ key, tenant, description, contentHash, payloadBytes, tier: this.#tier })
-      this.#unindexed.delete(key)
-    } catch (error) {
-      if (!(error instanceof MembraneError)) throw error
-      // Stored and found by its key; only look-ups by blocks, position or text do without it, and `unindexed` says so.
-      this.#unindexed.add(key)
-    }
-  }
-
-  left(key: string, _reason: LeaveReason): void {
-    this.indices.remove(key)
-    this.#unindexed.delete(key)
   }
 }

@@ -2,7 +2,7 @@
 import { type BlockHashes, blockHashAt } from '../core/block-hashes.ts'
 import { MembraneError } from '../core/errors.ts'
 import { contextName, fragmentKey } from '../core/fragment-key.ts'
-import { type FragmentDescription, isContextKind } from '../core/fragment.ts'
+import { type FragmentDescription, isContextKind, type TokenSpan } from '../core/fragment.ts'
 import type { ContentHash, ModelFingerprint, TenantId } from '../core/ids.ts'
 import type {
   Clock,
@@ -15,9 +15,11 @@ import type {
   StoredFragment,
   StoredStream,
 } from '../core/ports.ts'
-import type { FragmentIndices, IndexedFragment } from '../indices/fragment-indices.ts'
+import type { IndexedFragment, SimilarFragment } from '../indices/fragment-indices.ts'
+import type { Neighbour } from '../indices/graph.ts'
 import type { BoundedStore } from '../store/bounded.ts'
 import type { SharedEntry, Tenants, TenantUsage } from '../store/tenants.ts'
+import type { FabricIndex } from './fabric-index.ts'
 import { decodeHead, DEFAULT_RETENTION, encodeHead, type FragmentHead, type RetentionHints } from './fragment-head.ts'
 
 export interface FabricPut {
@@ -56,7 +58,7 @@ export interface TenantFabricParts {
   readonly tenant: TenantId
   readonly tenants: Tenants
   readonly bounded: BoundedStore
-  readonly indices: FragmentIndices
+  readonly index: FabricIndex
   readonly hasher: ContentHasher
   readonly clock: Clock
 }
@@ -122,7 +124,8 @@ export class TenantFabric {
     prompt: { readonly model: ModelFingerprint; readonly hashes: BlockHashes },
     { leaseMs, blockTokens }: { readonly leaseMs: number; readonly blockTokens: number },
   ): Promise<HeldPrefix> {
-    const { tenant, indices, bounded, clock } = this.#parts
+    const { tenant, bounded, clock } = this.#parts
+    const { indices } = this.#parts.index
     const asked = { tenant, ...prompt }
     const leasedUntilMs = clock.nowMs() + leaseMs
     const proposed = indices.longestPrefix(asked).localBlocks
@@ -135,6 +138,68 @@ export class TenantFabric {
     const blocks = isThere.every(Boolean) ? proposed : Math.min(proposed, indices.longestPrefix(asked).localBlocks)
     const fragments = indices.fragmentsIn(asked, 0, blocks).map((fragment) => this.#own(fragment))
     return { blocks, tokens: blocks * blockTokens, fragments, leasedUntilMs }
+  }
+
+  /** One turn of a session: it used these fragments, in this order. What is used together is linked, and kept together. */
+  accessed(session: string, keys: readonly string[]): void {
+    const { tenant, index } = this.#parts
+    index.accessed(
+      { tenant, session },
+      keys.map((key) => this.#whole(key)),
+    )
+  }
+
+  /**
+   * No further turn of the session comes: what no other open session has used leaves first when room is needed. Whether
+   * the session was known.
+   */
+  closeSession(session: string): boolean {
+    const { tenant, index, bounded } = this.#parts
+    const { sessions } = index.indices
+    const name = { tenant, session }
+    const touched = sessions.get(name)?.touched ?? []
+    if (!sessions.close(name)) return false
+    // From the tail: a chain closes at its end.
+    for (const { key } of touched.toReversed()) if (sessions.prospect(key).kind === 'closed') bounded.closeChain(key)
+    return true
+  }
+
+  /** Fragments whose text is near; null without a semantic index. Never KV for other tokens: for search and prefetch. */
+  similar(query: {
+    readonly model: ModelFingerprint
+    readonly text: string
+    /** 1 to LIMITS.nearestMax. */
+    readonly limit: number
+    /** The least cosine that counts, -1 to 1. */
+    readonly similarityMin: number
+  }): readonly SimilarFragment[] | null {
+    const { tenant, index } = this.#parts
+    const found = index.indices.similar({ tenant, ...query })
+    return found?.map((one) => ({ ...one, fragment: this.#own(one.fragment) })) ?? null
+  }
+
+  /** Fragments of a sequence that share a token position with the span, by start: the first `limit`. */
+  overlapping(
+    sequence: { readonly model: ModelFingerprint; readonly sequence: string },
+    span: TokenSpan,
+    limit: number,
+  ): readonly IndexedFragment[] {
+    const { tenant, index } = this.#parts
+    return index.indices.overlapping({ tenant, ...sequence }, span, limit).map((fragment) => this.#own(fragment))
+  }
+
+  /** What the fragment is linked with, heaviest first: worth fetching beside it. */
+  neighbours(key: string, limit: number): readonly Neighbour[] {
+    const { indices } = this.#parts.index
+    return indices
+      .neighbours(this.#whole(key), { limit })
+      .map((neighbour) => ({ ...neighbour, key: neighbour.key.slice(this.#parts.tenant.length + 1) }))
+  }
+
+  /** Prompt tokens that were read instead of prefilled, once they have been verified: counted in the statistics. */
+  saved(tokens: number): void {
+    const { tenant, index } = this.#parts
+    index.indices.statistics.saved('exact', tenant, { tier: index.tier, tokens })
   }
 
   /**
@@ -150,7 +215,8 @@ export class TenantFabric {
       theirHashes,
     }: { readonly theirHashes: BlockHashes; readonly model: ModelFingerprint; readonly hashes: BlockHashes },
   ): Promise<number> {
-    const { tenant, indices, tenants } = this.#parts
+    const { tenant, tenants } = this.#parts
+    const { indices } = this.#parts.index
     const blocks = Math.min(hashes.count, theirHashes.count)
     const asked = { tenant, model, hashes }
     const held = Math.min(blocks, indices.longestPrefix(asked).localBlocks)
@@ -169,6 +235,10 @@ export class TenantFabric {
       entries.push({ key, as: fragmentKey(contextName(theirs)), head })
     }
     return tenants.share(tenant, to, entries)
+  }
+
+  #whole(key: string): string {
+    return `${this.#parts.tenant}/${key}`
   }
 
   #own(fragment: IndexedFragment): IndexedFragment {

@@ -1,0 +1,122 @@
+/** Keeps the indices in step with the store: told of all that joins and leaves it, and of what was there at the start. */
+import { MembraneError } from '../core/errors.ts'
+import { parseTenantId } from '../core/ids.ts'
+import type { Clock, ContentHasher, ContentHashers, SnapshotStorage, StoredEntry } from '../core/ports.ts'
+import { FragmentIndices, type IndexedFragment, type SemanticPorts } from '../indices/fragment-indices.ts'
+import type { SessionName } from '../indices/sessions.ts'
+import { encodeSnapshot, restoreSnapshot } from '../indices/snapshot.ts'
+import type { Tier } from '../indices/tiers.ts'
+import { decodeHead, type FragmentHead } from './fragment-head.ts'
+
+export interface FabricIndexOptions {
+  readonly node: string
+  readonly seed: number
+  readonly tier: Tier
+  readonly clock: Clock
+  readonly semantic: SemanticPorts | null
+  readonly hashers: ContentHashers
+  readonly snapshot: SnapshotStorage | null
+}
+
+export class FabricIndex {
+  readonly indices: FragmentIndices
+  #hasChanged = false
+  readonly tier: Tier
+  readonly #hasher: ContentHasher
+  readonly #snapshot: SnapshotStorage | null
+  readonly #unindexed = new Set<string>()
+  /** The store asks for traits, then says that the entry has joined: its head is read once for both. */
+  readonly #heads = new WeakMap<Uint8Array, FragmentHead>()
+  /** From the snapshot, and not yet seen in the store. */
+  #unseen = new Set<string>()
+
+  constructor({ node, seed, tier, clock, semantic, hashers, snapshot }: FabricIndexOptions) {
+    this.indices = new FragmentIndices({ node, seed, clock, semantic })
+    this.tier = tier
+    this.#hasher = hashers.b3
+    this.#snapshot = snapshot
+  }
+
+  /** Fragments that are in no index, because their head is damaged or an index is full. */
+  get unindexed(): number {
+    return this.#unindexed.size
+  }
+
+  /** Before the store is read: any state of it is taken, and `joined` and `dropUnseen` bring the indices into step. */
+  async restore(): Promise<void> {
+    const bytes = (await this.#snapshot?.read()) ?? null
+    if (bytes === null) return
+    const outcome = restoreSnapshot(this.indices, bytes, { hasher: this.#hasher, stamp: null })
+    this.#hasChanged = outcome.kind === 'refused'
+    this.#unseen = new Set(Array.from(this.indices.fragments(), ({ key }) => key))
+  }
+
+  /** After the store was read: what it turned out to lack leaves the indices. */
+  dropUnseen(): void {
+    for (const key of this.#unseen) this.left(key)
+    this.#unseen.clear()
+  }
+
+  /** When anything is other than in the snapshot. Best effort: without it, the next start knows less and loses nothing. */
+  async save(): Promise<void> {
+    if (!this.#hasChanged) return
+    await this.#snapshot?.write(encodeSnapshot(this.indices, { hasher: this.#hasher, stamp: '' })).catch(() => {})
+  }
+
+  /** See `FragmentIndices.accessed`. */
+  accessed(session: SessionName, keys: readonly string[]): void {
+    this.#hasChanged = true
+    this.indices.accessed(session, keys)
+  }
+
+  /** Null for bytes that are no head. */
+  headOf(bytes: Uint8Array): FragmentHead | null {
+    const known = this.#heads.get(bytes)
+    if (known !== undefined) return known
+    try {
+      const head = decodeHead(bytes)
+      this.#heads.set(bytes, head)
+      return head
+    } catch (error) {
+      if (!(error instanceof MembraneError)) throw error
+      return null
+    }
+  }
+
+  joined({ key, head, contentHash, payloadBytes }: StoredEntry): void {
+    const isKnown = this.#unseen.delete(key)
+    const described = this.headOf(head)
+    if (described === null) {
+      this.#leaveOut(key)
+      return
+    }
+    const tenant = parseTenantId(key.slice(0, key.indexOf('/')))
+    const { description } = described
+    const fragment = { key, tenant, description, contentHash, payloadBytes, tier: this.tier }
+    if (isKnown && isSame(this.indices.get(key), fragment)) return
+    this.#hasChanged = true
+    try {
+      this.indices.insert(fragment)
+      this.#unindexed.delete(key)
+    } catch (error) {
+      if (!(error instanceof MembraneError)) throw error
+      this.#leaveOut(key)
+    }
+  }
+
+  left(key: string): void {
+    this.#hasChanged = true
+    this.indices.remove(key)
+    this.#unindexed.delete(key)
+  }
+
+  /** Stored and found by its key; only look-ups by blocks, position or text do without it, and `unindexed` says so. */
+  #leaveOut(key: string): void {
+    this.indices.remove(key)
+    this.#unindexed.add(key)
+  }
+}
+
+function isSame(known: IndexedFragment | null, fragment: IndexedFragment): boolean {
+  return known !== null && JSON.stringify(known) === JSON.stringify(fragment)
+}
