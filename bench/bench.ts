@@ -49,6 +49,8 @@ export const BENCH_NAMES = [
   'simulate-trace',
   'hash',
   'store-disk',
+  'store-memory',
+  'store-bounded',
   'memory',
   'semantic',
   'cli',
