@@ -68,6 +68,7 @@ export interface HashChain {
   hash(tokens: Uint32Array, context: ChainContext, after?: ChainPosition): BlockHashes
 }
 
+/** What a chain is made with: the same for every prompt of a fabric, and the same as the engines' where it is theirs. */
 export interface ChainOptions {
   readonly hashes: ChainHashes
   /** Tokens of a block, 1 to LIMITS.blockTokensMax. */

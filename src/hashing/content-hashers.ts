@@ -8,6 +8,7 @@ import { bytesToHex } from '../core/hex.ts'
 import type { ContentHash } from '../core/ids.ts'
 import type { ContentHasher, ContentHashers } from '../core/ports.ts'
 
+/** The hashers of both algorithms, and what stands behind them. */
 export interface LoadedContentHashers {
   readonly hashers: ContentHashers
   /** What stands behind BLAKE3: `native` is some four times faster. */
