@@ -16,6 +16,8 @@ describe('DiskStore', () => {
     const timers = new VirtualTimers()
     const store = await openSimulated(files, { timers })
     for (let round = 0; round < 30; round++) {
+      // Something in each segment stays.
+      await store.put(fragmentOf(`stays-${round}`, bytesOf(100, round)))
       for (let index = 0; index < 12; index++) {
         await store.put(fragmentOf(`key-${(7 * index + round) % 40}`, bytesOf(50 + 40 * index, round)))
       }
@@ -29,6 +31,10 @@ describe('DiskStore', () => {
       expect(deadBytes).toBeLessThanOrEqual(liveBytes + 2 * SMALL_SEGMENTS.segmentBytesMax)
       expect((await store.scrub()).orphanBytes).toBe(0)
     }
+    for (let round = 0; round < 30; round++) {
+      expectFragment(await store.get(`stays-${round}`), fragmentOf(`stays-${round}`, bytesOf(100, round)))
+    }
+    expect(store.diskStats().failedCompactions).toBe(0)
     await store.close()
   })
 
