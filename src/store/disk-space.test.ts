@@ -50,6 +50,19 @@ describe('DiskStore', () => {
     await store.close()
   })
 
+  test('leaves not a byte when everything has been removed', async () => {
+    const files = new UnsyncedFiles()
+    const store = await openSimulated(files)
+    const keys = Array.from({ length: 60 }, (_, index) => `key-${index}`)
+    for (const [index, key] of keys.entries()) await store.put(fragmentOf(key, bytesOf((index % 9) * 300, index)))
+    for (const key of keys.slice(0, 30)) await store.put(fragmentOf(key, bytesOf(77)))
+    expect(await store.remove(keys)).toBe(60)
+    await store.compact()
+    expect(store.diskStats()).toMatchObject({ entries: 0, segments: 0, liveBytes: 0, deadBytes: 0 })
+    expect([...files.contents().keys()].filter((name) => name.startsWith('segments/'))).toEqual([])
+    await store.close()
+  })
+
   test('frees what has expired, though nobody asks for it', async () => {
     const files = new UnsyncedFiles()
     const timers = new VirtualTimers()
