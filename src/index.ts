@@ -370,6 +370,7 @@ export { type LoadedContentHashers, loadContentHashers, loadPureContentHashers }
 export { type DiskStats, type DiskStore, openDiskStore } from './store/disk.ts'
 export { DEFAULT_DISK_OPTIONS, type DiskStoreOptions, type Durability } from './store/disk-options.ts'
 export type { RecoveryReport } from './store/disk-recovery.ts'
+export type { Timers } from './store/disk-sync.ts'
 export type { ScrubOptions, ScrubReport } from './store/disk-scrub.ts'
 /** Eviction: what leaves a full cache first, and what caches would have held of a trace. */
 export {

@@ -16,6 +16,8 @@ describe('DiskStore', () => {
     const timers = new VirtualTimers()
     const store = await openSimulated(files, { timers })
     for (let round = 0; round < 30; round++) {
+      // Something in each segment stays.
+      await store.put(fragmentOf(`stays-${round}`, bytesOf(100, round)))
       for (let index = 0; index < 12; index++) {
         await store.put(fragmentOf(`key-${(7 * index + round) % 40}`, bytesOf(50 + 40 * index, round)))
       }
@@ -29,6 +31,10 @@ describe('DiskStore', () => {
       expect(deadBytes).toBeLessThanOrEqual(liveBytes + 2 * SMALL_SEGMENTS.segmentBytesMax)
       expect((await store.scrub()).orphanBytes).toBe(0)
     }
+    for (let round = 0; round < 30; round++) {
+      expectFragment(await store.get(`stays-${round}`), fragmentOf(`stays-${round}`, bytesOf(100, round)))
+    }
+    expect(store.diskStats().failedCompactions).toBe(0)
     await store.close()
   })
 
@@ -41,6 +47,19 @@ describe('DiskStore', () => {
     await store.remove(['large'])
     await store.sync()
     expect(files.usedBytes()).toBeLessThan(before + 1000)
+    await store.close()
+  })
+
+  test('leaves not a byte when everything has been removed', async () => {
+    const files = new UnsyncedFiles()
+    const store = await openSimulated(files)
+    const keys = Array.from({ length: 60 }, (_, index) => `key-${index}`)
+    for (const [index, key] of keys.entries()) await store.put(fragmentOf(key, bytesOf((index % 9) * 300, index)))
+    for (const key of keys.slice(0, 30)) await store.put(fragmentOf(key, bytesOf(77)))
+    expect(await store.remove(keys)).toBe(60)
+    await store.compact()
+    expect(store.diskStats()).toMatchObject({ entries: 0, segments: 0, liveBytes: 0, deadBytes: 0 })
+    expect([...files.contents().keys()].filter((name) => name.startsWith('segments/'))).toEqual([])
     await store.close()
   })
 

@@ -30,6 +30,9 @@ beforeAll(async () => {
   await store.close()
 })
 
+/** Only ends what hangs. */
+const TIMEOUT_MS = runs(60_000, 3_600_000)
+
 const damages = fc.record({
   kind: fc.constantFrom('flip' as const, 'truncate' as const, 'swap' as const, 'zero' as const),
   file: fc.nat(),
@@ -43,60 +46,68 @@ const damages = fc.record({
 type Damage = typeof damages extends fc.Arbitrary<infer Value> ? Value : never
 
 describe('A damaged data directory', () => {
-  test('is served except for what is damaged, which is missing and counted', async () => {
-    await fc.assert(
-      fc.asyncProperty(damages, async (damage) => {
-        const { files, damagedFile } = damagedCopy(damage)
-        const disk = await openSimulated(files)
-        const store = new VerifiedStore({ store: disk, hashers: TEST_HASHERS, quarantine: null })
-        let missing = 0
-        for (const [key, history] of histories) {
-          const found = await store.get(key)
-          expect(found === null || history.some((put) => put !== null && isFound(found, put)), key).toBe(true)
-          const last = history.at(-1) ?? null
-          if (last !== null && (found === null || !isFound(found, last))) missing += 1
-        }
-        const { recovery } = disk.diskStats()
-        const counted = store.stats().corruptEntries + recovery.droppedRecords + recovery.removedLeftovers
-        if (missing > 0) expect(counted).toBeGreaterThan(0)
-        // One byte spoils one record. What is beside the segments spoils none.
-        if (damage.kind === 'flip') expect(missing).toBeLessThanOrEqual(1)
-        if (!damagedFile.startsWith('segments/')) expect(missing).toBe(0)
-        await store.close()
-      }),
-      { numRuns: runs(300, 20_000) },
-    )
-  })
+  test(
+    'is served except for what is damaged, which is missing and counted',
+    async () => {
+      await fc.assert(
+        fc.asyncProperty(damages, async (damage) => {
+          const { files, damagedFile } = damagedCopy(damage)
+          const disk = await openSimulated(files)
+          const store = new VerifiedStore({ store: disk, hashers: TEST_HASHERS, quarantine: null })
+          let missing = 0
+          for (const [key, history] of histories) {
+            const found = await store.get(key)
+            expect(found === null || history.some((put) => put !== null && isFound(found, put)), key).toBe(true)
+            const last = history.at(-1) ?? null
+            if (last !== null && (found === null || !isFound(found, last))) missing += 1
+          }
+          const { recovery } = disk.diskStats()
+          const counted = store.stats().corruptEntries + recovery.droppedRecords + recovery.removedLeftovers
+          if (missing > 0) expect(counted).toBeGreaterThan(0)
+          // One byte spoils one record. What is beside the segments spoils none.
+          if (damage.kind === 'flip') expect(missing).toBeLessThanOrEqual(1)
+          if (!damagedFile.startsWith('segments/')) expect(missing).toBe(0)
+          await store.close()
+        }),
+        { numRuns: runs(300, 20_000) },
+      )
+    },
+    TIMEOUT_MS,
+  )
 
-  test('is healed by a scrub: what it finds is missing, and puts go on', async () => {
-    await fc.assert(
-      fc.asyncProperty(damages, async (damage) => {
-        const { files } = damagedCopy(damage)
-        const store = await openSimulated(files)
-        const kept: string[] = []
-        const report = await store.scrub({
-          quarantine: {
-            keep: async ({ key }) => {
-              kept.push(key)
+  test(
+    'is healed by a scrub: what it finds is missing, and puts go on',
+    async () => {
+      await fc.assert(
+        fc.asyncProperty(damages, async (damage) => {
+          const { files } = damagedCopy(damage)
+          const store = await openSimulated(files)
+          const kept: string[] = []
+          const report = await store.scrub({
+            quarantine: {
+              keep: async ({ key }) => {
+                kept.push(key)
+              },
+              clear: async () => {},
             },
-            clear: async () => {},
-          },
-        })
-        expect(report.isComplete).toBe(true)
-        expect(report.damaged).toEqual(expect.arrayContaining(kept))
-        expect(store.stats().corruptEntries).toBeGreaterThanOrEqual(report.damaged.length)
-        expect((await store.scrub()).damaged).toEqual([])
-        const put = fragmentOf('key-0', bytesOf(500, 9))
-        expect(['stored', 'replaced']).toContain(await store.put(put))
-        await store.close()
-        const again = await openSimulated(files)
-        expect(isFound(await again.get('key-0'), put)).toBe(true)
-        expect((await again.scrub()).damaged).toEqual([])
-        await again.close()
-      }),
-      { numRuns: runs(60, 2000) },
-    )
-  })
+          })
+          expect(report.isComplete).toBe(true)
+          expect(report.damaged).toEqual(expect.arrayContaining(kept))
+          expect(store.stats().corruptEntries).toBeGreaterThanOrEqual(report.damaged.length)
+          expect((await store.scrub()).damaged).toEqual([])
+          const put = fragmentOf('key-0', bytesOf(500, 9))
+          expect(['stored', 'replaced']).toContain(await store.put(put))
+          await store.close()
+          const again = await openSimulated(files)
+          expect(isFound(await again.get('key-0'), put)).toBe(true)
+          expect((await again.scrub()).damaged).toEqual([])
+          await again.close()
+        }),
+        { numRuns: runs(60, 2000) },
+      )
+    },
+    TIMEOUT_MS,
+  )
 })
 
 function damagedCopy({ kind, file, at, otherAt, bytes, bit, hasSnapshot }: Damage): {
