@@ -178,7 +178,7 @@ describe('DiskStore, in a directory that it cannot have', () => {
     mkdirSync(parent)
     chmodSync(parent, 0o500)
     // Of all files only the kernel's own are forbidden to root.
-    const path = process.getuid?.() === 0 ? '/proc/membrane' : join(parent, 'other')
+    const path = process.getuid?.() === 0 ? '/sys/membrane' : join(parent, 'other')
     await expect(open(path)).rejects.toMatchObject({
       code: 'FILE_UNREADABLE',
       message: expect.stringContaining(path),
