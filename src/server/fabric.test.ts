@@ -320,7 +320,7 @@ describe('a fabric', () => {
           else await damageOne(store)
         }
         // What expired or was damaged is known to be gone once somebody has looked for it.
-        for (const { key } of [...fabric.indices.fragments()]) {
+        for (const { key } of Array.from(fabric.indices.fragments())) {
           const slash = key.indexOf('/')
           await fabric.of(parseTenantId(key.slice(0, slash))).get(key.slice(slash + 1))
         }

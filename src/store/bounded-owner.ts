@@ -29,9 +29,13 @@ export interface BoundedEntry {
   expiresAtMs: number | null
   isPinned: boolean
   leasedUntilMs: number
+  /** When its expiry is looked at next; Infinity when it is not. */
+  expiryAwaitedAtMs: number
   /** Puts that are under way to this key: it must not be evicted under them. */
   putsUnderWay: number
 }
+
+export const NEVER_LEASED = -Infinity
 
 export class OwnerEntries {
   readonly name: string
@@ -84,7 +88,8 @@ export class OwnerEntries {
       slot,
       chainName: traits.chainName,
       isPinned: traits.isPinned,
-      leasedUntilMs: -Infinity,
+      leasedUntilMs: NEVER_LEASED,
+      expiryAwaitedAtMs: Infinity,
       putsUnderWay: 0,
     }
     this.#entryOfSlot[slot] = added
@@ -104,6 +109,12 @@ export class OwnerEntries {
 
   touch(entry: BoundedEntry): void {
     this.#policy.touched(entry.slot)
+  }
+
+  /** What its last put says, in place of what those before said. The put itself holds it until it is done. */
+  rank(entry: BoundedEntry, { priority, isPinned }: EntryTraits): void {
+    entry.isPinned = isPinned
+    this.#policy.prioritized(entry.slot, priority)
   }
 
   drop(entry: BoundedEntry): void {

@@ -20,7 +20,7 @@ import type {
 } from '../core/ports.ts'
 import { EVICTION_POLICIES, type EvictionPolicyName } from '../policy/evict-policies.ts'
 import { checkKey, checkPut } from './arguments.ts'
-import { type BoundedEntry, type EntryTraits, OwnerEntries, type Quota } from './bounded-owner.ts'
+import { type BoundedEntry, type EntryTraits, NEVER_LEASED, OwnerEntries, type Quota } from './bounded-owner.ts'
 import { ownerOf } from './canonical.ts'
 import { Deadlines } from './deadlines.ts'
 import { SerialTasks } from './serial.ts'
@@ -79,6 +79,8 @@ export class BoundedStore implements FragmentStore {
   readonly #byKey = new SerialTasks()
   readonly #leaseEnds = new Deadlines<BoundedEntry>(DEADLINE_BUCKET_MS)
   readonly #expiries = new Deadlines<BoundedEntry>(DEADLINE_BUCKET_MS)
+  /** Keys that left and could not be removed below: tried again with later puts. */
+  readonly #unremoved = new Set<string>()
   #reservedBytes = 0
   #reservedEntries = 0
   #evictions = 0
@@ -118,6 +120,7 @@ export class BoundedStore implements FragmentStore {
   async put(fragment: FragmentPut): Promise<PutOutcome> {
     checkPut(fragment)
     await this.#removeExpired()
+    await this.#retryRemovals()
     return this.#byKey.run(fragment.key, () => this.#put(fragment))
   }
 
@@ -165,6 +168,7 @@ export class BoundedStore implements FragmentStore {
       keys.map((key) =>
         this.#byKey.run(key, async () => {
           const count = await this.#inner.remove([key])
+          this.#unremoved.delete(key)
           this.#forget(key, 'removed')
           return count
         }),
@@ -189,6 +193,12 @@ export class BoundedStore implements FragmentStore {
       refusals: this.#refusals,
       owners: Object.fromEntries(owners),
     }
+  }
+
+  /** What one owner holds, each entry in full. */
+  usageOf(owner: string): { readonly entries: number; readonly payloadBytes: number } {
+    const { entries, payloadBytes } = this.#owners.get(owner) ?? { entries: 0, payloadBytes: 0 }
+    return { entries, payloadBytes }
   }
 
   sync(): Promise<void> {
@@ -222,9 +232,11 @@ export class BoundedStore implements FragmentStore {
       if (entry === undefined) continue
       entry.owner.touch(entry)
       if (entry.leasedUntilMs >= untilMs) continue
+      // One deadline an entry, however often its lease is renewed.
+      const isAwaited = entry.leasedUntilMs !== NEVER_LEASED
       entry.leasedUntilMs = untilMs
       entry.owner.updatePin(entry, nowMs)
-      this.#leaseEnds.add(entry, untilMs)
+      if (!isAwaited) this.#leaseEnds.add(entry, untilMs)
     }
     const isThere = await this.#inner.has(keys)
     const gone = keys.filter((key, index) => isThere[index] !== true && this.#entries.has(key))
@@ -281,10 +293,17 @@ export class BoundedStore implements FragmentStore {
     else {
       known.owner.resize(known, payloadBytes)
       known.owner.touch(known)
+      known.owner.rank(known, traits)
       known.expiresAtMs = expiresAtMs
     }
-    if (expiresAtMs !== null) this.#expiries.add(registered, expiresAtMs)
+    this.#unremoved.delete(key)
+    if (expiresAtMs !== null && expiresAtMs < registered.expiryAwaitedAtMs) this.#awaitExpiry(registered, expiresAtMs)
     this.#options.joined(entry)
+  }
+
+  #awaitExpiry(entry: BoundedEntry, atMs: number): void {
+    entry.expiryAwaitedAtMs = atMs
+    this.#expiries.add(entry, atMs)
   }
 
   #forget(key: string, reason: LeaveReason): void {
@@ -381,7 +400,7 @@ export class BoundedStore implements FragmentStore {
         const { payloadBytesMax, entriesMax } = this.#options
         throw new MembraneError(
           'STORE_FULL',
-          `${this.#entries.size} entries are pinned, leased or being written, and leave no room for ${payloadBytes} bytes in ${newEntries} new entries within ${payloadBytesMax} bytes and ${entriesMax} entries.`,
+          `What is here is pinned, leased or being written, and leaves no room for ${payloadBytes} bytes in ${newEntries} new entries within ${payloadBytesMax} bytes and ${entriesMax} entries.`,
           { remedy: 'Unpin some, wait for leases to end, or raise the bound.', details: { owner: owner?.name } },
         )
       }
@@ -410,14 +429,42 @@ export class BoundedStore implements FragmentStore {
   async #evict({ key }: BoundedEntry): Promise<void> {
     this.#forget(key, 'evicted')
     this.#evictions += 1
-    // In turn with puts of this key: one that comes now is not undone by this removal.
-    await this.#byKey.run(key, () => this.#inner.remove([key]))
+    await this.#removeBelow(key)
+  }
+
+  /** In turn with puts of this key, and none of them is undone by it. */
+  #removeBelow(key: string): Promise<void> {
+    this.#unremoved.add(key)
+    return this.#byKey.run(key, async () => {
+      if (!this.#unremoved.has(key)) return
+      await this.#inner.remove([key])
+      this.#unremoved.delete(key)
+    })
+  }
+
+  /** What fails here is tried again with the next put: this one need not fail for it. */
+  async #retryRemovals(): Promise<void> {
+    for (const key of this.#unremoved) {
+      if (
+        !(await this.#removeBelow(key).then(
+          () => true,
+          () => false,
+        ))
+      )
+        return
+    }
   }
 
   #endLeases(): void {
     const nowMs = this.#options.clock.nowMs()
     for (const entry of this.#leaseEnds.take(nowMs)) {
-      if (this.#entries.get(entry.key) === entry) entry.owner.updatePin(entry, nowMs)
+      if (this.#entries.get(entry.key) !== entry) continue
+      if (entry.leasedUntilMs > nowMs) {
+        this.#leaseEnds.add(entry, entry.leasedUntilMs)
+        continue
+      }
+      entry.leasedUntilMs = NEVER_LEASED
+      entry.owner.updatePin(entry, nowMs)
     }
   }
 
@@ -428,13 +475,21 @@ export class BoundedStore implements FragmentStore {
     for (const entry of this.#expiries.take(nowMs)) {
       // An entry that was put again since has a later time, or is another one.
       const { key, expiresAtMs } = entry
-      if (this.#entries.get(key) !== entry || expiresAtMs === null || expiresAtMs > nowMs) continue
+      if (this.#entries.get(key) !== entry || entry.expiryAwaitedAtMs > nowMs) continue
+      entry.expiryAwaitedAtMs = Infinity
+      if (expiresAtMs === null) continue
+      // While it is being put, it is that put's; others do not wait for it.
+      const isBusy = entry.putsUnderWay > 0
+      if (expiresAtMs > nowMs || isBusy) {
+        this.#awaitExpiry(entry, Math.max(expiresAtMs, nowMs + 1))
+        continue
+      }
       this.#forget(key, 'expired')
       keys.push(key)
     }
     if (keys.length === 0) return
     this.#expirations += keys.length
-    await Promise.all(keys.map((key) => this.#byKey.run(key, () => this.#inner.remove([key]))))
+    await Promise.all(keys.map((key) => this.#removeBelow(key)))
   }
 }
 

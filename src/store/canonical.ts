@@ -14,7 +14,7 @@
  */
 import { assert, MembraneError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
-import type { ContentHash } from '../core/ids.ts'
+import { type ContentHash, parseContentHash } from '../core/ids.ts'
 import type {
   FragmentPut,
   FragmentStore,
@@ -26,10 +26,13 @@ import type {
   StoreStats,
 } from '../core/ports.ts'
 import { decodeReference, encodeReference, REFERENCE_HEAD_BYTES } from './canonical-reference.ts'
-import { checkKey } from './arguments.ts'
+import { checkKey, storeClosed } from './arguments.ts'
 import { SerialTasks } from './serial.ts'
 
 const NO_BYTES = new Uint8Array(0)
+
+/** Times that a reader follows a key whose content was replaced under it; beyond, STORE_UNAVAILABLE asks it to come back. */
+const LOOK_UPS_MAX = 16
 
 interface Content {
   readonly contentHash: ContentHash
@@ -69,12 +72,16 @@ export class CanonicalStore implements FragmentStore {
   readonly #inner: FragmentStore
   readonly #emptyContentHash: ContentHash
   readonly #references = new Map<string, KnownReference>()
+  /** Content that a key may name since a put of it failed: held until the key is known to name something else. */
+  readonly #doubts = new Map<string, Content[]>()
   readonly #contents = new Map<ContentHash, Content>()
   readonly #byKey = new SerialTasks()
   readonly #byContent = new SerialTasks()
   /** Removals that were answered and are still under way. */
   readonly #background = new Set<Promise<void>>()
   #backgroundError: unknown = null
+  /** Keys below that nothing names and that could not be removed: tried again later. */
+  readonly #leftovers = new Set<string>()
   #payloadBytes = 0
   #contentBytes = 0
   #decoys = 0
@@ -123,6 +130,7 @@ export class CanonicalStore implements FragmentStore {
   }
 
   async put(fragment: FragmentPut): Promise<PutOutcome> {
+    this.#checkOpen()
     checkHead(fragment)
     return this.#byKey.run(fragment.key, () => this.#put(fragment))
   }
@@ -144,6 +152,7 @@ export class CanonicalStore implements FragmentStore {
           expiresAtMs,
         })
         if (before !== undefined) this.#release(ownerOf(key), before.content)
+        this.#releaseDoubts(key)
         return outcome
       } catch (error) {
         this.#undo(key, before, error)
@@ -155,15 +164,23 @@ export class CanonicalStore implements FragmentStore {
   }
 
   /**
-   * Whether the reference was written is unknown when the store below went away: then the content stays held, because
-   * content without a reference is found at the next open, and a reference without content would be an empty promise.
+   * Whether the reference was written is unknown when the store below went away: then the content stays held until the
+   * key is put or removed, because a reference without content would be an empty promise.
    */
   #undo(key: string, before: KnownReference | undefined, error: unknown): void {
     const failed = this.#references.get(key)
     if (before === undefined) this.#references.delete(key)
     else this.#references.set(key, before)
     const isUnknown = error instanceof MembraneError && error.code === 'STORE_UNAVAILABLE'
-    if (failed !== undefined && !isUnknown) this.#release(ownerOf(key), failed.content)
+    if (failed === undefined) return
+    if (isUnknown) this.#doubts.set(key, [...(this.#doubts.get(key) ?? []), failed.content])
+    else this.#release(ownerOf(key), failed.content)
+  }
+
+  #releaseDoubts(key: string): void {
+    const doubts = this.#doubts.get(key) ?? []
+    this.#doubts.delete(key)
+    for (const content of doubts) this.#release(ownerOf(key), content)
   }
 
   /** Every byte is written unless this owner already has them, so that the time tells nothing of other owners. */
@@ -176,8 +193,32 @@ export class CanonicalStore implements FragmentStore {
     const content = this.#contents.get(contentHash)
     const isHidden = content !== undefined && !content.ownerReferences.has(owner)
     const key = isHidden ? this.#decoyKey(contentHash) : contentKey(contentHash)
-    await this.#inner.put({ key, head: NO_BYTES, contentHash, payloadBytes, payload })
-    if (isHidden) this.#later(() => this.#inner.remove([key]))
+    // Bytes that a failure has left would be answered as present, and given to whoever only knows their hash.
+    if (this.#leftovers.has(key)) await this.#removeBelow(key)
+    try {
+      await this.#inner.put({ key, head: NO_BYTES, contentHash, payloadBytes, payload })
+    } catch (error) {
+      if (content === undefined || isHidden) this.#discard(contentHash, key)
+      throw error
+    }
+    if (isHidden) this.#discard(contentHash, key)
+  }
+
+  /** Removes, after the answer, what is below under a key that nothing names; unless it is content that is named again. */
+  #discard(contentHash: ContentHash, key: string): void {
+    this.#leftovers.add(key)
+    this.#later(() =>
+      this.#byContent.run(contentHash, async () => {
+        const isNamed = key === contentKey(contentHash) && this.#contents.has(contentHash)
+        if (!isNamed && this.#leftovers.has(key)) await this.#removeBelow(key)
+      }),
+    )
+  }
+
+  async #removeBelow(key: string): Promise<void> {
+    this.#leftovers.add(key)
+    await this.#inner.remove([key])
+    this.#leftovers.delete(key)
   }
 
   #decoyKey(contentHash: ContentHash): string {
@@ -186,17 +227,29 @@ export class CanonicalStore implements FragmentStore {
   }
 
   async get(key: string, options?: GetOptions): Promise<StoredFragment | null> {
-    const found = await this.#find(key)
-    if (found === null) return null
-    const content = await this.#inner.get(contentKey(found.contentHash), options)
-    return content === null ? this.#lost(key, found.contentHash) : { ...found, payload: content.payload }
+    return this.#follow(key, async (found) => {
+      const content = await this.#inner.get(contentKey(found.contentHash), options)
+      return content === null ? null : { ...found, payload: content.payload }
+    })
   }
 
   async stream(key: string, options?: Pick<GetOptions, 'span'>): Promise<StoredStream | null> {
-    const found = await this.#find(key)
-    if (found === null) return null
-    const content = await this.#inner.stream(contentKey(found.contentHash), options)
-    return content === null ? this.#lost(key, found.contentHash) : { ...found, chunks: content.chunks }
+    return this.#follow(key, async (found) => {
+      const content = await this.#inner.stream(contentKey(found.contentHash), options)
+      return content === null ? null : { ...found, chunks: content.chunks }
+    })
+  }
+
+  /** From the key to its content. A put may replace both between the two steps: then it is looked up again. */
+  async #follow<T>(key: string, read: (found: StoredEntry) => Promise<T | null>): Promise<T | null> {
+    for (let lookUps = 0; lookUps < LOOK_UPS_MAX; lookUps++) {
+      const found = await this.#find(key)
+      if (found === null) return null
+      const content = await read(found)
+      if (content !== null) return content
+      if (await this.#dropLost(key, found.contentHash)) return null
+    }
+    throw new MembraneError('STORE_UNAVAILABLE', `${key} was replaced ${LOOK_UPS_MAX} times while it was read.`)
   }
 
   head(key: string): Promise<StoredEntry | null> {
@@ -208,6 +261,7 @@ export class CanonicalStore implements FragmentStore {
   }
 
   async remove(keys: readonly string[]): Promise<number> {
+    this.#checkOpen()
     keys.forEach(referenceKey)
     const removed = await Promise.all(keys.map((key) => this.#byKey.run(key, () => this.#remove(key))))
     await this.#roomInBackground()
@@ -216,10 +270,16 @@ export class CanonicalStore implements FragmentStore {
 
   async #remove(key: string): Promise<boolean> {
     const wasThere = (await this.#inner.remove([referenceKey(key)])) > 0
+    this.#forget(key)
+    return wasThere
+  }
+
+  /** The key names nothing any more. */
+  #forget(key: string): void {
     const known = this.#references.get(key)
     this.#references.delete(key)
     if (known !== undefined) this.#release(ownerOf(key), known.content)
-    return wasThere
+    this.#releaseDoubts(key)
   }
 
   async *list(prefix = ''): AsyncIterable<StoredEntry> {
@@ -243,8 +303,7 @@ export class CanonicalStore implements FragmentStore {
     for (const [key, { content }] of this.#references) {
       const [isThere] = await this.#inner.has([contentKey(content.contentHash)])
       if (isThere === true) continue
-      await this.#lost(key, content.contentHash)
-      dangling.push(key)
+      if (await this.#dropLost(key, content.contentHash)) dangling.push(key)
     }
     return dangling
   }
@@ -261,7 +320,12 @@ export class CanonicalStore implements FragmentStore {
     await this.#inner.sync()
   }
 
+  /** What could not be removed before is tried once more, and throws when it still cannot. */
   async purge(): Promise<void> {
+    for (const key of this.#doubts.keys()) await this.#forgetIfGone(key)
+    while (this.#background.size > 0) await Promise.all(this.#background)
+    this.#backgroundError = null
+    for (const key of this.#leftovers) this.#retry(key)
     await this.#settleBackground()
     await this.#inner.purge()
   }
@@ -280,30 +344,44 @@ export class CanonicalStore implements FragmentStore {
     }
   }
 
-  async #find(key: string): Promise<(StoredEntry & { readonly contentHash: ContentHash }) | null> {
+  /** What comes after the call of `close` is refused: whoever goes on putting would keep it from ending. */
+  #checkOpen(): void {
+    if (this.#closing !== null) throw storeClosed()
+  }
+
+  async #find(key: string): Promise<StoredEntry | null> {
     const entry = await this.#inner.head(referenceKey(key))
     if (entry !== null) return entryOf(entry)
-    // Expired, or found damaged, below: what it held is released here.
-    await this.#byKey.run(key, async () => {
-      const known = this.#references.get(key)
-      if (known === undefined || (await this.#inner.has([referenceKey(key)]))[0] === true) return
-      this.#references.delete(key)
-      this.#release(ownerOf(key), known.content)
-    })
+    // Expired, or found damaged, below: what it held is released here. A first put that is under way is not waited for.
+    if (this.#references.has(key)) await this.#forgetIfGone(key)
     return null
   }
 
-  /** The content was found damaged and is gone: every reference to it is a miss until somebody puts it again. */
-  async #lost(key: string, contentHash: ContentHash): Promise<null> {
-    await this.#byContent.run(contentHash, async () => {
-      if ((await this.#inner.has([contentKey(contentHash)]))[0] === true) return
-      const content = this.#contents.get(contentHash)
-      if (content === undefined) return
-      this.#contents.delete(contentHash)
-      this.#contentBytes -= content.payloadBytes
+  async #forgetIfGone(key: string): Promise<void> {
+    await this.#byKey.run(key, async () => {
+      if ((await this.#inner.has([referenceKey(key)]))[0] !== true) this.#forget(key)
     })
-    await this.remove([key])
-    return null
+  }
+
+  /**
+   * For who found no content under the hash that the key named: true when it is lost, and then the key is a miss until
+   * somebody puts it again; false when the key names something else by now, or the content has been put again.
+   */
+  async #dropLost(key: string, contentHash: ContentHash): Promise<boolean> {
+    return this.#byKey.run(key, async () => {
+      const entry = await this.#inner.head(referenceKey(key))
+      if (entry === null || entryOf(entry).contentHash !== contentHash) return false
+      return this.#byContent.run(contentHash, async () => {
+        if ((await this.#inner.has([contentKey(contentHash)]))[0] === true) return false
+        const content = this.#contents.get(contentHash)
+        if (content !== undefined) {
+          this.#contents.delete(contentHash)
+          this.#contentBytes -= content.payloadBytes
+        }
+        await this.#remove(key)
+        return true
+      })
+    })
   }
 
   #hold(key: string, contentHash: ContentHash, payloadBytes: number, expiresAtMs: number | null): void {
@@ -335,7 +413,7 @@ export class CanonicalStore implements FragmentStore {
         if (this.#contents.get(contentHash) !== content || content.references > 0) return
         this.#contents.delete(contentHash)
         this.#contentBytes -= payloadBytes
-        await this.#inner.remove([contentKey(contentHash)])
+        await this.#removeBelow(contentKey(contentHash))
       }),
     )
   }
@@ -351,8 +429,15 @@ export class CanonicalStore implements FragmentStore {
     this.#background.add(task)
   }
 
+  /** Tries once more to remove what could not be removed. */
+  #retry(leftover: string): void {
+    this.#discard(contentHashIn(leftover), leftover)
+  }
+
   /** Waits while more removals are under way than the limit. */
   async #roomInBackground(): Promise<void> {
+    const [leftover] = this.#leftovers
+    if (leftover !== undefined && this.#background.size === 0) this.#retry(leftover)
     while (this.#background.size > LIMITS.backgroundRemovalsMax) await Promise.race(this.#background)
   }
 
@@ -388,6 +473,11 @@ function referenceKey(key: string): string {
 
 function contentKey(contentHash: ContentHash): string {
   return `b/${contentHash}`
+}
+
+/** Of `b/<hash>` or `d/<hash>-<number>`. */
+function contentHashIn(key: string): ContentHash {
+  return parseContentHash(key.slice(2).replace(/-\d+$/, ''))
 }
 
 /** The part of a key before its first `/`; nothing where there is none. */

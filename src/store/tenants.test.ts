@@ -128,6 +128,13 @@ describe('tenants', () => {
     expect(await tenants.erase(ANN)).toBe(0)
   })
 
+  test.each(['constructor', 'toString', 'valueOf'])('may be called %s', async (name) => {
+    const { tenants } = await openTenants()
+    const tenant = parseTenantId(name)
+    expect(tenants.usage(tenant)).toEqual({ entries: 0, payloadBytes: 0 })
+    expect(tenants.of(tenant).stats()).toEqual({ entries: 0, payloadBytes: 0, corruptEntries: 0 })
+  })
+
   test('have stores that close without closing those of others', async () => {
     const { tenants } = await openTenants()
     const ann = tenants.of(ANN)

@@ -46,7 +46,7 @@ export class Tenants {
   }
 
   usage(tenant: TenantId): TenantUsage {
-    return this.#store.boundedStats().owners[tenant] ?? { entries: 0, payloadBytes: 0 }
+    return this.#store.usageOf(tenant)
   }
 
   /**
