@@ -1,5 +1,5 @@
 /**
- * The package's public surface as one text: every declaration file that dist/index.d.ts reaches, with its comments.
+ * The package's public surface as one text: every declaration file that its entries reach, with its comments.
  */
 import { readFileSync } from 'node:fs'
 import { posix } from 'node:path'
@@ -12,7 +12,7 @@ export const API_SNAPSHOT_PATH = fileURLToPath(new URL('../test/golden/api.d.ts.
 /** Needs a build. */
 export function apiSnapshot(): string {
   const texts = new Map<string, string>()
-  const queue = ['index.d.ts']
+  const queue = ['index.d.ts', 'server/library.d.ts']
   for (let path = queue.pop(); path !== undefined; path = queue.pop()) {
     if (texts.has(path)) continue
     const text = readFileSync(DIST + path, 'utf8')

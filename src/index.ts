@@ -1,13 +1,3 @@
-/**
- * Membrane as a library: the planner. Everything here is pure and runs in browsers too, except the parsers of
- * documents, which bring a schema library.
- *
- * ```ts
- * import { optimize, preset } from 'membrane'
- * const { deployments, ratios } = optimize(preset('case-study'))
- * ```
- */
-
 /** Answers. */
 export { optimize, type Deployment, type Optimization } from './planner/optimize.ts'
 export { analyze, type Analysis } from './planner/analysis.ts'
@@ -140,19 +130,6 @@ export type {
   StoredStream,
   StoreStats,
 } from './core/ports.ts'
-export { MemoryStore } from './store/memory.ts'
-export { RedisStore, type RedisStoreOptions } from './store/redis.ts'
-export type { RedisTls } from './store/redis-client.ts'
-export { type Damage, VerifiedStore, type VerifiedStoreOptions } from './store/verified.ts'
-export { FileQuarantine, type FileQuarantineOptions, type QuarantineStats } from './store/quarantine.ts'
-export {
-  type CallMeters,
-  LATENCY_BUCKETS_MS,
-  type LookUpMeters,
-  MeteredStore,
-  type StoreMeters,
-} from './store/metered.ts'
-
 /** Hashing: block hashes of a prompt by a chain, and the hashes that chains and content hashes are made of. */
 export {
   type BlockHashes,
@@ -180,7 +157,6 @@ export {
 export { modelFingerprint } from './core/model-fingerprint.ts'
 export { createHashChain, dynamoLocalHashes, parseChainId } from './core/hash-chains.ts'
 export type { ChainHashes, HashFunction } from './core/ports.ts'
-export { loadChainHashes } from './hashing/chain-hashes.ts'
 /** Fragments as values: what they are, their heads and keys. */
 export {
   type ByteKind,
@@ -286,10 +262,6 @@ export {
   ReusePredictor,
   type ReusePredictorOptions,
 } from './indices/reuse-predictor.ts'
-export { bruteForceVectors } from './vectors/brute-force.ts'
-export { DEFAULT_USEARCH_OPTIONS, loadUsearch, type UsearchOptions } from './vectors/usearch.ts'
-export { centredOn, parseWordVectors, wordEmbedder, type WordVectors } from './vectors/words.ts'
-export { DEFAULT_WORD_VECTORS_PATH, loadWordEmbedder } from './vectors/words-file.ts'
 export type { Embedder, NearVector, VectorIndex, VectorIndexFactory } from './core/ports.ts'
 export {
   type FragmentContent,
@@ -364,14 +336,6 @@ export {
 export { mergeFragments } from './reconstruct/merge-fragments.ts'
 export { type FragmentAxis } from './reconstruct/slice-payload.ts'
 export { type FragmentCuts, splitFragment } from './reconstruct/split-fragment.ts'
-export { type LoadedContentHashers, loadContentHashers, loadPureContentHashers } from './hashing/content-hashers.ts'
-
-/** The disk store. */
-export { type DiskStats, type DiskStore, openDiskStore } from './store/disk.ts'
-export { DEFAULT_DISK_OPTIONS, type DiskStoreOptions, type Durability } from './store/disk-options.ts'
-export type { RecoveryReport } from './store/disk-recovery.ts'
-export type { Timers } from './store/disk-sync.ts'
-export type { ScrubOptions, ScrubReport } from './store/disk-scrub.ts'
 /** Eviction: what leaves a full cache first, and what caches would have held of a trace. */
 export {
   DEFAULT_EVICTION_POLICY,
@@ -385,20 +349,6 @@ export type { CacheReplay, CacheReplayOptions } from './planner/replay-cache.ts'
 export { type ClosedHints, sessionsOf, type TraceSessions } from './planner/replay-sessions.ts'
 
 /** The memory of a node put together, as a library: fragments of many tenants over any store, found by four indices. */
-export {
-  DEFAULT_FABRIC_OPTIONS,
-  type Fabric,
-  type FabricOptions,
-  type FabricStats,
-  openFabric,
-} from './server/fabric.ts'
-export type { FabricPut, FabricPutResult, HeldPrefix, TenantFabric } from './server/tenant-fabric.ts'
-export { PRIORITIES, type RetentionHints } from './server/fragment-head.ts'
-export { type BoundedOptions, type BoundedStore, openBoundedStore } from './store/bounded.ts'
-export type { EntryTraits, Quota } from './store/bounded-owner.ts'
-export { type CanonicalStore, openCanonicalStore } from './store/canonical.ts'
-export { SnapshotFile } from './store/snapshot-file.ts'
-export { Tenants } from './store/tenants.ts'
 export {
   type BlockHash,
   type ContentHash,

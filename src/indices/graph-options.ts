@@ -18,7 +18,7 @@ export interface GraphOptions {
 
 /** What `FragmentGraph` takes where nothing else is said. */
 export const DEFAULT_GRAPH_OPTIONS: GraphOptions = {
-  // ASSUMPTION: five times the median time to a session's next turn in the Mooncake conversation trace, 2 minutes.
+  // Assumed: five times the median time to a session's next turn in the Mooncake conversation trace, 2 minutes.
   halfLifeMs: { 'prefix-of': null, 'version-of': null, 'derived-from': null, 'co-accessed': 600_000 },
   coAccessWindow: 4,
   degreeMax: 64,

@@ -20,7 +20,7 @@ export interface ReusePredictorOptions {
 /** What `ReusePredictor` takes where nothing else is said. */
 export const DEFAULT_REUSE_PREDICTOR_OPTIONS: ReusePredictorOptions = {
   keysMax: 1_000_000,
-  // ASSUMPTION: traffic repeats by the day, so yesterday should still count, and last week hardly.
+  // Assumed: traffic repeats by the day, so yesterday should still count, and last week hardly.
   halfLifeMs: 86_400_000,
 }
 

@@ -14,7 +14,7 @@ export const AGE_STARTS_MS: readonly number[] = [
 
 /**
  * A group that has seen so many uses at an age counts as much as the wider group that it belongs to.
- * ASSUMPTION: any number from 1 to 20 gave the same Brier score to within 1 % on synthetic sessions.
+ * Assumed: any number from 1 to 20 gave the same Brier score to within 1 % on synthetic sessions.
  */
 const PRIOR_USES = 4
 

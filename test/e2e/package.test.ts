@@ -23,9 +23,9 @@ beforeAll(() => {
 
 afterAll(() => rmSync(consumer, { recursive: true, force: true }))
 
-test('the package holds what runs, its scenarios, schemas and papers, and nothing else', () => {
+test('the package holds what runs, its models, scenarios, schemas and papers, and nothing else', () => {
   const foreign = packedPaths.filter(
-    (path) => !/^(dist|scenarios|schemas)\/|^(package\.json|[A-Z]+(\.md)?)$/.test(path),
+    (path) => !/^(dist|models|scenarios|schemas)\/|^(package\.json|[A-Z]+(\.md)?)$/.test(path),
   )
   expect(foreign).toEqual([])
   const unneeded = packedPaths.filter((path) => /\.(test|bench)\.|(?<!\.d)\.ts$|\/\.|\.map$/.test(path))
@@ -67,6 +67,23 @@ test('a strict TypeScript program compiles against the installed package and run
   writeFileSync(join(consumer, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['program.ts'] }))
   run(consumer, join(ROOT, 'node_modules/.bin/tsc'), ['-p', '.'])
   expect(run(consumer, process.execPath, ['program.ts']).trim()).toBe('3')
+})
+
+test('the fabric of the installed package keeps and finds a fragment', () => {
+  const source = [
+    `import { DEFAULT_FABRIC_OPTIONS, loadContentHashers, openDiskStore, openFabric } from 'membrane/fabric'`,
+    `import { byteSignature } from 'membrane'`,
+    `const { hashers } = await loadContentHashers()`,
+    `const store = await openDiskStore({ directory: 'data', hashers })`,
+    `const fabric = await openFabric({ ...DEFAULT_FABRIC_OPTIONS, store, hashers, clock: { nowMs: Date.now }, seed: 1 })`,
+    `const description = { signature: byteSignature('artifact', 'text/plain'), parent: null, blocks: [], blockTokens: 1,`,
+    `  group: null, text: null, sequence: null, derivedFrom: [] }`,
+    `const { key } = await fabric.of().put({ description, payload: new TextEncoder().encode('kept') })`,
+    `console.log(new TextDecoder().decode((await fabric.of().get(key)).payload))`,
+    `await fabric.close()`,
+  ]
+  writeFileSync(join(consumer, 'fabric.mjs'), source.join('\n'))
+  expect(run(consumer, process.execPath, ['fabric.mjs']).trim()).toBe('kept')
 })
 
 function run(folder: string, command: string, commandArguments: readonly string[]): string {

@@ -1,0 +1,47 @@
+/**
+ * Membrane as a library, what needs Node: `membrane/fabric`. Stores, hashes and vectors by native packages, and the
+ * fabric that puts them together.
+ *
+ * ```ts
+ * import { openDiskStore, openFabric } from 'membrane/fabric'
+ * ```
+ */
+export { MemoryStore } from '../store/memory.ts'
+export { RedisStore, type RedisStoreOptions } from '../store/redis.ts'
+export type { RedisTls } from '../store/redis-client.ts'
+export { type Damage, VerifiedStore, type VerifiedStoreOptions } from '../store/verified.ts'
+export { FileQuarantine, type FileQuarantineOptions, type QuarantineStats } from '../store/quarantine.ts'
+export {
+  type CallMeters,
+  LATENCY_BUCKETS_MS,
+  type LookUpMeters,
+  MeteredStore,
+  type StoreMeters,
+} from '../store/metered.ts'
+
+export { loadChainHashes } from '../hashing/chain-hashes.ts'
+export { bruteForceVectors } from '../vectors/brute-force.ts'
+export { DEFAULT_USEARCH_OPTIONS, loadUsearch, type UsearchOptions } from '../vectors/usearch.ts'
+export { centredOn, parseWordVectors, wordEmbedder, type WordVectors } from '../vectors/words.ts'
+export { DEFAULT_WORD_VECTORS_PATH, loadWordEmbedder } from '../vectors/words-file.ts'
+export { type LoadedContentHashers, loadContentHashers, loadPureContentHashers } from '../hashing/content-hashers.ts'
+
+export { type DiskStats, type DiskStore, openDiskStore } from '../store/disk.ts'
+export { DEFAULT_DISK_OPTIONS, type DiskStoreOptions, type Durability } from '../store/disk-options.ts'
+export type { RecoveryReport } from '../store/disk-recovery.ts'
+export type { Timers } from '../store/disk-sync.ts'
+export type { ScrubOptions, ScrubReport } from '../store/disk-scrub.ts'
+export {
+  DEFAULT_FABRIC_OPTIONS,
+  type Fabric,
+  type FabricOptions,
+  type FabricStats,
+  openFabric,
+} from './fabric.ts'
+export type { FabricPut, FabricPutResult, HeldPrefix, TenantFabric } from './tenant-fabric.ts'
+export { PRIORITIES, type RetentionHints } from './fragment-head.ts'
+export { type BoundedOptions, type BoundedStore, openBoundedStore } from '../store/bounded.ts'
+export type { EntryTraits, Quota } from '../store/bounded-owner.ts'
+export { type CanonicalStore, openCanonicalStore } from '../store/canonical.ts'
+export { SnapshotFile } from '../store/snapshot-file.ts'
+export { Tenants } from '../store/tenants.ts'
