@@ -53,6 +53,8 @@ class ArchiveImport {
   readonly #counts = { fragments: 0, payloadBytes: 0, stored: 0, present: 0, refused: 0, expired: 0 }
   /** Where equal bytes that came before can be read again. */
   readonly #keyOfContent = new Map<ContentHash, string>()
+  /** Content that came and that a bound did not let stay: fragments that have the same bytes share its fate. */
+  readonly #notKept = new Set<ContentHash>()
   #isArchive = false
   #isEnded = false
   /** Its payload comes next, unless it came before. */
@@ -78,7 +80,7 @@ class ArchiveImport {
       this.#isEnded = true
       return
     }
-    if (name.startsWith('fragments/')) {
+    if (/^fragments\/\d+\.json$/.test(name)) {
       await this.#putWaiting()
       this.#waiting = parseArchivedFragment(name, await collect(bytes, name, sizeBytes))
       return
@@ -105,6 +107,15 @@ class ArchiveImport {
     this.#waiting = null
     const before = this.#keyOfContent.get(waiting.contentHash)
     const found = before === undefined ? null : await this.#own.get(before)
+    if (
+      found === null &&
+      (before !== undefined || this.#notKept.has(waiting.contentHash)) &&
+      !this.#isExpired(waiting)
+    ) {
+      this.#counts.fragments += 1
+      this.#counts.refused += 1
+      return
+    }
     if (found === null && !this.#isExpired(waiting))
       throw brokenArchive(`The payload of ${waiting.key} is neither after it nor before it`)
     await this.#put(waiting, found?.payload ?? new Uint8Array(0))
@@ -120,8 +131,10 @@ class ArchiveImport {
     const request = { description, payload, contentHash, payloadBytes, hints, expiresAtMs }
     const foreignKey = foreignKeyOf(key)
     const { outcome } = await this.#own.put(foreignKey === null ? request : { ...request, foreignKey })
-    if (outcome === 'refused') this.#counts.refused += 1
-    else {
+    if (outcome === 'refused') {
+      this.#counts.refused += 1
+      this.#notKept.add(contentHash)
+    } else {
       this.#counts[outcome === 'present' ? 'present' : 'stored'] += 1
       this.#keyOfContent.set(contentHash, key)
     }

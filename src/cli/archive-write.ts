@@ -3,6 +3,7 @@ import type { Writable } from 'node:stream'
 import { pack } from 'tar-stream'
 import { encodeDescription } from '../core/fragment-codec.ts'
 import type { ContentHash } from '../core/ids.ts'
+import type { StoredEntry } from '../core/ports.ts'
 import type { TenantFabric } from '../server/tenant-fabric.ts'
 import { ARCHIVE_FORMAT, END_NAME, MANIFEST_NAME, payloadName } from './archive-format.ts'
 
@@ -28,7 +29,7 @@ export async function writeArchive(
   const written = new Set<ContentHash>()
   let [fragments, payloadBytes] = [0, 0]
   await member(MANIFEST_NAME, jsonBytes({ what: 'membrane fragments', format: ARCHIVE_FORMAT }))
-  for await (const key of keys ?? keysOf(own)) {
+  for (const key of await longestLivedFirst(own, keys)) {
     const found = await own.get(key)
     if (found === null) continue
     const { contentHash, expiresAtMs, hints, description } = found
@@ -47,8 +48,18 @@ export async function writeArchive(
   return { fragments, payloadBytes }
 }
 
-async function* keysOf(own: TenantFabric): AsyncIterable<string> {
-  for await (const { key } of own.list()) yield key
+/** Equal bytes come once, with the first that has them: whoever imports when that one has expired would lack them. */
+async function longestLivedFirst(own: TenantFabric, keys: readonly string[] | null): Promise<readonly string[]> {
+  const expiries: { readonly key: string; readonly expiresAtMs: number }[] = []
+  const add = ({ key, expiresAtMs }: Pick<StoredEntry, 'key' | 'expiresAtMs'>): void =>
+    void expiries.push({ key, expiresAtMs: expiresAtMs ?? Number.MAX_SAFE_INTEGER })
+  if (keys === null) for await (const entry of own.list()) add(entry)
+  else
+    for (const key of keys) {
+      const entry = await own.head(key)
+      if (entry !== null) add(entry)
+    }
+  return expiries.toSorted((a, b) => b.expiresAtMs - a.expiresAtMs).map(({ key }) => key)
 }
 
 function jsonBytes(value: unknown): Uint8Array {

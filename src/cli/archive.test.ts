@@ -15,7 +15,7 @@ import { writeArchive } from './archive-write.ts'
 
 const { hashers } = await loadContentHashers()
 
-async function newFabric(): Promise<TenantFabric> {
+async function newFabric(payloadBytesMax = Infinity): Promise<TenantFabric> {
   const clock = new VirtualClock()
   const fabric = await openFabric({
     ...DEFAULT_FABRIC_OPTIONS,
@@ -23,7 +23,7 @@ async function newFabric(): Promise<TenantFabric> {
     hashers,
     clock,
     seed: 1,
-    bound: { payloadBytesMax: Infinity, entriesMax: 100 },
+    bound: { payloadBytesMax, entriesMax: 100 },
   })
   return fabric.of(DEFAULT_TENANT)
 }
@@ -99,6 +99,55 @@ describe('an archive', () => {
       expired: 1,
     })
     expect([...(await payloadsOf(target)).keys()]).toEqual(['opaque/=three'])
+  })
+
+  test('brings over bytes that it holds with what has expired since', async () => {
+    const own = await newFabric()
+    await put(own, 'one', bytesOf(700, 1))
+    const description = (await own.head('opaque/=one'))?.description ?? expect.unreachable()
+    await own.remove(['opaque/=one'])
+    const foreignKey = new TextEncoder().encode('short')
+    await own.put({ description, foreignKey, payload: bytesOf(700, 1), expiresAtMs: 9_000_000_000_000 })
+    await put(own, 'one', bytesOf(700, 1))
+    for (const keys of [null, ['opaque/=short', 'opaque/=one']]) {
+      const target = await newFabric()
+      const archive = await archiveOf(own, keys)
+      const counts = await readArchive(Readable.from([archive]), target, 9_000_000_000_000)
+      expect(counts).toMatchObject({ fragments: 2, payloadBytes: 700, stored: 1, expired: 1 })
+      expect([...(await payloadsOf(target)).keys()]).toEqual(['opaque/=one'])
+    }
+  })
+
+  test('counts what a bound keeps out, with all that has the same bytes', async () => {
+    const own = await newFabric()
+    for (const [name, seed] of [
+      ['a', 1],
+      ['b', 2],
+      ['c', 1],
+      ['d', 3],
+    ] as const)
+      await put(own, name, bytesOf(700, seed))
+    const archive = await archiveOf(own)
+    // Room for one: the bytes of `a` have left when `c` comes.
+    const counts = await readArchive(Readable.from([archive]), await newFabric(700), 0)
+    expect(counts).toMatchObject({ fragments: 4, stored: 3, refused: 1 })
+  })
+
+  test('whose members would command a terminal is refused without saying them', async () => {
+    const { archive } = await sample()
+    const name = 'fragments/0.json'
+    const evil = 'fragments/\u001b[2Jno'
+    const changed = Buffer.from(archive.toString('latin1').replace(name, evil), 'latin1')
+    const at = changed.indexOf(evil)
+    // The checksum of a header counts its own place as spaces.
+    changed.fill(' ', at + 148, at + 156)
+    const sum = changed.subarray(at, at + 512).reduce((total, byte) => total + byte, 0)
+    changed.write(`${sum.toString(8).padStart(6, '0')}\0 `, at + 148, 'latin1')
+    const error: unknown = await readArchive(Readable.from([changed]), await newFabric(), 0).catch(
+      (error: unknown) => error,
+    )
+    expect(error).toMatchObject({ code: 'INVALID_REQUEST', message: expect.stringContaining('u001b') as string })
+    expect(String(error)).not.toContain('\u001b')
   })
 
   test('of a newer format is refused by name', async () => {

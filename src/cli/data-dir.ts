@@ -14,6 +14,7 @@ import type { TenantFabric } from '../server/tenant-fabric.ts'
 import { type DiskStore, openDiskStore } from '../store/disk.ts'
 import { FileQuarantine } from '../store/quarantine.ts'
 import { SnapshotFile } from '../store/snapshot-file.ts'
+import { isPrintable } from './printable.ts'
 import type { GlobalFlags } from './run-command.ts'
 import { bytesOf } from './units.ts'
 
@@ -122,10 +123,10 @@ export function keyOfArgument(text: string): string {
   }
 }
 
-/** A key as users wrote it: the name that they gave, or the key itself. */
+/** A key as users wrote it: the name that they gave, or the key itself. A name that a terminal would obey stays a key. */
 export function argumentOfKey(key: string): string {
   const name = parseFragmentKey(key)
   if ('block' in name || name.kind !== 'opaque' || typeof name.name === 'string') return key
   const text = new TextDecoder().decode(name.name)
-  return keyOfArgument(text) === key ? text : key
+  return isPrintable(text) && keyOfArgument(text) === key ? text : key
 }

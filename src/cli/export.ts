@@ -1,5 +1,3 @@
-import { createWriteStream } from 'node:fs'
-import { rename, rm } from 'node:fs/promises'
 import type { Command } from 'commander'
 import { MembraneError } from '../core/errors.ts'
 import { writeArchive } from './archive-write.ts'
@@ -8,6 +6,7 @@ import { checkOutputs } from './output-file.ts'
 import { printJson, printNotes } from './print.ts'
 import { onRun } from './run-command.ts'
 import { bytesText } from './units.ts'
+import { writeWhole } from './whole-file.ts'
 
 interface ExportFlags extends DataDirFlags {
   readonly out?: string
@@ -38,15 +37,7 @@ export function defineExport(command: Command): void {
           `Nothing is stored under ${missing.map((name) => JSON.stringify(name)).join(', ')}.`,
         )
       if (out === '-') return writeArchive(own, keys, process.stdout)
-      // Under another name until it is whole: a half archive must not be taken for one.
-      const partial = `${out}.partial`
-      try {
-        const counts = await writeArchive(own, keys, createWriteStream(partial))
-        await rename(partial, out)
-        return counts
-      } finally {
-        await rm(partial, { force: true })
-      }
+      return writeWhole({ flag: '--out', path: out }, (target) => writeArchive(own, keys, target))
     })
     const said = `${counts.fragments} fragments, ${bytesText(counts.payloadBytes)}`
     if (flags.json === true && out !== '-') printJson({ ...counts, out })

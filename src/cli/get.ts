@@ -1,5 +1,3 @@
-import { createWriteStream } from 'node:fs'
-import { finished } from 'node:stream/promises'
 import type { Writable } from 'node:stream'
 import { type Command, InvalidArgumentError } from 'commander'
 import { MembraneError } from '../core/errors.ts'
@@ -8,6 +6,7 @@ import { addDataDirFlags, type DataDirFlags, keyOfArgument, withDataDir } from '
 import { checkOutputs } from './output-file.ts'
 import { printJson, printNotes } from './print.ts'
 import { onRun } from './run-command.ts'
+import { writeWhole } from './whole-file.ts'
 
 interface GetFlags extends DataDirFlags {
   readonly out?: string
@@ -42,12 +41,9 @@ export function defineGet(command: Command): void {
         throw new MembraneError('NOT_FOUND', `Nothing is stored under ${JSON.stringify(text)}.`, {
           remedy: 'List what is there with `membrane ls`.',
         })
-      const target: Writable = out === undefined ? process.stdout : createWriteStream(out)
-      const bytes = await writeChunks(found.chunks, target)
-      if (out !== undefined) {
-        target.end()
-        await finished(target)
-      }
+      const write = (target: Writable): Promise<number> => writeChunks(found.chunks, target)
+      const bytes =
+        out === undefined ? await write(process.stdout) : await writeWhole({ flag: '--out', path: out }, write)
       const { key, contentHash, payloadBytes } = found
       if (flags.json === true) printJson({ key, contentHash, payloadBytes, writtenBytes: bytes, out })
       else if (out !== undefined) printNotes([`wrote ${bytes} bytes to ${out}`])

@@ -1,4 +1,4 @@
-import { createReadStream } from 'node:fs'
+import { type FileHandle, open } from 'node:fs/promises'
 import type { Command } from 'commander'
 import { MembraneError } from '../core/errors.ts'
 import { readArchive } from './archive-read.ts'
@@ -16,8 +16,10 @@ export function defineImport(command: Command): void {
   addBoundFlags(command)
   onRun<DataDirFlags>(command, async (flags, [path]) => {
     if (path === undefined) throw new MembraneError('INVALID_REQUEST', 'An archive is needed, or - for standard input.')
-    const source = path === '-' ? process.stdin : createReadStream(path)
-    const counts = await withNewDataDir(flags, ({ own }) => readArchive(source, own, Date.now()))
+    const file = path === '-' ? null : await openArchive(path)
+    const counts = await withNewDataDir(flags, ({ own }) =>
+      readArchive(file?.createReadStream() ?? process.stdin, own, Date.now()),
+    ).finally(() => file?.close())
     if (flags.json === true) {
       printJson(counts)
       return
@@ -28,4 +30,20 @@ export function defineImport(command: Command): void {
       `${fragments} fragments, ${bytesText(payloadBytes)}: ${parts.filter((part) => !part.startsWith('0 ')).join(', ')}`,
     )
   })
+}
+
+/** Before a data directory is made for it. Throws FILE_UNREADABLE. */
+async function openArchive(path: string): Promise<FileHandle> {
+  try {
+    const file = await open(path)
+    if (!(await file.stat()).isDirectory()) return file
+    await file.close()
+  } catch (error) {
+    throw unreadable(path, error instanceof Error && 'code' in error ? String(error.code) : String(error), error)
+  }
+  throw unreadable(path, 'a directory', null)
+}
+
+function unreadable(path: string, reason: string, cause: unknown): MembraneError {
+  return new MembraneError('FILE_UNREADABLE', `${path} cannot be read (${reason}).`, { cause, details: { path } })
 }

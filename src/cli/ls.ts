@@ -5,8 +5,12 @@ import { PRIORITIES } from '../server/fragment-head.ts'
 import type { Described } from '../server/tenant-fabric.ts'
 import { addDataDirFlags, argumentOfKey, type DataDirFlags, withDataDir } from './data-dir.ts'
 import { dim, printJson, printText, table } from './print.ts'
+import { printable } from './printable.ts'
 import { onRun } from './run-command.ts'
 import { bytesText } from './units.ts'
+
+/** The last time that has a date, in milliseconds since 1970. */
+const LAST_DATE_MS = 8.64e15
 
 interface LsFlags extends DataDirFlags {
   readonly long?: boolean
@@ -60,7 +64,7 @@ function jsonOf({ key, payloadBytes, contentHash, expiresAtMs, hints, descriptio
 }
 
 function headOf({ long }: LsFlags): readonly string[] {
-  return ['key', 'kind', 'bytes', 'kept', 'expires', ...(long === true ? ['content hash', 'tokens', 'text'] : [])]
+  return ['key', 'kind', 'bytes', 'kept', 'expires (UTC)', ...(long === true ? ['content hash', 'tokens', 'text'] : [])]
 }
 
 function rowOf(
@@ -70,7 +74,13 @@ function rowOf(
   const { kind, tokens } = description.signature
   const priority = Object.entries(PRIORITIES).find(([, value]) => value === hints.priority)?.[0] ?? ''
   const kept = hints.isPinned ? 'pinned' : priority
-  const expires = expiresAtMs === null ? null : new Date(expiresAtMs).toISOString().slice(0, 19).replace('T', ' ')
+  const expires = expiresAtMs === null ? null : timeText(expiresAtMs)
+  const text = description.text === null ? null : printable(description.text)
   const row = [argumentOfKey(key), kind, bytesText(payloadBytes), kept, expires]
-  return long === true ? [...row, contentHash, `${tokens.start}-${tokens.end}`, description.text] : row
+  return long === true ? [...row, contentHash, `${tokens.start}-${tokens.end}`, text] : row
+}
+
+/** A later one is as good as never, and no date. */
+function timeText(ms: number): string {
+  return new Date(Math.min(ms, LAST_DATE_MS)).toISOString().slice(0, 19).replace('T', ' ')
 }

@@ -1,5 +1,5 @@
 import { createReadStream } from 'node:fs'
-import { open, readFile, stat } from 'node:fs/promises'
+import { readFile, stat } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { type Command, Option } from 'commander'
 import { MembraneError } from '../core/errors.ts'
@@ -134,15 +134,19 @@ async function readContent(path: string, hasher: ContentHasher): Promise<Content
 async function readTwice(path: string, hasher: ContentHasher): Promise<Content> {
   const running = hasher.start()
   let payloadBytes = 0
-  for await (const chunk of createReadStream(path, { highWaterMark: 1024 * 1024 }) as AsyncIterable<Uint8Array>) {
+  for await (const chunk of chunksOf(path)) {
     running.update(chunk)
     payloadBytes += chunk.length
   }
-  const file = await open(path)
-  return {
-    payload: file.createReadStream({ highWaterMark: 1024 * 1024 }) as AsyncIterable<Uint8Array>,
-    payloadBytes,
-    contentHash: running.contentHash(),
+  return { payload: chunksOf(path), payloadBytes, contentHash: running.contentHash() }
+}
+
+/** Opened by who reads it, so that nothing is left open when nobody does. Throws FILE_UNREADABLE. */
+async function* chunksOf(path: string): AsyncGenerator<Uint8Array> {
+  try {
+    yield* createReadStream(path, { highWaterMark: 1024 * 1024 }) as AsyncIterable<Uint8Array>
+  } catch (error) {
+    throw unreadable(path, error)
   }
 }
 

@@ -1,4 +1,5 @@
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { spawn, spawnSync } from 'node:child_process'
+import { lstatSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { bytesOf } from '../contracts/store-fixtures.ts'
@@ -104,6 +105,37 @@ describe('the commands on a data directory', () => {
     expect(broken.err).toContain('no archive that can be imported')
   })
 
+  test('write a pipe, a device or a link as what it is, and leave a file alone that they cannot write whole', () => {
+    const { at, dir } = paths('targets')
+    membrane('put', at('small'), '--key', 'small', ...dir)
+    spawnSync('sh', ['-c', `mkfifo '${at('pipe')}'`])
+    for (const words of [['get', 'small'], ['export']]) {
+      const reader = spawn('cat', [at('pipe')], { stdio: 'ignore' })
+      expect(membrane(...words, '--out', at('pipe'), ...dir)).toMatchObject({ code: 0 })
+      expect(statSync(at('pipe')).isFIFO()).toBe(true)
+      reader.kill()
+      symlinkSync('/dev/full', at(`full-${words[0]}`))
+      const full = membrane(...words, '--out', at(`full-${words[0]}`), ...dir)
+      expect(full).toMatchObject({ code: 1, err: expect.stringContaining('cannot be written (ENOSPC)') as string })
+      writeFileSync(at('named'), 'before')
+      symlinkSync(at('named'), at(`link-${words[0]}`))
+      expect(membrane(...words, '--out', at(`link-${words[0]}`), ...dir)).toMatchObject({ code: 0 })
+      expect(lstatSync(at(`link-${words[0]}`)).isSymbolicLink()).toBe(true)
+      expect(readFileSync(at('named'), 'latin1')).not.toContain('before')
+    }
+  })
+
+  test('list what lasts longer than dates do, and show names and texts that would command a terminal harmlessly', () => {
+    const { at, dir } = paths('listing')
+    membrane('put', at('small'), '--key', 'forever', '--ttl', '99999999d', ...dir)
+    membrane('put', at('small'), '--key', 'two\nlines\u001b[2J', '--text', 'evil\u001b[2J', ...dir)
+    const listed = membrane('ls', '--long', ...dir)
+    expect(listed).toMatchObject({ code: 0, err: '' })
+    expect(listed.out).not.toContain('\u001b')
+    expect(listed.out.trimEnd().split('\n')).toHaveLength(4)
+    expect(membrane('get', 'opaque/=two%0alines%1b%5b2J', '--out', at('out'), ...dir)).toMatchObject({ code: 0 })
+  })
+
   test('find damage: a miss when it is read, and named when it is looked for', () => {
     const { at, dir } = paths('damage')
     membrane('put', at('large'), '--key', 'large', ...dir)
@@ -137,6 +169,16 @@ describe('the commands on a data directory', () => {
   test.each([
     ['a directory that is not there', ['ls', '--data-dir', '/nowhere/at/all'], 'There is no data directory'],
     ['a file that is not there', ['put', '/nowhere/file', '--data-dir', join(folder, 'e1')], 'cannot be read (ENOENT)'],
+    [
+      'an archive that is not there',
+      ['import', '/nowhere/file', '--data-dir', join(folder, 'e4')],
+      'cannot be read (ENOENT)',
+    ],
+    [
+      'an archive that is a directory',
+      ['import', folder, '--data-dir', join(folder, 'e5')],
+      'cannot be read (a directory)',
+    ],
     [
       'a durability that is none',
       ['put', '-', '--durability', 'some', '--data-dir', join(folder, 'e2')],
