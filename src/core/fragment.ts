@@ -19,13 +19,17 @@ export type TokenSpan = Span
  * the one block before that. `prefix`: token ids. All three are named by their last block hash.
  */
 export const CONTEXT_KINDS = ['kv', 'state', 'prefix'] as const
+/** A kind that is named by block hashes. */
 export type ContextKind = (typeof CONTEXT_KINDS)[number]
 
 /** `tool-trace`, `artifact`: what agents keep beside KV. `opaque`: bytes under a foreign key. None has block hashes. */
 export const BYTE_KINDS = ['tool-trace', 'artifact', 'opaque'] as const
+/** A kind without a context. */
 export type ByteKind = (typeof BYTE_KINDS)[number]
 
+/** All kinds of fragments. */
 export const FRAGMENT_KINDS = [...CONTEXT_KINDS, ...BYTE_KINDS] as const
+/** One of FRAGMENT_KINDS. */
 export type FragmentKind = ContextKind | ByteKind
 
 export function isContextKind(kind: FragmentKind): kind is ContextKind {

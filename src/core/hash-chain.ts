@@ -13,10 +13,12 @@ import type { ChainHashes } from './ports.ts'
  * `dynamo`: Dynamo's sequence hashes, which RFC #1527 took over. `llm-d`: the llm-d indexer's.
  */
 export const CHAIN_IDS = ['blake3', 'sha256_cbor', 'xxhash_cbor', 'sglang', 'dynamo', 'llm-d'] as const
+/** One of CHAIN_IDS. */
 export type ChainId = (typeof CHAIN_IDS)[number]
 
 /** What tells two prompts with the same tokens apart, beside the model. */
 export const CHAIN_EXTRAS = ['tenantSalt', 'adapter', 'cacheSalt', 'media'] as const
+/** One of CHAIN_EXTRAS. */
 export type ChainExtra = (typeof CHAIN_EXTRAS)[number]
 
 /** An image or other medium whose placeholder tokens are `[tokens.start, tokens.end)` of the prompt. */

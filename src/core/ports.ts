@@ -58,6 +58,7 @@ export interface StoredEntry {
   readonly expiresAtMs: number | null
 }
 
+/** An entry with its payload. */
 export interface StoredFragment extends StoredEntry {
   /** The payload, or the part that was asked for. To be left unchanged: it may be the store's own memory. */
   readonly payload: Uint8Array
@@ -72,6 +73,7 @@ export interface StoredStream extends StoredEntry {
   readonly chunks: AsyncIterable<Uint8Array>
 }
 
+/** What is put: an entry and its payload, whole or in pieces. */
 export interface FragmentPut extends Omit<StoredEntry, 'expiresAtMs'> {
   readonly expiresAtMs?: number | null
   /**
@@ -88,6 +90,7 @@ export interface FragmentPut extends Omit<StoredEntry, 'expiresAtMs'> {
  */
 export type PutOutcome = 'stored' | 'replaced' | 'present' | 'refused'
 
+/** Which part of a payload to read, and to where. */
 export interface GetOptions {
   /** The part of the payload to read; default all of it. Throws OUT_OF_DOMAIN when it does not lie within the payload. */
   readonly span?: ByteSpan
@@ -95,6 +98,7 @@ export interface GetOptions {
   readonly into?: Uint8Array
 }
 
+/** What a store holds and what it found damaged. */
 export interface StoreStats {
   readonly entries: number
   /** Bytes of all payloads. */
@@ -146,6 +150,7 @@ export interface Quarantine {
   clear(): Promise<void>
 }
 
+/** Evidence: bytes that were found under a key, and what was expected. */
 export interface QuarantinedBytes {
   readonly key: string
   readonly expected: ContentHash

@@ -27,6 +27,7 @@ export interface NodeRun {
   readonly blocksByTier: readonly number[]
 }
 
+/** How much of a prompt is held, by all nodes together and by each. */
 export interface LongestPrefix {
   /** Leading blocks that each are held by some node, not all of them by the same. */
   readonly blocks: number

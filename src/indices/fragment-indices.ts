@@ -35,6 +35,7 @@ export interface IndexedFragment {
   readonly tier: Tier
 }
 
+/** How the indices of a node are made. */
 export interface FragmentIndicesOptions {
   /** How this node is called in `longestPrefix`. */
   readonly node: string
@@ -52,11 +53,13 @@ export interface FragmentIndicesOptions {
   readonly statistics?: StatisticsRecorder
 }
 
+/** What the semantic index stands on. */
 export interface SemanticPorts {
   readonly embedder: Embedder
   readonly vectors: VectorIndexFactory
 }
 
+/** Fragments beside a span of positions. */
 export interface AdjacentFragments {
   /** Those that end at the start of the span or before it, the nearest first. */
   readonly before: readonly IndexedFragment[]
@@ -64,6 +67,7 @@ export interface AdjacentFragments {
   readonly after: readonly IndexedFragment[]
 }
 
+/** What text to look for, and among which fragments. */
 export interface SimilarQuery {
   readonly tenant: TenantId
   readonly model: ModelFingerprint
@@ -74,6 +78,7 @@ export interface SimilarQuery {
   readonly similarityMin: number
 }
 
+/** A fragment whose text is near, and how near. */
 export interface SimilarFragment {
   readonly fragment: IndexedFragment
   /** Cosine, `similarityMin` to 1. */
@@ -98,6 +103,7 @@ interface Indexed {
   readonly fragment: IndexedFragment
 }
 
+/** All indices of a node behind one door: see the top of this file. Throws LIMIT_REACHED where a bound is reached. */
 export class FragmentIndices {
   /** Say here how many tokens a look-up saved, once they have been read and verified. */
   readonly statistics: StatisticsRecorder

@@ -128,6 +128,7 @@ export class PositionalIndex {
   }
 }
 
+/** How far from a span to look, and how many to give. */
 export interface AdjacentOptions {
   readonly gapTokensMax: number
   /** On each side. */

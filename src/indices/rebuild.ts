@@ -7,6 +7,7 @@ import type { FragmentIndices, IndexedFragment } from './fragment-indices.ts'
 /** What an entry is; null for one that is no fragment, or nobody's. May throw INVALID_FRAGMENT. */
 export type DescribeEntry = (entry: StoredEntry) => IndexedFragment | null
 
+/** What bringing the indices into step with a store has changed. */
 export interface RebuildReport {
   /** Fragments that were not known, or known otherwise. */
   readonly inserted: number

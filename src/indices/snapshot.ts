@@ -15,12 +15,14 @@ import { LIMITS } from '../core/limits.ts'
 import type { ContentHasher } from '../core/ports.ts'
 import type { FragmentIndices, IndexedFragment, IndexEdge } from './fragment-indices.ts'
 
+/** Of the layout; snapshots of another version are refused. */
 export const SNAPSHOT_VERSION = 1
 const MAGIC = new TextEncoder().encode('membridx')
 const HEAD_BYTES = MAGIC.length + 4
 const DIGEST_DIGITS = 64
 const PIECE_BYTES = 256 * 1024
 
+/** How a snapshot is checked, and of which state of the store it is. */
 export interface SnapshotOptions {
   readonly hasher: ContentHasher
   /** Names the state of the store: alike when and only when the store holds the same fragments. */
@@ -33,6 +35,7 @@ interface SnapshotHeader {
   readonly edges: number
 }
 
+/** Whether a snapshot was taken, and if not, why. */
 export type SnapshotOutcome =
   | { readonly kind: 'restored'; readonly fragments: number; readonly edges: number }
   | { readonly kind: 'refused'; readonly reason: SnapshotRefusal }

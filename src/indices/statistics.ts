@@ -8,11 +8,13 @@ import { type Tier, tierIndex, TIERS } from './tiers.ts'
 
 /** `graph`: neighbours and prefetch by co-access and other edges. */
 export const INDEX_NAMES = ['exact', 'positional', 'graph', 'semantic'] as const
+/** One of INDEX_NAMES. */
 export type IndexName = (typeof INDEX_NAMES)[number]
 
 /** Tenants beyond LIMITS.statisticsTenantsMax are counted together under this name, which no tenant can have. */
 export const OTHER_TENANTS = '(others)'
 
+/** Look-ups, and what they were worth. */
 export interface CacheCounts {
   /** Look-ups that found something. */
   readonly hits: number
@@ -22,6 +24,7 @@ export interface CacheCounts {
   readonly tokensSaved: number
 }
 
+/** Counts by index and by tier. */
 export interface CacheBreakdown extends CacheCounts {
   readonly byIndex: Readonly<Record<IndexName, CacheCounts>>
   /** By the slowest tier that had to be read. A miss has no tier. */
@@ -40,6 +43,7 @@ const HITS = 1
 const TOKENS = HITS + TIERS.length
 const CELLS = TOKENS + TIERS.length
 
+/** Counts look-ups as they happen; a snapshot is one value. */
 export class StatisticsRecorder {
   readonly #cells = new Map<string, Float64Array>()
 

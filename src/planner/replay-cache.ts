@@ -5,11 +5,13 @@ import { type ClosedHints, closingRequests, sessionsOf } from './replay-sessions
 import { prefixHitRatioMax } from './trace-prefix.ts'
 import type { Trace, TraceBlocks } from './trace.ts'
 
+/** The cache, and what it is told. */
 export interface CacheReplayOptions extends PrefixCacheOptions {
   /** What the application says of sessions that end. Nothing by default. */
   readonly closedHints?: ClosedHints | null
 }
 
+/** What a replay of a trace through a cache has hit. */
 export interface CacheReplay {
   /** Hit tokens / input tokens, 0 to 1. */
   readonly hitRatioTokens: number

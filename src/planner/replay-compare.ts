@@ -3,6 +3,7 @@ import { type CacheReplay, replayPrefixCache } from './replay-cache.ts'
 import type { ClosedHints } from './replay-sessions.ts'
 import type { Trace } from './trace.ts'
 
+/** What one trace would have hit, by policy and size. */
 export interface CacheComparison {
   /** Sizes of the cache, 0 to LIMITS.cacheBlocksMax each. */
   readonly cacheBlocks: readonly number[]
@@ -11,6 +12,7 @@ export interface CacheComparison {
   readonly closedHints: ClosedHints | null
 }
 
+/** One policy at one size. */
 export interface ComparedCache extends CacheReplay {
   readonly cacheBlocks: number
   readonly policy: EvictionPolicyName

@@ -35,6 +35,7 @@ export function sessionsOf({ ids, offsets }: TraceBlocks): TraceSessions {
   return { previous, isLast }
 }
 
+/** For which share of the ending sessions the cache is told that they end. */
 export interface ClosedHints {
   /** The share of the sessions of which it is known when they end, 0 to 1. */
   readonly ratio: number

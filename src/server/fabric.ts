@@ -19,6 +19,7 @@ import { FabricIndex } from './fabric-index.ts'
 import { type PrefillDensity, traitsOfHead } from './fragment-head.ts'
 import { TenantFabric } from './tenant-fabric.ts'
 
+/** What a fabric is made of, its bounds and its policies. */
 export interface FabricOptions {
   /** Where bytes rest; the fabric closes it. */
   readonly store: FragmentStore
@@ -46,6 +47,7 @@ export interface FabricOptions {
   readonly snapshot: SnapshotStorage | null
 }
 
+/** What is not given is so: no bound but that of the indices, nothing expires, one node. */
 export const DEFAULT_FABRIC_OPTIONS = {
   tier: 'disk',
   contentHash: 'b3',
@@ -60,6 +62,7 @@ export const DEFAULT_FABRIC_OPTIONS = {
   node: 'local',
 } as const satisfies Partial<FabricOptions>
 
+/** What the fabric holds, who holds how much, what was evicted, expired, refused or damaged. */
 export interface FabricStats extends BoundedStats {
   readonly fragments: number
   /** Each fragment in full. */
@@ -106,6 +109,7 @@ interface FabricParts {
   readonly index: FabricIndex
 }
 
+/** The memory of a node: see `openFabric`. Closing it closes its store. */
 export class Fabric {
   readonly #options: FabricOptions
   readonly #canonical: CanonicalStore

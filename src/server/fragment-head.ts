@@ -9,6 +9,7 @@ import { type FragmentDescription, isContextKind } from '../core/fragment.ts'
 import type { EvictionPriority } from '../policy/evict.ts'
 import type { EntryTraits } from '../store/bounded-owner.ts'
 
+/** What the application says about keeping a fragment. */
 export interface RetentionHints {
   /** Entries of a lower priority leave before those of a higher one: 0 low, 1 normal, 2 high. */
   readonly priority: EvictionPriority

@@ -22,6 +22,7 @@ import type { SharedEntry, Tenants, TenantUsage } from '../store/tenants.ts'
 import type { FabricIndex } from './fabric-index.ts'
 import { decodeHead, DEFAULT_RETENTION, encodeHead, type FragmentHead, type RetentionHints } from './fragment-head.ts'
 
+/** A fragment to keep. */
 export interface FabricPut {
   readonly description: FragmentDescription
   /** Name of bytes that have no context, in place of their content hash: a foreign key, such as one of an engine. */
@@ -36,6 +37,7 @@ export interface FabricPut {
   readonly expiresAtMs?: number | null
 }
 
+/** Under which key it is, and what happened: `refused` when a full store rather keeps what it has. */
 export interface FabricPutResult {
   readonly key: string
   readonly contentHash: ContentHash
@@ -63,6 +65,7 @@ export interface TenantFabricParts {
   readonly clock: Clock
 }
 
+/** One tenant's view of a fabric: nothing of other tenants shows in any answer. */
 export class TenantFabric {
   readonly #parts: TenantFabricParts
   readonly #store: FragmentStore

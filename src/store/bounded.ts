@@ -25,6 +25,7 @@ import { ownerOf } from './canonical.ts'
 import { Deadlines } from './deadlines.ts'
 import { SerialTasks } from './serial.ts'
 
+/** The bound, the quotas, and what the store has to be told. */
 export interface BoundedOptions extends Quota {
   readonly policy: EvictionPolicyName
   readonly clock: Clock
@@ -71,6 +72,7 @@ interface Found {
   readonly traits: EntryTraits
 }
 
+/** A store within bounds: see `openBoundedStore`. Throws STORE_FULL and QUOTA_EXCEEDED when nothing may leave. */
 export class BoundedStore implements FragmentStore {
   readonly #inner: FragmentStore
   readonly #options: BoundedOptions

@@ -68,6 +68,7 @@ export async function openCanonicalStore(inner: FragmentStore, options: Canonica
   return store
 }
 
+/** A store that keeps equal bytes once: see `openCanonicalStore`. */
 export class CanonicalStore implements FragmentStore {
   readonly #inner: FragmentStore
   readonly #emptyContentHash: ContentHash

@@ -11,6 +11,7 @@ import type { Files } from './files.ts'
  */
 export type Durability = 'process' | 'power'
 
+/** Where a disk store is and what it promises. */
 export interface DiskStoreOptions {
   /** Made if it is not there. One process at a time has it open. */
   readonly directory: string
@@ -30,6 +31,7 @@ export interface DiskStoreOptions {
   readonly timers?: Timers
 }
 
+/** What is not given is so. */
 export const DEFAULT_DISK_OPTIONS = {
   durability: 'process',
   // Below, a file of 4 KiB blocks and its inode cost more than 1.05 of the payload; above, compaction would copy much.

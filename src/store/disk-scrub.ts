@@ -6,6 +6,7 @@ import type { ContentHashers, Quarantine, StoredEntry } from '../core/ports.ts'
 import type { DiskEntry, DiskIndex } from './disk-index.ts'
 import type { DiskReader } from './disk-reader.ts'
 
+/** How a scrub is stopped, and where evidence goes. */
 export interface ScrubOptions {
   /** Stops between two chunks; the report is then of what was read. */
   readonly signal?: AbortSignal
@@ -13,6 +14,7 @@ export interface ScrubOptions {
   readonly quarantine?: Quarantine
 }
 
+/** What a scrub has read and found. */
 export interface ScrubReport {
   /** Entries read to the end. */
   readonly entries: number

@@ -13,6 +13,7 @@ const SYNCS_AT_ONCE = 3
 /** What has lost its last entry waits for a sync to be deleted. More than this does not wait for the interval. */
 const CONDEMNED_BYTES_MAX = 256 * 1024 * 1024
 
+/** How to be called later. */
 export interface Timers {
   /** Calls once. The result cancels it. */
   after(ms: number, call: () => void): () => void

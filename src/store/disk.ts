@@ -46,6 +46,7 @@ import { orphanBytesOf } from './disk-usage.ts'
 import { RECORD_HEADER_BYTES } from './record.ts'
 import { deadBytesOf } from './segment.ts'
 
+/** What a data directory holds, and what opening it found. */
 export interface DiskStats {
   readonly entries: number
   readonly segments: number

@@ -28,11 +28,13 @@ export interface CallMeters {
   readonly latencies: readonly number[]
 }
 
+/** Calls that find something or nothing. */
 export interface LookUpMeters extends CallMeters {
   readonly hits: number
   readonly misses: number
 }
 
+/** Counters of every call, since the store was wrapped. */
 export interface StoreMeters {
   /** `bytes`: of payloads that were written, so not of those that were present. */
   readonly put: CallMeters & Readonly<Record<PutOutcome, number>> & { readonly bytes: number }

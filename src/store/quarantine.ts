@@ -5,6 +5,7 @@ import { MembraneError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import type { Clock, Quarantine, QuarantinedBytes } from '../core/ports.ts'
 
+/** Where evidence is kept, and how much of it. */
 export interface FileQuarantineOptions {
   /** Made if it is not there. Readable by its owner only: payloads are other people's prompts. */
   readonly directory: string
@@ -14,6 +15,7 @@ export interface FileQuarantineOptions {
   readonly bytesMax?: number
 }
 
+/** What the quarantine holds. */
 export interface QuarantineStats {
   /** Payloads in the directory, those of earlier runs included, and their bytes. */
   readonly files: number

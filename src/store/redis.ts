@@ -20,6 +20,7 @@ import { type Beginning, beginningOf, entryChanged, RedisReader } from './redis-
 import { parseRedisUrl } from './redis-url.ts'
 import { FIXED_BYTES, startValue, type ValueStart } from './redis-value.ts'
 
+/** Which server, under which name, with which deadlines. */
 export interface RedisStoreOptions {
   /**
    * `redis://[user:password@]host[:port][/db]`, `unix:///path[?db=n]`, `redis-cluster://host:port,…` or

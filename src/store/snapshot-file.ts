@@ -2,6 +2,7 @@
 import { open, readFile, rename, rm } from 'node:fs/promises'
 import type { SnapshotStorage } from '../core/ports.ts'
 
+/** A snapshot in a file of its own. */
 export class SnapshotFile implements SnapshotStorage {
   readonly #path: string
 

@@ -33,6 +33,7 @@ export interface SharedEntry {
   readonly head: Uint8Array
 }
 
+/** Views of one bounded store, a tenant each. */
 export class Tenants {
   readonly #store: BoundedStore
 

@@ -17,6 +17,7 @@ import type {
 } from '../core/ports.ts'
 import { checkInto, checkPut, spanWithin } from './arguments.ts'
 
+/** What to verify, with which hashes, and where evidence goes. */
 export interface VerifiedStoreOptions {
   readonly store: FragmentStore
   readonly hashers: ContentHashers
@@ -24,6 +25,7 @@ export interface VerifiedStoreOptions {
   readonly quarantine: Quarantine | null
 }
 
+/** What verification has found so far. */
 export interface Damage {
   /** Payloads that were not what their hash says. */
   readonly mismatches: number
