@@ -19,7 +19,8 @@ export interface FabricIndexOptions {
 }
 
 export class FabricIndex {
-  readonly indices: FragmentIndices
+  #indices: FragmentIndices
+  readonly #newIndices: () => FragmentIndices
   #hasChanged = false
   readonly tier: Tier
   readonly #hasher: ContentHasher
@@ -31,10 +32,15 @@ export class FabricIndex {
   #unseen = new Set<string>()
 
   constructor({ node, seed, tier, clock, semantic, hashers, snapshot }: FabricIndexOptions) {
-    this.indices = new FragmentIndices({ node, seed, clock, semantic })
+    this.#newIndices = () => new FragmentIndices({ node, seed, clock, semantic })
+    this.#indices = this.#newIndices()
     this.tier = tier
     this.#hasher = hashers.b3
     this.#snapshot = snapshot
+  }
+
+  get indices(): FragmentIndices {
+    return this.#indices
   }
 
   /** Fragments that are in no index, because their head is damaged or an index is full. */
@@ -46,8 +52,14 @@ export class FabricIndex {
   async restore(): Promise<void> {
     const bytes = (await this.#snapshot?.read()) ?? null
     if (bytes === null) return
-    const outcome = restoreSnapshot(this.indices, bytes, { hasher: this.#hasher, stamp: null })
-    this.#hasChanged = outcome.kind === 'refused'
+    try {
+      const outcome = restoreSnapshot(this.indices, bytes, { hasher: this.#hasher, stamp: null })
+      this.#hasChanged = outcome.kind === 'refused'
+    } catch {
+      // Whole, and yet not what this version writes. Nothing of it is needed, least of all half of it.
+      this.#indices = this.#newIndices()
+      this.#hasChanged = true
+    }
     this.#unseen = new Set(Array.from(this.indices.fragments(), ({ key }) => key))
   }
 

@@ -92,6 +92,16 @@ describe('tenants', () => {
     expect(await bob.has(['his-1'])).toEqual([true])
   })
 
+  test('replace nothing that the other tenant has', async () => {
+    const { tenants } = await openTenants()
+    const [ann, bob] = [tenants.of(ANN), tenants.of(BOB)]
+    const his = fragmentOf('k', bytesOf(50, 1))
+    await bob.put(his)
+    await ann.put(fragmentOf('k', bytesOf(50, 2)))
+    await tenants.share(ANN, BOB, [{ key: 'k', as: 'k', head: bytesOf(7) }])
+    expectFragment(await bob.get('k'), his)
+  })
+
   test('are erased: what only they had is gone, and what others have stays', async () => {
     const calls: string[] = []
     const memory = new MemoryStore(new VirtualClock())

@@ -53,7 +53,8 @@ export class Tenants {
   /**
    * Gives `to` references of its own to entries of `from`, which count as its own from then on: they stay when `from`
    * removes its. The only way in which anything passes between tenants. Returns how many were there to give; the first
-   * that is missing ends it, because what follows in a chain is of no use without.
+   * that is missing ends it, because what follows in a chain is of no use without. What `to` has under a key stays as it is:
+   * a gift that nobody asked for must not replace it.
    */
   async share(from: TenantId, to: TenantId, entries: readonly SharedEntry[]): Promise<number> {
     const source = this.of(from)
@@ -62,6 +63,10 @@ export class Tenants {
     for (const { key, as, head } of entries) {
       const found = await source.get(key)
       if (found === null) return shared
+      if ((await target.has([as]))[0] === true) {
+        shared += 1
+        continue
+      }
       const { contentHash, payloadBytes, payload, expiresAtMs } = found
       const outcome = await target.put({ key: as, head, contentHash, payloadBytes, payload, expiresAtMs })
       if (outcome === 'refused') return shared
