@@ -5,6 +5,8 @@ import type { Clock, ContentHasher, ContentHashers, SnapshotStorage, StoredEntry
 import { FragmentIndices, type IndexedFragment, type SemanticPorts } from '../indices/fragment-indices.ts'
 import type { SessionName } from '../indices/sessions.ts'
 import { encodeSnapshot, restoreSnapshot } from '../indices/snapshot.ts'
+import { ReusePredictor } from '../indices/reuse-predictor.ts'
+import { WorkloadAnalyser } from '../indices/workload.ts'
 import type { Tier } from '../indices/tiers.ts'
 import { decodeHead, type FragmentHead } from './fragment-head.ts'
 
@@ -23,6 +25,10 @@ export class FabricIndex {
   readonly #newIndices: () => FragmentIndices
   #hasChanged = false
   readonly tier: Tier
+  /** What traffic looks like, and how likely a fragment is wanted again. */
+  readonly workload = new WorkloadAnalyser()
+  readonly #predictor = new ReusePredictor()
+  readonly #clock: Clock
   readonly #hasher: ContentHasher
   readonly #snapshot: SnapshotStorage | null
   readonly #unindexed = new Set<string>()
@@ -35,6 +41,7 @@ export class FabricIndex {
     this.#newIndices = () => new FragmentIndices({ node, seed, clock, semantic })
     this.#indices = this.#newIndices()
     this.tier = tier
+    this.#clock = clock
     this.#hasher = hashers.b3
     this.#snapshot = snapshot
   }
@@ -77,8 +84,12 @@ export class FabricIndex {
 
   /** See `FragmentIndices.accessed`. */
   accessed(session: SessionName, keys: readonly string[]): void {
+    const atMs = this.#clock.nowMs()
     this.#hasChanged = true
     this.indices.accessed(session, keys)
+    this.workload.record(keys, atMs)
+    for (const key of keys.filter((key) => this.indices.get(key) !== null))
+      this.#predictor.used(key, this.indices.sessions.prospect(key), atMs)
   }
 
   /** Null for bytes that are no head. */
@@ -116,7 +127,18 @@ export class FabricIndex {
     }
   }
 
+  /** After its sessions have changed in what they say of its future. */
+  prospectChanged(key: string): void {
+    this.#predictor.changed(key, this.indices.sessions.prospect(key), this.#clock.nowMs())
+  }
+
+  /** The chance, 0 to 1, that a fragment is used within `horizonMs`; null when nothing is known of it. */
+  reuseProbability(key: string, horizonMs: number): number | null {
+    return this.#predictor.probability(key, { atMs: this.#clock.nowMs(), horizonMs })
+  }
+
   left(key: string): void {
+    this.#predictor.remove(key, this.#clock.nowMs())
     this.#hasChanged = true
     this.indices.remove(key)
     this.#unindexed.delete(key)

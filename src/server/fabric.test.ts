@@ -240,6 +240,10 @@ describe('a fabric', () => {
     ann.accessed('s', keys.slice(0, 2))
     expect(ann.neighbours(keys[0] ?? '', 5)).toMatchObject([{ key: keys[1], kind: 'co-accessed' }])
     await putAll(fabric, ANN, kvOf(TOKENS))
+    expect(ann.prefetch(keys.slice(0, 1), 5)).toMatchObject([{ key: keys[1] }])
+    expect(ann.reuseProbability(keys[0] ?? '', 60_000)).toBeGreaterThanOrEqual(0)
+    expect(ann.reuseProbability('opaque/=none', 60_000)).toBeNull()
+    expect(fabric.workload()).toMatchObject({ requests: 1, uses: 2 })
     const sequence = { model: MODEL, sequence: 'chat' }
     expect(
       ann.overlapping(sequence, { start: 7, end: 9 }, 9).map(({ description }) => description.signature.tokens),
@@ -282,6 +286,31 @@ describe('a fabric', () => {
     expect(again.indices.inconsistencies()).toEqual([])
     await again.erase(ANN)
     expect(kept).toBeNull()
+  })
+
+  test('evicts what is used alone before what is used together, once it knows', async () => {
+    let kept: Uint8Array | null = null
+    const snapshot: SnapshotStorage = {
+      read: async () => kept,
+      write: async (pieces) => void (kept = new Uint8Array(Buffer.concat([...pieces]))),
+      remove: async () => {},
+    }
+    const clock = new VirtualClock()
+    const options = { ...TEST_OPTIONS, clock, snapshot, bound: { payloadBytesMax: 80, entriesMax: 100 } }
+    const first = new MemoryStore(clock)
+    const fabric = await openFabric({ ...options, store: first, policy: 'chain-lhd' })
+    const own = fabric.of(ANN)
+    const keys: string[] = []
+    for (const seed of [1, 2, 3, 4]) keys.push((await own.put({ description: BYTES, payload: bytesOf(20, seed) })).key)
+    own.accessed('s', [keys[0] ?? '', keys[3] ?? ''])
+    const store = new MemoryStore(clock)
+    for await (const { key } of first.list()) await store.put((await first.get(key)) ?? expect.unreachable())
+    await fabric.close()
+    const again = await openFabric({ ...options, store, policy: 'chain-lhd' })
+    const hints = { priority: 2 } as const
+    await again.of(ANN).put({ description: BYTES, payload: bytesOf(20, 5), hints })
+    // The first was used longest ago, but the fourth is still there.
+    expect(await again.of(ANN).has(keys)).toEqual([true, false, true, true])
   })
 
   test('has no index that names what the store lacks, after whatever was done to it', async () => {

@@ -8,6 +8,7 @@ import type { Clock, ContentHashers, FragmentStore, Quarantine, SnapshotStorage 
 import { LIMITS } from '../core/limits.ts'
 import type { FragmentIndices, SemanticPorts } from '../indices/fragment-indices.ts'
 import type { CacheStatistics } from '../indices/statistics.ts'
+import type { WorkloadAnalysis } from '../indices/workload.ts'
 import type { Tier } from '../indices/tiers.ts'
 import { DEFAULT_EVICTION_POLICY, type EvictionPolicyName } from '../policy/evict-policies.ts'
 import type { Quota } from '../store/bounded-owner.ts'
@@ -91,7 +92,11 @@ export async function openFabric(options: FabricOptions): Promise<Fabric> {
     policy,
     clock,
     ttlMs,
-    traitsOf: ({ head }) => traitsOfHead(index.headOf(head), densityOf),
+    traitsOf: ({ key, head }) => {
+      const traits = traitsOfHead(index.headOf(head), densityOf)
+      // What is used together with others that are here is worth up to twice as much: it comes back when they do.
+      return { ...traits, density: traits.density * (1 + Math.min(1, index.indices.coAccessValue(key))) }
+    },
     quotaOf: (owner) => quotaOf(parseTenantId(owner)),
     heldBytes: () => canonical.contentBytes,
     joined: (entry) => index.joined(entry),
@@ -166,6 +171,11 @@ export class Fabric {
     const lost = await this.#canonical.dropDangling()
     await this.#bounded.noticeLost(lost)
     return lost
+  }
+
+  /** Rate, reuse, popular fragments and time to the next use over the latest accesses that sessions reported. */
+  workload(): WorkloadAnalysis {
+    return this.#index.workload.analyze(this.#options.clock.nowMs())
   }
 
   stats(): FabricStats {

@@ -16,7 +16,7 @@ import type {
   StoredStream,
 } from '../core/ports.ts'
 import type { IndexedFragment, SimilarFragment } from '../indices/fragment-indices.ts'
-import type { Neighbour } from '../indices/graph.ts'
+import type { Neighbour, PrefetchCandidate } from '../indices/graph.ts'
 import type { BoundedStore } from '../store/bounded.ts'
 import type { SharedEntry, Tenants, TenantUsage } from '../store/tenants.ts'
 import type { FabricIndex } from './fabric-index.ts'
@@ -163,8 +163,26 @@ export class TenantFabric {
     const touched = sessions.get(name)?.touched ?? []
     if (!sessions.close(name)) return false
     // From the tail: a chain closes at its end.
-    for (const { key } of touched.toReversed()) if (sessions.prospect(key).kind === 'closed') bounded.closeChain(key)
+    for (const { key } of touched.toReversed()) {
+      index.prospectChanged(key)
+      if (sessions.prospect(key).kind === 'closed') bounded.closeChain(key)
+    }
     return true
+  }
+
+  /** What is likely wanted after these fragments, likeliest first, by what was used together before: worth fetching. */
+  prefetch(keys: readonly string[], limit: number): readonly PrefetchCandidate[] {
+    const { tenant, index } = this.#parts
+    const found = index.indices.prefetchCandidates(
+      keys.map((key) => this.#whole(key)),
+      { limit },
+    )
+    return found.map((candidate) => ({ ...candidate, key: candidate.key.slice(tenant.length + 1) }))
+  }
+
+  /** The chance, 0 to 1, that a fragment is used within `horizonMs`, learnt from sessions; null when nothing is known. */
+  reuseProbability(key: string, horizonMs: number): number | null {
+    return this.#parts.index.reuseProbability(this.#whole(key), horizonMs)
   }
 
   /** Fragments whose text is near; null without a semantic index. Never KV for other tokens: for search and prefetch. */
