@@ -166,17 +166,23 @@ export class BoundedStore implements FragmentStore {
 
   async remove(keys: readonly string[]): Promise<number> {
     keys.forEach(checkKey)
-    const removed = await Promise.all(
-      keys.map((key) =>
-        this.#byKey.run(key, async () => {
-          const count = await this.#inner.remove([key])
-          this.#unremoved.delete(key)
-          this.#forget(key, 'removed')
-          return count
-        }),
-      ),
-    )
-    return removed.reduce((sum, count) => sum + count, 0)
+    let removed = 0
+    // Some at a time: a tenant's removal of all it has must not be in flight all at once.
+    for (let start = 0; start < keys.length; start += LIMITS.backgroundRemovalsMax) {
+      const some = keys.slice(start, start + LIMITS.backgroundRemovalsMax)
+      const counts = await Promise.all(some.map((key) => this.#removeOne(key)))
+      for (const count of counts) removed += count
+    }
+    return removed
+  }
+
+  #removeOne(key: string): Promise<number> {
+    return this.#byKey.run(key, async () => {
+      const count = await this.#inner.remove([key])
+      this.#unremoved.delete(key)
+      this.#forget(key, 'removed')
+      return count
+    })
   }
 
   list(prefix?: string): AsyncIterable<StoredEntry> {

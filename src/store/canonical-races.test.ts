@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { MembraneError } from '../core/errors.ts'
+import { LIMITS } from '../core/limits.ts'
 import type { FragmentStore } from '../core/ports.ts'
 import {
   bytesOf,
@@ -161,6 +162,25 @@ describe('a canonical store', () => {
     await store.purge()
     expect(store.contentBytes).toBe(0)
     expect(store.stats().payloadBytes).toBe(0)
+    expect(await keysOf(gated.inner)).toEqual([])
+  })
+
+  test('has no more removals under way than the limit and one call, however many keys are removed', async () => {
+    const { gated, store } = await openGated()
+    const keys = Array.from({ length: 500 }, (_, index) => `a/${index}`)
+    for (const [index, key] of keys.entries()) await store.put(fragmentOf(key, bytesOf(10, index)))
+    let [underWay, most] = [0, 0]
+    gated.before = async (name) => {
+      if (!name.startsWith('remove b/')) return
+      underWay += 1
+      most = Math.max(most, underWay)
+      for (let turn = 0; turn < 100; turn++) await Promise.resolve()
+      underWay -= 1
+    }
+    expect(await store.remove(keys)).toBe(500)
+    await store.sync()
+    expect(most).toBeGreaterThan(1)
+    expect(most).toBeLessThanOrEqual(2 * LIMITS.backgroundRemovalsMax)
     expect(await keysOf(gated.inner)).toEqual([])
   })
 

@@ -81,6 +81,8 @@ export class CanonicalStore implements FragmentStore {
   /** Removals that were answered and are still under way. */
   readonly #background = new Set<Promise<void>>()
   #backgroundError: unknown = null
+  /** Called when there is room in the background again. A race of all removals would cost each waiter all of them. */
+  readonly #waitingForRoom: (() => void)[] = []
   /** Keys below that nothing names and that could not be removed: tried again later. */
   readonly #leftovers = new Set<string>()
   #payloadBytes = 0
@@ -264,9 +266,14 @@ export class CanonicalStore implements FragmentStore {
   async remove(keys: readonly string[]): Promise<number> {
     this.#checkOpen()
     keys.forEach(referenceKey)
-    const removed = await Promise.all(keys.map((key) => this.#byKey.run(key, () => this.#remove(key))))
-    await this.#roomInBackground()
-    return removed.filter(Boolean).length
+    let removed = 0
+    for (let start = 0; start < keys.length; start += LIMITS.backgroundRemovalsMax) {
+      const some = keys.slice(start, start + LIMITS.backgroundRemovalsMax)
+      const found = await Promise.all(some.map((key) => this.#byKey.run(key, () => this.#remove(key))))
+      removed += found.filter(Boolean).length
+      await this.#roomInBackground()
+    }
+    return removed
   }
 
   async #remove(key: string): Promise<boolean> {
@@ -420,13 +427,13 @@ export class CanonicalStore implements FragmentStore {
   }
 
   #later(work: () => Promise<unknown>): void {
-    const task: Promise<void> = work().then(
-      () => void this.#background.delete(task),
-      (error: unknown) => {
+    const task: Promise<void> = work()
+      .catch((error: unknown) => void (this.#backgroundError ??= error))
+      .then(() => {
         this.#background.delete(task)
-        this.#backgroundError ??= error
-      },
-    )
+        if (this.#background.size > LIMITS.backgroundRemovalsMax) return
+        for (const goOn of this.#waitingForRoom.splice(0)) goOn()
+      })
     this.#background.add(task)
   }
 
@@ -439,7 +446,8 @@ export class CanonicalStore implements FragmentStore {
   async #roomInBackground(): Promise<void> {
     const [leftover] = this.#leftovers
     if (leftover !== undefined && this.#background.size === 0) this.#retry(leftover)
-    while (this.#background.size > LIMITS.backgroundRemovalsMax) await Promise.race(this.#background)
+    while (this.#background.size > LIMITS.backgroundRemovalsMax)
+      await new Promise<void>((resolve) => void this.#waitingForRoom.push(resolve))
   }
 
   async #settleBackground(): Promise<void> {
