@@ -1,4 +1,5 @@
 /** What one owner has in a bounded store: its entries, and the policy that ranks them. */
+import type { ContentHash } from '../core/ids.ts'
 import { assert } from '../core/errors.ts'
 import { type EvictionPolicy, type EvictionPriority, NORMAL_PRIORITY } from '../policy/evict.ts'
 
@@ -26,6 +27,7 @@ export interface BoundedEntry {
   readonly slot: number
   readonly chainName: string | null
   payloadBytes: number
+  contentHash: ContentHash
   expiresAtMs: number | null
   isPinned: boolean
   leasedUntilMs: number
@@ -80,7 +82,10 @@ export class OwnerEntries {
     return this.#entryAt(this.#policy.victimFor(hashOfKey(key), this.#parentSlot(traits), density, priority))
   }
 
-  add(entry: Pick<BoundedEntry, 'key' | 'payloadBytes' | 'expiresAtMs'>, traits: EntryTraits): BoundedEntry {
+  add(
+    entry: Pick<BoundedEntry, 'key' | 'payloadBytes' | 'contentHash' | 'expiresAtMs'>,
+    traits: EntryTraits,
+  ): BoundedEntry {
     const slot = this.#freeSlots.pop() ?? this.#entryOfSlot.length
     const added: BoundedEntry = {
       ...entry,

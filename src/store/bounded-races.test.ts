@@ -1,8 +1,16 @@
 import { describe, expect, test } from 'vitest'
 import { MembraneError } from '../core/errors.ts'
 import type { FragmentStore } from '../core/ports.ts'
-import { bytesOf, expectFragment, fragmentOf, rejectsWith, VirtualClock } from '../../test/contracts/store-fixtures.ts'
+import {
+  bytesOf,
+  expectFragment,
+  fragmentOf,
+  rejectsWith,
+  sha256Of,
+  VirtualClock,
+} from '../../test/contracts/store-fixtures.ts'
 import { type BoundedOptions, type BoundedStore, openBoundedStore } from './bounded.ts'
+import { openCanonicalStore } from './canonical.ts'
 import { MemoryStore } from './memory.ts'
 
 interface Opened {
@@ -147,3 +155,53 @@ describe('a bounded store', () => {
     expect(String(error)).not.toMatch(/\b3\b/)
   })
 })
+
+describe('room in a bounded store', () => {
+  test('is counted once, whenever a second put comes', async () => {
+    for (let turns = 0; turns < 40; turns++) {
+      const { store } = await openOverCanonical(100)
+      const first = store.put(fragmentOf('a/1', bytesOf(50, 1)))
+      for (let turn = 0; turn < turns; turn++) await Promise.resolve()
+      const second = store.put(fragmentOf('a/2', bytesOf(40, 2)))
+      expect(await Promise.all([first, second]), `after ${turns} turns`).toEqual(['stored', 'stored'])
+    }
+  })
+
+  test('is not needed for bytes that are there already', async () => {
+    const { store, left } = await openOverCanonical(100)
+    const put = fragmentOf('a/1', bytesOf(60, 1))
+    await store.put(put)
+    await store.put(fragmentOf('a/2', bytesOf(40, 2)))
+    expect(await store.put(put)).toBe('present')
+    expect(left).toEqual([])
+  })
+
+  test('of equal bytes is not held up by a sender that never ends', async () => {
+    const { store } = await openOverCanonical(1000)
+    const never = (async function* () {
+      await new Promise(() => {})
+      yield bytesOf(1)
+    })()
+    void store.put({ ...fragmentOf('a/1', bytesOf(100)), payload: never })
+    expect(await store.put(fragmentOf('b/1', bytesOf(100)))).toBe('stored')
+  })
+})
+
+async function openOverCanonical(payloadBytesMax: number) {
+  const clock = new VirtualClock()
+  const canonical = await openCanonicalStore(new MemoryStore(clock), { emptyContentHash: sha256Of(new Uint8Array(0)) })
+  const left: string[] = []
+  const store = await openBoundedStore(canonical, {
+    payloadBytesMax,
+    entriesMax: 1000,
+    policy: 'leaf-lru',
+    clock,
+    traitsOf: () => ({ chainName: null, parentName: null, density: 1, priority: 1, isPinned: false }),
+    quotaOf: () => null,
+    ttlMs: null,
+    heldBytes: () => canonical.contentBytes,
+    joined: () => {},
+    left: (key) => void left.push(key),
+  })
+  return { store, left }
+}

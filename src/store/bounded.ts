@@ -83,6 +83,8 @@ export class BoundedStore implements FragmentStore {
   readonly #expiries = new Deadlines<BoundedEntry>(DEADLINE_BUCKET_MS)
   /** Keys that left and could not be removed below: tried again with later puts. */
   readonly #unremoved = new Set<string>()
+  /** Puts that have their room and are on their way to the store below. */
+  readonly #writing = new Set<Promise<PutOutcome>>()
   #reservedBytes = 0
   #reservedEntries = 0
   #evictions = 0
@@ -132,18 +134,23 @@ export class BoundedStore implements FragmentStore {
     const traits = this.#options.traitsOf(fragment)
     const owner = this.#ownerNamed(ownerOf(key))
     const before = this.#entries.get(key)
-    // The old bytes stay until the new ones are in: both need room for a moment.
+    // The old bytes stay until the new ones are in: both need room for a moment, unless they are the same.
+    const newBytes = before?.contentHash === fragment.contentHash ? 0 : payloadBytes
     const newEntries = before === undefined ? 1 : 0
     if (before !== undefined) this.#hold(before, 1)
-    this.#reserve(owner, payloadBytes, newEntries)
+    this.#reserve(owner, newBytes, newEntries)
+    let writing: Promise<PutOutcome> | null = null
     try {
       if (!(await this.#makeRoomFor(owner, fragment, newEntries, traits))) return 'refused'
-      const outcome = await this.#inner.put({ ...fragment, expiresAtMs })
+      writing = this.#inner.put({ ...fragment, expiresAtMs })
+      this.#writing.add(writing)
+      const outcome = await writing
       const { head, contentHash } = fragment
       this.#register({ key, head, contentHash, payloadBytes, expiresAtMs }, traits)
       return outcome
     } finally {
-      this.#reserve(owner, -payloadBytes, -newEntries)
+      if (writing !== null) this.#writing.delete(writing)
+      this.#reserve(owner, -newBytes, -newEntries)
       if (before !== undefined) this.#hold(before, -1)
     }
   }
@@ -296,10 +303,13 @@ export class BoundedStore implements FragmentStore {
   #register(entry: StoredEntry, traits: EntryTraits): void {
     const { key, payloadBytes, expiresAtMs } = entry
     const known = this.#entries.get(key)
-    const registered = known ?? this.#ownerNamed(ownerOf(key)).add({ key, payloadBytes, expiresAtMs }, traits)
+    const registered =
+      known ??
+      this.#ownerNamed(ownerOf(key)).add({ key, payloadBytes, contentHash: entry.contentHash, expiresAtMs }, traits)
     if (known === undefined) this.#entries.set(key, registered)
     else {
       known.owner.resize(known, payloadBytes)
+      known.contentHash = entry.contentHash
       known.owner.touch(known)
       known.owner.rank(known, traits)
       known.expiresAtMs = expiresAtMs
@@ -404,6 +414,11 @@ export class BoundedStore implements FragmentStore {
     while (!this.#isWithinBound()) {
       this.#endLeases()
       const victim = this.#victim()
+      if (victim === null && this.#writing.size > 0) {
+        // Until it ends, a put counts twice: as what it has reserved and as what it has written.
+        await Promise.race(Array.from(this.#writing, (writing) => writing.catch(() => undefined)))
+        continue
+      }
       if (victim === null) {
         const { payloadBytesMax, entriesMax } = this.#options
         throw new MembraneError(

@@ -138,10 +138,33 @@ export class CanonicalStore implements FragmentStore {
     return this.#byKey.run(fragment.key, () => this.#put(fragment))
   }
 
+  /**
+   * Pieces come as slowly as their sender likes, and others may put the same bytes meanwhile: so they are collected in
+   * a copy of their own, and only what is here already is written in turn with others.
+   */
   async #put(fragment: FragmentPut): Promise<PutOutcome> {
-    const { key, head, contentHash, payloadBytes, payload, expiresAtMs = null } = fragment
+    const { contentHash, payloadBytes, payload } = fragment
+    if (payload instanceof Uint8Array) return this.#putWhole(fragment, async () => payload)
+    const copy = this.#decoyKey(contentHash)
+    try {
+      await this.#inner.put({ key: copy, head: NO_BYTES, contentHash, payloadBytes, payload })
+      return await this.#putWhole(fragment, async () => {
+        const collected = await this.#inner.stream(copy)
+        if (collected === null)
+          throw new MembraneError('STORE_UNAVAILABLE', `What was sent of ${fragment.key} is gone.`)
+        return collected.chunks
+      })
+    } finally {
+      this.#discard(contentHash, copy)
+    }
+  }
+
+  async #putWhole(
+    { key, head, contentHash, payloadBytes, expiresAtMs = null }: FragmentPut,
+    payloadOf: () => Promise<FragmentPut['payload']>,
+  ): Promise<PutOutcome> {
     const outcome = await this.#byContent.run(contentHash, async () => {
-      await this.#writeContent(ownerOf(key), contentHash, payloadBytes, payload)
+      await this.#writeContent(ownerOf(key), contentHash, payloadBytes, await payloadOf())
       // Held before the reference is written: content that is about to be named must not be removed meanwhile.
       const before = this.#references.get(key)
       this.#hold(key, contentHash, payloadBytes, expiresAtMs)

@@ -5,7 +5,8 @@
 export class Deadlines<T> {
   readonly #bucketMs: number
   readonly #buckets = new Map<number, T[]>()
-  #earliestBucket = Infinity
+  /** No bucket lies before this one. */
+  #first = Infinity
 
   constructor(bucketMs: number) {
     this.#bucketMs = bucketMs
@@ -16,24 +17,25 @@ export class Deadlines<T> {
     const items = this.#buckets.get(bucket)
     if (items === undefined) this.#buckets.set(bucket, [item])
     else items.push(item)
-    this.#earliestBucket = Math.min(this.#earliestBucket, bucket)
+    this.#first = Math.min(this.#first, bucket)
   }
 
   /** Takes out what ended by now, in no order. An item that was added twice comes twice. */
   take(nowMs: number): readonly T[] {
-    const bucket = Math.floor(nowMs / this.#bucketMs)
-    if (bucket < this.#earliestBucket) return NOTHING
+    const last = Math.floor(nowMs / this.#bucketMs)
+    if (last < this.#first) return NOTHING
     const ended: T[] = []
-    this.#earliestBucket = Infinity
-    for (const [index, items] of this.#buckets) {
-      if (index > bucket) {
-        this.#earliestBucket = Math.min(this.#earliestBucket, index)
-        continue
-      }
-      for (const item of items) ended.push(item)
-      this.#buckets.delete(index)
-    }
+    // Time passes a bucket after the other; only after a long pause are there fewer buckets than time that passed.
+    if (last - this.#first < this.#buckets.size)
+      for (let index = this.#first; index <= last; index++) this.#move(index, ended)
+    else for (const index of [...this.#buckets.keys()]) if (index <= last) this.#move(index, ended)
+    this.#first = this.#buckets.size === 0 ? Infinity : last + 1
     return ended
+  }
+
+  #move(index: number, ended: T[]): void {
+    for (const item of this.#buckets.get(index) ?? NOTHING) ended.push(item)
+    this.#buckets.delete(index)
   }
 }
 
