@@ -4,7 +4,7 @@ import type { StoredEntry } from '../core/ports.ts'
 import { PRIORITIES } from '../server/fragment-head.ts'
 import type { Described } from '../server/tenant-fabric.ts'
 import { addDataDirFlags, argumentOfKey, type DataDirFlags, withDataDir } from './data-dir.ts'
-import { dim, printJson, printText, table } from './print.ts'
+import { dim, printJson, printText, printWarnings, table } from './print.ts'
 import { printable } from './printable.ts'
 import { onRun } from './run-command.ts'
 import { bytesText } from './units.ts'
@@ -28,6 +28,9 @@ export function defineLs(command: Command): void {
     await withDataDir(flags, async ({ fabric, own }) => {
       const entries: Described<StoredEntry>[] = []
       for await (const entry of own.list(prefix)) entries.push(entry)
+      const { unindexed } = fabric.stats()
+      if (unindexed > 0)
+        printWarnings([`${unindexed} entries of the directory are not listed: what they are cannot be read.`])
       entries.sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0))
       if (flags.json === true) {
         printJson(entries.map(jsonOf))

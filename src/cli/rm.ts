@@ -23,7 +23,7 @@ export function defineRm(command: Command): void {
       throw new MembraneError('INVALID_REQUEST', 'Give the keys to remove, or --all.')
     const removed = await withDataDir(flags, async ({ fabric, own, tenant }) => {
       if (flags.all === true && flags.erase === true) return fabric.erase(tenant)
-      const keys = flags.all === true ? await allKeys(own.list()) : names.map(keyOfArgument)
+      const keys = flags.all === true ? await allKeys(own.keys()) : names.map(keyOfArgument)
       const count = await own.remove(keys)
       if (flags.erase === true) await fabric.purge()
       return count
@@ -34,8 +34,8 @@ export function defineRm(command: Command): void {
   })
 }
 
-async function allKeys(entries: AsyncIterable<{ readonly key: string }>): Promise<string[]> {
+async function allKeys(all: AsyncIterable<string>): Promise<string[]> {
   const keys: string[] = []
-  for await (const { key } of entries) keys.push(key)
+  for await (const key of all) keys.push(key)
   return keys
 }

@@ -192,6 +192,21 @@ describe('a fabric', () => {
     expect(fabric.indices.inconsistencies()).toEqual([])
   })
 
+  test('lists and serves the rest when a head cannot be read, and can still remove it', async () => {
+    const { fabric, store, clock } = await open()
+    const { key } = await fabric.of(ANN).put({ description: BYTES, payload: bytesOf(10, 1) })
+    await fabric.of(ANN).put({ description: BYTES, payload: bytesOf(10, 2) })
+    const reference = (await store.get(`r/ann/${key}`)) ?? expect.unreachable()
+    const head = Uint8Array.from([...reference.head.subarray(0, 42), 0xff, 1, 2])
+    await store.put({ ...reference, head })
+    const again = await reopen(store, clock)
+    expect(again.stats()).toMatchObject({ fragments: 2, unindexed: 1 })
+    expect(await toArray(again.of(ANN).list())).toHaveLength(1)
+    const keys = await toArray(again.of(ANN).keys())
+    expect(await again.of(ANN).remove(keys)).toBe(2)
+    expect(again.stats()).toMatchObject({ fragments: 0, unindexed: 0, contentBytes: 0 })
+  })
+
   test('refuses bytes that are not what they are called', async () => {
     const { fabric } = await open()
     const own = fabric.of(ANN)

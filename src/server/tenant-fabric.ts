@@ -114,8 +114,16 @@ export class TenantFabric {
     return this.#store.remove(keys)
   }
 
+  /** Fragments whose head this version can read; `keys` has the others too, and the fabric's `unindexed` counts them. */
   async *list(prefix?: string): AsyncIterable<Described<StoredEntry>> {
-    for await (const entry of this.#store.list(prefix)) yield described(entry)
+    for await (const entry of this.#store.list(prefix)) {
+      const head = this.#parts.index.headOf(entry.head)
+      if (head !== null) yield { ...entry, ...head }
+    }
+  }
+
+  async *keys(prefix?: string): AsyncIterable<string> {
+    for await (const { key } of this.#store.list(prefix)) yield key
   }
 
   /**
