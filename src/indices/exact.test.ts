@@ -76,6 +76,27 @@ describe('the exact index', () => {
     fc.assert(property, { numRuns: runs(200) })
   })
 
+  test('finds where a prompt stops being held, near the start and far from it', () => {
+    const index = newIndex()
+    const hashes = randomHashes(1000)
+    index.add({ namespace: 0, hashes }, 3, 'memory')
+    for (const block of [0, 1, 4, 5, 63, 64, 65, 255, 256, 257, 640, 999]) {
+      const range = { namespace: 0, hashes, start: block, end: block + 1 }
+      index.remove(range, 3, null)
+      expect(index.longestPrefix(0, hashes).blocks).toBe(block)
+      index.add(range, 3, 'memory')
+    }
+    expect(index.longestPrefix(0, hashes).blocks).toBe(1000)
+  })
+
+  test('tells blocks apart whose mixed words agree, of which there are some among so many', () => {
+    const index = newIndex({ pairsMax: 300_000 })
+    const hashes = randomHashes(300_000, { digestBytes: 16 })
+    index.add({ namespace: 0, hashes }, 0, 'memory')
+    expect(index.blocks).toBe(300_000)
+    expect(index.longestPrefix(0, hashes).blocks).toBe(300_000)
+  })
+
   test('takes its hashes from where they lie in a larger array', () => {
     const hashes = hashesOf([1, 2, 3])
     const shifted = new Uint8Array(hashes.bytes.length + 5)

@@ -4,7 +4,7 @@
  * looked up, added or removed; 1 ms for the longest prefix of 8,192 blocks; 64 bytes for a block and holder.
  */
 import type { BlockHashes } from '../core/block-hashes.ts'
-import { ExactTable, TAG_BITS, TAGS_ALL, VALUE_MAX } from './exact-table.ts'
+import { AHEAD_BLOCKS, ExactTable, TAG_BITS, TAGS_ALL, VALUE_MAX } from './exact-table.ts'
 import { fastestTierIndex, TIER_BIT, type Tier, TIERS } from './tiers.ts'
 
 export interface ExactIndexOptions {
@@ -43,14 +43,17 @@ export interface PrefixMatch {
 
 const NO_MATCH: PrefixMatch = { blocks: 0, runs: [] }
 
+/** Of each holder: the length of its run, then the blocks of the run by tier. */
+const RUN_WORDS = 1 + TIERS.length
+
 /** Holders are whole numbers from 0 to 2^23 - 1, best small ones: per holder some 20 bytes are kept. */
 export class ExactIndex {
   readonly #pairsMax: number
   readonly #table: ExactTable
-  /** Of the look-up under way, by holder: length of its run, and its blocks by tier. All 0 between look-ups. */
-  #runOfHolder = new Int32Array(16)
-  #tierBlocks = new Int32Array(16 * TIERS.length)
+  /** Of the look-up under way, by holder. All 0 between look-ups. */
+  #runs = new Int32Array(16 * RUN_WORDS)
   readonly #found: number[] = []
+  readonly #held = new Int32Array(AHEAD_BLOCKS)
 
   constructor({ pairsMax, seed }: ExactIndexOptions) {
     this.#pairsMax = pairsMax
@@ -69,7 +72,7 @@ export class ExactIndex {
 
   /** Bytes of the arrays that hold them. */
   get byteLength(): number {
-    return this.#table.byteLength + this.#runOfHolder.byteLength + this.#tierBlocks.byteLength
+    return this.#table.byteLength + this.#runs.byteLength
   }
 
   pairsOfNamespace(namespace: number): number {
@@ -177,55 +180,64 @@ export class ExactIndex {
     this.#table.forEach(visit)
   }
 
-  /** A function of its own, with nothing after the loop: an engine that enters it half-way need not leave it again. */
+  /**
+   * The further the prompt is held, the more blocks are looked up at once, and at most a fifth of them in vain.
+   * A function of its own, with nothing after the loop: an engine that enters it half-way need not leave it again.
+   */
   #walk(namespace: number, hashes: BlockHashes): number {
-    const table = this.#table
-    const reader = table.reader(hashes)
     const { count, digestBytes } = hashes
-    let blocks = 0
-    while (blocks < count && this.#step(table.locate(reader, digestBytes, blocks, namespace), blocks)) blocks += 1
-    return blocks
+    const prompt = { reader: this.#table.reader(hashes), digestBytes, namespace }
+    const held = this.#held
+    let end = 0
+    for (let start = 0; start < count; start = end) {
+      end = Math.min(count, start + Math.min(AHEAD_BLOCKS, 1 + (start >> 2)))
+      this.#table.lookUp(prompt, start, end, held)
+      for (let block = start; block < end; block++) if (!this.#step(held[block - start] ?? 0, block)) return block
+    }
+    return count
   }
 
-  /** Lengthens the runs of all who hold the located block and every one before it. Whether anyone holds it. */
+  /** Lengthens the runs of all who hold a block and every one before it. Whether anyone holds it. */
   #step(first: number, block: number): boolean {
-    if (first === 0) return false
-    const table = this.#table
-    const runOfHolder = this.#runOfHolder
-    const tierBlocks = this.#tierBlocks
-    for (let held = first; held !== 0; held = table.restOf(held)) {
-      const pair = table.pairOf(held)
-      const holder = pair >> TAG_BITS
-      // A run that has ended stays shorter than the number of blocks, and never grows again.
-      if (runOfHolder[holder] !== block) continue
-      if (block === 0) this.#found.push(holder)
-      runOfHolder[holder] = block + 1
-      const cell = holder * TIERS.length + fastestTierIndex(pair & TAGS_ALL)
-      tierBlocks[cell] = (tierBlocks[cell] ?? 0) + 1
-    }
-    return true
+    if (first > 0) this.#lengthen(first, block)
+    else
+      for (let held = first; held !== 0; held = this.#table.restOf(held))
+        this.#lengthen(this.#table.pairOf(held), block)
+    return first !== 0
+  }
+
+  #lengthen(pair: number, block: number): void {
+    const runs = this.#runs
+    const holder = pair >> TAG_BITS
+    const run = holder * RUN_WORDS
+    // A run that has ended stays shorter than the number of blocks, and never grows again.
+    if (runs[run] !== block) return
+    if (block === 0) this.#found.push(holder)
+    runs[run] = block + 1
+    const cell = run + 1 + fastestTierIndex(pair & TAGS_ALL)
+    runs[cell] = (runs[cell] ?? 0) + 1
   }
 
   #takeRuns(): HolderRun[] {
-    const tierBlocks = this.#tierBlocks
-    const runs: HolderRun[] = []
+    const runs = this.#runs
+    const taken: HolderRun[] = []
     for (const holder of this.#found) {
+      const run = holder * RUN_WORDS
+      const blocks = runs[run] ?? 0
+      runs[run] = 0
       const blocksByTier: number[] = []
-      for (let cell = holder * TIERS.length; cell < (holder + 1) * TIERS.length; cell++) {
-        blocksByTier.push(tierBlocks[cell] ?? 0)
-        tierBlocks[cell] = 0
+      for (let cell = run + 1; cell < run + RUN_WORDS; cell++) {
+        blocksByTier.push(runs[cell] ?? 0)
+        runs[cell] = 0
       }
-      runs.push({ holder, blocks: this.#runOfHolder[holder] ?? 0, blocksByTier })
-      this.#runOfHolder[holder] = 0
+      taken.push({ holder, blocks, blocksByTier })
     }
     this.#found.length = 0
-    return runs.sort((one, other) => other.blocks - one.blocks || one.holder - other.holder)
+    return taken.sort((one, other) => other.blocks - one.blocks || one.holder - other.holder)
   }
 
   #makeRoomFor(holder: number): void {
-    if (holder < this.#runOfHolder.length) return
-    const holders = Math.min(VALUE_MAX + 1, 2 * holder)
-    this.#runOfHolder = new Int32Array(holders)
-    this.#tierBlocks = new Int32Array(holders * TIERS.length)
+    if (holder * RUN_WORDS < this.#runs.length) return
+    this.#runs = new Int32Array(Math.min(VALUE_MAX + 1, 2 * holder) * RUN_WORDS)
   }
 }
