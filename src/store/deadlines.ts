@@ -28,7 +28,7 @@ export class Deadlines<T> {
     // Time passes a bucket after the other; only after a long pause are there fewer buckets than time that passed.
     if (last - this.#first < this.#buckets.size)
       for (let index = this.#first; index <= last; index++) this.#move(index, ended)
-    else for (const index of [...this.#buckets.keys()]) if (index <= last) this.#move(index, ended)
+    else for (const index of this.#buckets.keys()) if (index <= last) this.#move(index, ended)
     this.#first = this.#buckets.size === 0 ? Infinity : last + 1
     return ended
   }
