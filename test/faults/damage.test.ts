@@ -1,6 +1,9 @@
 import fc from 'fast-check'
 import { beforeAll, describe, expect, test } from 'vitest'
 import type { StoredFragment } from '../../src/core/ports.ts'
+import { SALT_BYTES } from '../../src/store/record.ts'
+import { recordBytes, scanSegment } from '../../src/store/segment-scan.ts'
+import { parseSegmentName } from '../../src/store/segment.ts'
 import { VerifiedStore } from '../../src/store/verified.ts'
 import { bytesOf, fragmentOf, isSameBytes, TEST_HASHERS } from '../contracts/store-fixtures.ts'
 import { runs } from '../effort.ts'
@@ -52,6 +55,9 @@ describe('A damaged data directory', () => {
       await fc.assert(
         fc.asyncProperty(damages, async (damage) => {
           const { files, damagedFile } = damagedCopy(damage)
+          // A shared segment that ends with a whole record has nothing that says what came after it, except the snapshot.
+          const isCutBetweenRecords =
+            damage.kind === 'truncate' && !damage.hasSnapshot && endsWithRecord(files, damagedFile)
           const disk = await openSimulated(files)
           const store = new VerifiedStore({ store: disk, hashers: TEST_HASHERS, quarantine: null })
           let missing = 0
@@ -63,7 +69,7 @@ describe('A damaged data directory', () => {
           }
           const { recovery } = disk.diskStats()
           const counted = store.stats().corruptEntries + recovery.droppedRecords + recovery.removedLeftovers
-          if (missing > 0) expect(counted).toBeGreaterThan(0)
+          if (missing > 0 && !isCutBetweenRecords) expect(counted).toBeGreaterThan(0)
           // One byte spoils one record. What is beside the segments spoils none.
           if (damage.kind === 'flip') expect(missing).toBeLessThanOrEqual(1)
           if (!damagedFile.startsWith('segments/')) expect(missing).toBe(0)
@@ -135,6 +141,21 @@ function damagedCopy({ kind, file, at, otherAt, bytes, bit, hasSnapshot }: Damag
   })
   if (!hasSnapshot) files.unlink('snapshot')
   return { files, damagedFile }
+}
+
+/** Whether a file is a segment and a row of whole records. */
+function endsWithRecord(files: UnsyncedFiles, path: string): boolean {
+  const segment = parseSegmentName(path.replace('segments/', ''))?.id
+  const whole = healthy.contents().get(path)
+  if (segment === undefined || whole === undefined) return false
+  const file = files.open(path, 'write')
+  const salt = whole.subarray(0, SALT_BYTES)
+  let end = 0
+  for (const scanned of scanSegment(file, { segment, salt, start: 0, end: null })) {
+    if (scanned.kind === 'gap') return false
+    end = scanned.offset + recordBytes(scanned)
+  }
+  return end === file.size()
 }
 
 function isFound(found: StoredFragment | null, put: Put): boolean {
