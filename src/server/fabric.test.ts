@@ -14,6 +14,7 @@ import { MemoryStore } from '../store/memory.ts'
 import { bruteForceVectors } from '../vectors/brute-force.ts'
 import { runs } from '../../test/effort.ts'
 import { bytesOf, rejectsWith, toArray, VirtualClock } from '../../test/contracts/store-fixtures.ts'
+import { loadSemanticPorts } from './semantic-ports.ts'
 import { DEFAULT_FABRIC_OPTIONS, type Fabric, type FabricOptions, openFabric } from './fabric.ts'
 
 const MODEL = parseModelFingerprint('ab'.repeat(32))
@@ -269,6 +270,21 @@ describe('a fabric', () => {
     expect(fabric.of(BOB).overlapping(sequence, { start: 7, end: 9 }, 9)).toEqual([])
     ann.saved(8)
     expect(fabric.stats().cache).toMatchObject({ tokensSaved: 8, byIndex: { semantic: { hits: 1 } } })
+  })
+
+  test('finds by meaning with the word vectors that come along', async () => {
+    const { fabric } = await open({ semantic: await loadSemanticPorts() })
+    const ann = fabric.of(ANN)
+    const texts = ['a library that compresses files', 'a game of cards for one player', 'a text editor for programmers']
+    for (const [seed, text] of texts.entries())
+      await ann.put({ description: { ...BYTES, text }, payload: bytesOf(9, seed) })
+    const found = ann.similar({
+      model: BYTES.signature.model,
+      text: 'archive compression',
+      limit: 3,
+      similarityMin: 0.2,
+    })
+    expect(found?.[0]?.fragment.description.text).toBe(texts[0])
   })
 
   test('keeps what was used together over a restart, and drops what the store lost meanwhile', async () => {
