@@ -5,7 +5,7 @@ import { addDataDirFlags, type DataDirFlags, keyOfArgument, withDataDir } from '
 import { checkOutputs } from './output-file.ts'
 import { printJson, printNotes } from './print.ts'
 import { onRun } from './run-command.ts'
-import { bytesText } from './units.ts'
+import { bytesText, fragmentsText } from './units.ts'
 import { writeWhole } from './whole-file.ts'
 
 interface ExportFlags extends DataDirFlags {
@@ -39,7 +39,7 @@ export function defineExport(command: Command): void {
       if (out === '-') return writeArchive(own, keys, process.stdout)
       return writeWhole({ flag: '--out', path: out }, (target) => writeArchive(own, keys, target))
     })
-    const said = `${counts.fragments} fragments, ${bytesText(counts.payloadBytes)}`
+    const said = `${fragmentsText(counts.fragments)}, ${bytesText(counts.payloadBytes)}`
     if (flags.json === true && out !== '-') printJson({ ...counts, out })
     else printNotes([out === '-' ? said : `wrote ${out}: ${said}`])
   })

@@ -5,7 +5,7 @@ import { readArchive } from './archive-read.ts'
 import { addBoundFlags, addDataDirFlags, type DataDirFlags, withNewDataDir } from './data-dir.ts'
 import { printJson, printText } from './print.ts'
 import { onRun } from './run-command.ts'
-import { bytesText } from './units.ts'
+import { bytesText, fragmentsText } from './units.ts'
 
 export function defineImport(command: Command): void {
   addDataDirFlags(
@@ -27,7 +27,7 @@ export function defineImport(command: Command): void {
     const { fragments, payloadBytes, stored, present, refused, expired } = counts
     const parts = [`${stored} stored`, `${present} there before`, `${refused} refused`, `${expired} expired`]
     printText(
-      `${fragments} fragments, ${bytesText(payloadBytes)}: ${parts.filter((part) => !part.startsWith('0 ')).join(', ')}`,
+      `${fragmentsText(fragments)}, ${bytesText(payloadBytes)}: ${parts.filter((part) => !part.startsWith('0 ')).join(', ')}`,
     )
   })
 }

@@ -7,7 +7,7 @@ import { addDataDirFlags, argumentOfKey, type DataDirFlags, withDataDir } from '
 import { dim, printJson, printText, printWarnings, table } from './print.ts'
 import { printable } from './printable.ts'
 import { onRun } from './run-command.ts'
-import { bytesText } from './units.ts'
+import { bytesText, fragmentsText } from './units.ts'
 
 /** The last time that has a date, in milliseconds since 1970. */
 const LAST_DATE_MS = 8.64e15
@@ -47,7 +47,7 @@ export function defineLs(command: Command): void {
       const payloadBytes = entries.reduce((sum, entry) => sum + entry.payloadBytes, 0)
       printText(
         dim(
-          `${entries.length} fragments, ${bytesText(payloadBytes)}; the directory holds ${fragments} of all tenants, ${bytesText(contentBytes)} with equal bytes once`,
+          `${fragmentsText(entries.length)}, ${bytesText(payloadBytes)}; the directory holds ${fragments} of all tenants, ${bytesText(contentBytes)} with equal bytes once`,
         ),
       )
     })

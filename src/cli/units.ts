@@ -51,3 +51,7 @@ export function bytesText(bytes: number): string {
     if (bytes >= size) return `${Number((bytes / size).toPrecision(3))} ${unit}`
   return `${bytes} B`
 }
+
+export function fragmentsText(count: number): string {
+  return count === 1 ? '1 fragment' : `${count} fragments`
+}
