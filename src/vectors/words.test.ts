@@ -126,7 +126,10 @@ describe('the vectors that come along', () => {
 
 const VALIDATION = join(import.meta.dirname, '../../../shared/data/models/debian-desc-5M/val.jsonl')
 
-describe.skipIf(!existsSync(VALIDATION))('finding the description that belongs to a summary, among 600', () => {
+const hasData = existsSync(VALIDATION)
+const WHY = hasData ? '' : ` (SKIPPED: no data folder ${VALIDATION})`
+
+describe.skipIf(!hasData)(`finding the description that belongs to a summary, among 600${WHY}`, () => {
   // The body of a suite runs even when its tests do not.
   const lines = existsSync(VALIDATION) ? readFileSync(VALIDATION, 'utf8').trim().split('\n') : []
   const pairs = lines
