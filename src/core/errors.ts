@@ -21,6 +21,17 @@ export const ERROR_CODES = {
   STORE_FORMAT: { retryable: false, meaning: 'The data is of a format that this version does not read.' },
   STORE_UNAVAILABLE: { retryable: true, meaning: 'The store did not answer.' },
   STORE_CLOSED: { retryable: false, meaning: 'The store has been closed.' },
+  INVALID_MODEL: { retryable: false, meaning: 'A model file is malformed, or of a kind that the engine does not run.' },
+  COMPUTE_FULL: { retryable: true, meaning: 'The engine has no memory left for another context.' },
+  COMPUTE_FAILED: { retryable: false, meaning: 'The engine failed while it computed.' },
+  PROVIDER_REFUSED: { retryable: false, meaning: 'A model provider refused the key, the model or the request.' },
+  PROVIDER_LIMITED: { retryable: true, meaning: 'A model provider asks for fewer requests.' },
+  PROVIDER_UNAVAILABLE: {
+    retryable: true,
+    meaning: 'A model provider did not answer in time, or failed while it did.',
+  },
+  PROVIDER_MALFORMED: { retryable: false, meaning: 'A model provider sent an answer that breaks its own contract.' },
+  ABORTED: { retryable: false, meaning: 'The call was cancelled by its caller.' },
   MISSING_PACKAGE: { retryable: false, meaning: 'An optional package that the request needs is not installed.' },
 } as const satisfies Readonly<Record<string, { retryable: boolean; meaning: string }>>
 

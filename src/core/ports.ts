@@ -2,7 +2,10 @@
  * How the inside reaches the world: what it needs is handed in as one of these, so that a whole fabric runs in one
  * test on a virtual clock, and so that nothing that the browser imports reaches a native package.
  */
-import type { ContentHash, ContentHashAlgorithm } from './ids.ts'
+import type { BlockHashes } from './block-hashes.ts'
+import type { CallOptions } from './compute.ts'
+import type { Fragment, FragmentDescription, TokenSpan } from './fragment.ts'
+import type { ContentHash, ContentHashAlgorithm, ModelFingerprint, TenantId } from './ids.ts'
 
 /** Milliseconds since 1970. */
 export interface Clock {
@@ -202,4 +205,53 @@ export interface SnapshotStorage {
   read(): Promise<Uint8Array | null>
   write(pieces: Iterable<Uint8Array>): Promise<void>
   remove(): Promise<void>
+}
+
+/** A prompt, as look-ups take it: whose, for which model, and the names of its blocks. */
+export interface PromptName {
+  readonly tenant: TenantId
+  readonly model: ModelFingerprint
+  readonly hashes: BlockHashes
+}
+
+/** A fragment that another node says it holds. */
+export interface RemoteFragment {
+  readonly node: string
+  /** Under this key the node has it. */
+  readonly key: string
+  readonly description: FragmentDescription
+  readonly contentHash: ContentHash
+  readonly payloadBytes: number
+}
+
+/** Who else holds what. Its answers are proposals: an entry may be out of date. */
+export interface FragmentDirectory {
+  /** Fragments of other nodes that cover blocks of the prompt, in any order. */
+  locate(prompt: PromptName, options?: CallOptions): Promise<readonly RemoteFragment[]>
+}
+
+/** Fetches what other nodes hold. */
+export interface PeerFetch {
+  /** The bytes, not verified, or null when the node has them no more. Throws STORE_UNAVAILABLE. */
+  fetch(tenant: TenantId, fragment: RemoteFragment, options?: CallOptions): Promise<Uint8Array | null>
+}
+
+/** What computing a span elsewhere would take, seconds; measured. */
+export interface RemotePrefillEstimate {
+  readonly node: string
+  readonly waitSeconds: number
+  readonly prefillSeconds: number
+  readonly transferSeconds: number
+}
+
+/** Lets another node compute. */
+export interface RemotePrefill {
+  /** Null when nobody offers. */
+  estimate(prompt: PromptName, span: TokenSpan): RemotePrefillEstimate | null
+  /** Fragments of whole blocks of the span, in order, as they become ready. Throws STORE_UNAVAILABLE. */
+  prefill(
+    prompt: PromptName & { readonly tokenIds: Uint32Array },
+    span: TokenSpan,
+    options?: CallOptions,
+  ): AsyncIterable<Fragment>
 }
