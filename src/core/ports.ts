@@ -12,6 +12,17 @@ export interface Clock {
   nowMs(): number
 }
 
+/** Measures how long things take: seconds since some moment, never going back. */
+export interface Stopwatch {
+  readonly seconds: () => number
+}
+
+/** Waits. */
+export interface Alarm {
+  /** Calls back once, `seconds` from now, unless what it gives is called before. */
+  after(seconds: number, callback: () => void): () => void
+}
+
 /** One algorithm. Digests are as its makers print them: those that are numbers are big-endian. */
 export interface HashFunction {
   readonly digestBytes: number

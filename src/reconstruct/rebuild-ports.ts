@@ -1,0 +1,92 @@
+/** What a rebuild needs of the node that it runs in. */
+import type { CallOptions, KvModel } from '../core/compute.ts'
+import type { Fragment, FragmentDescription } from '../core/fragment.ts'
+import type { BlockHashes } from '../core/block-hashes.ts'
+import type { ContentHash, TenantId } from '../core/ids.ts'
+import type {
+  Alarm,
+  ContentHashers,
+  FragmentDirectory,
+  PeerFetch,
+  PromptName,
+  PutOutcome,
+  RemotePrefill,
+  Stopwatch,
+} from '../core/ports.ts'
+import type { TokenSpan } from '../core/fragment.ts'
+import type { FragmentizeOptions } from './fragmentize.ts'
+import type { ExplainedSpan, RebuildPlan, RebuildRates } from './rebuild-plan.ts'
+
+/** A fragment of this node. */
+export interface LocalFragment {
+  readonly key: string
+  readonly description: FragmentDescription
+  readonly contentHash: ContentHash
+  readonly payloadBytes: number
+  readonly tier: 'memory' | 'disk' | 'remote'
+}
+
+/** One tenant's fragments on this node. */
+export interface RebuildMemory {
+  /** All fragments that cover blocks of the prompt, anywhere in it. None is evicted within the lease. */
+  find(prompt: PromptName, leaseSeconds: number): Promise<readonly LocalFragment[]>
+  /** Verified bytes, or null when they are gone or damaged. */
+  read(key: string, options?: CallOptions): Promise<Uint8Array | null>
+  put(fragment: Fragment): Promise<PutOutcome>
+  /** Says what a turn used, in order: kept together and prefetched. */
+  used(session: string, keys: readonly string[]): void
+}
+
+/** Rates that learn from what happens. */
+export interface RateBook extends RebuildRates {
+  observeRead(place: string, bytes: number, seconds: number): void
+  observePrefill(span: TokenSpan, seconds: number): void
+}
+
+/** What a node rebuilds with. Null ports: this node is alone. */
+export interface RebuildParts {
+  readonly model: KvModel
+  readonly memory: RebuildMemory
+  readonly rates: RateBook
+  readonly hashers: ContentHashers
+  readonly stopwatch: Stopwatch
+  readonly alarm: Alarm
+  readonly fragmentize: FragmentizeOptions
+  readonly directory: FragmentDirectory | null
+  readonly peers: PeerFetch | null
+  readonly remotePrefill: RemotePrefill | null
+}
+
+/** A prompt to make ready. */
+export interface RebuildRequest extends CallOptions {
+  readonly tenant: TenantId
+  readonly tokenIds: Uint32Array
+  /** Of all full blocks of `tokenIds`, by the chain of the fabric. */
+  readonly hashes: BlockHashes
+  /** Null: of no session. */
+  readonly session: string | null
+  /** `none` computes everything and looks nothing up. Either way, what was computed is stored. */
+  readonly reuse: 'exact' | 'none'
+}
+
+/** A prompt that is ready: the context holds its KV, and `context.logits()` are those of its last token. */
+export interface RebuildResult {
+  readonly plan: RebuildPlan
+  /** In order, end to end, over all tokens. */
+  readonly explain: readonly ExplainedSpan[]
+  readonly reusedTokens: number
+  readonly prefilledTokens: number
+  /** From the call until the context was ready. */
+  readonly seconds: number
+  /** Ends when what was computed is stored; never rejects. */
+  readonly stored: Promise<StoreReport>
+}
+
+/** What became of what was computed. */
+export interface StoreReport {
+  readonly fragments: number
+  readonly bytes: number
+  /** Fragments that a full store refused, or that failed. */
+  readonly refused: number
+  readonly error: Error | null
+}
