@@ -132,6 +132,26 @@ describe('a bounded store', () => {
     expect(store.boundedStats().owners['a']).toEqual({ entries: 3, payloadBytes: 300 })
   })
 
+  test('forgets what expired, and removes what it could not remove before, when it is purged', async () => {
+    const { store, inner, clock, left, removal } = await open()
+    await store.put(fragmentOf('a/short', bytesOf(100, 1), { expiresAtMs: clock.nowMs() + 1000 }))
+    for (const key of ['a/1', 'a/2']) await put(store, key)
+    removal.before = () => {
+      throw new MembraneError('STORE_UNAVAILABLE', 'The device does not answer.')
+    }
+    await store.lease(['a/short', 'a/2'], 5000)
+    await rejectsWith(put(store, 'a/3'), 'STORE_UNAVAILABLE')
+    clock.advance(1000)
+    await rejectsWith(store.purge(), 'STORE_UNAVAILABLE')
+    await rejectsWith(store.purge(), 'STORE_UNAVAILABLE')
+    expect(await inner.has(['a/1', 'a/2'])).toEqual([true, true])
+    removal.before = () => {}
+    await store.purge()
+    expect(await inner.has(['a/1', 'a/2'])).toEqual([false, true])
+    expect(inner.stats()).toMatchObject({ entries: 1, payloadBytes: 100 })
+    expect(left).toEqual(['evicted a/1', 'expired a/short'])
+  })
+
   test('ranks and pins an entry by what its last put says', async () => {
     const { store, left } = await open()
     const [low, pinned, normal] = [Uint8Array.of(0), Uint8Array.of(1), Uint8Array.of(2)]

@@ -220,8 +220,13 @@ export class BoundedStore implements FragmentStore {
     return this.#inner.sync()
   }
 
-  purge(): Promise<void> {
-    return this.#inner.purge()
+  /** What could not be removed before is tried once more, and throws when it still cannot. */
+  async purge(): Promise<void> {
+    await this.#removeExpired()
+    // Those of now: what others evict meanwhile is theirs to remove.
+    const unremoved = Array.from(this.#unremoved)
+    for (const key of unremoved) await this.#removeBelow(key)
+    await this.#inner.purge()
   }
 
   close(): Promise<void> {

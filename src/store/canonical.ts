@@ -339,13 +339,6 @@ export class CanonicalStore implements FragmentStore {
     return dangling
   }
 
-  /** Releases the content of references that have expired by now; how many there were. */
-  async reclaimExpired(nowMs: number): Promise<number> {
-    const expired = [...this.#references].filter(([, { expiresAtMs }]) => expiresAtMs !== null && expiresAtMs <= nowMs)
-    await this.remove(expired.map(([key]) => key))
-    return expired.length
-  }
-
   async sync(): Promise<void> {
     await this.#settleBackground()
     await this.#inner.sync()
@@ -354,6 +347,7 @@ export class CanonicalStore implements FragmentStore {
   /** What could not be removed before is tried once more, and throws when it still cannot. */
   async purge(): Promise<void> {
     for (const key of this.#doubts.keys()) await this.#forgetIfGone(key)
+    await this.#forgetExpired()
     while (this.#background.size > 0) await Promise.all(this.#background)
     this.#backgroundError = null
     for (const key of this.#leftovers) this.#retry(key)
@@ -386,6 +380,17 @@ export class CanonicalStore implements FragmentStore {
     // Expired, or found damaged, below: what it held is released here. A first put that is under way is not waited for.
     if (this.#references.has(key)) await this.#forgetIfGone(key)
     return null
+  }
+
+  /** What has expired is for the store below to say: it may go by another clock. */
+  async #forgetExpired(): Promise<void> {
+    const expiring = [...this.#references].filter(([, { expiresAtMs }]) => expiresAtMs !== null).map(([key]) => key)
+    for (let start = 0; start < expiring.length; start += LIMITS.backgroundRemovalsMax) {
+      const some = expiring.slice(start, start + LIMITS.backgroundRemovalsMax)
+      const isThere = await this.has(some)
+      await Promise.all(some.filter((_, index) => isThere[index] !== true).map((key) => this.#forgetIfGone(key)))
+      await this.#roomInBackground()
+    }
   }
 
   async #forgetIfGone(key: string): Promise<void> {
