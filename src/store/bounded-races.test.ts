@@ -101,6 +101,21 @@ describe('a bounded store', () => {
     expect(store.boundedStats().owners['a']).toEqual({ entries: 1, payloadBytes: 100 })
   })
 
+  test('frees what somebody found expired before it fills its place', async () => {
+    const { store, inner, clock } = await open({ entriesMax: 2 })
+    await store.put(fragmentOf('a/long', bytesOf(10), { expiresAtMs: clock.nowMs() + 500 }))
+    await store.put(fragmentOf('a/short', bytesOf(10, 1), { expiresAtMs: clock.nowMs() + 100 }))
+    clock.advance(150)
+    inner.stats()
+    clock.advance(400)
+    expect(await store.get('a/long')).toBeNull()
+    await quiesce()
+    for (const key of ['a/1', 'a/2']) {
+      await put(store, key, 10)
+      expect(inner.stats().entries).toBeLessThanOrEqual(2)
+    }
+  })
+
   test('frees what expired while a put of the same key failed', async () => {
     const { store, clock, left } = await open()
     await store.put(fragmentOf('a/1', bytesOf(100, 1), { expiresAtMs: clock.nowMs() + 1000 }))

@@ -300,8 +300,11 @@ export class BoundedStore implements FragmentStore {
       const entry = this.#entries.get(key)
       if (isThere === true || entry === undefined) return
       const isExpired = entry.expiresAtMs !== null && entry.expiresAtMs <= this.#options.clock.nowMs()
-      if (isExpired) this.#expirations += 1
       this.#forget(key, isExpired ? 'expired' : 'lost')
+      if (!isExpired) return
+      this.#expirations += 1
+      // Missing is not freed yet: it goes before the next put takes room.
+      this.#unremoved.add(key)
     })
   }
 
