@@ -1,0 +1,40 @@
+/** The order in which a bounded store learns what was there when it was opened. */
+import type { StoredEntry } from '../core/ports.ts'
+import type { EntryTraits } from './bounded-owner.ts'
+import { ownerOf } from './canonical.ts'
+
+/** An entry that was there. */
+export interface FoundEntry {
+  readonly entry: StoredEntry
+  readonly traits: EntryTraits
+}
+
+/**
+ * Parents before what builds upon them, because a policy learns a chain from its head on. Each key once: a store that
+ * others share may list an entry twice.
+ */
+export function parentsFirst(found: readonly FoundEntry[]): readonly FoundEntry[] {
+  const byName = new Map<string, FoundEntry>()
+  for (const one of found) {
+    const { chainName } = one.traits
+    if (chainName !== null) byName.set(nameWithin(one.entry, chainName), one)
+  }
+  const ordered = new Map<string, FoundEntry>()
+  for (const last of found) {
+    const chain = new Set<FoundEntry>()
+    // A chain that bites its own tail comes from wrong descriptions, and ends where it began.
+    for (let one: FoundEntry | undefined = last; one !== undefined && !chain.has(one); ) {
+      if (ordered.has(one.entry.key)) break
+      chain.add(one)
+      const parentName: string | null = one.traits.parentName
+      one = parentName === null ? undefined : byName.get(nameWithin(one.entry, parentName))
+    }
+    for (const one of [...chain].toReversed()) ordered.set(one.entry.key, one)
+  }
+  return [...ordered.values()]
+}
+
+/** Two owners may use one chain name. */
+function nameWithin({ key }: StoredEntry, chainName: string): string {
+  return `${ownerOf(key)}/${chainName}`
+}
