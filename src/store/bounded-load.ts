@@ -1,7 +1,7 @@
 /** The order in which a bounded store learns what was there when it was opened. */
 import type { StoredEntry } from '../core/ports.ts'
 import type { EntryTraits } from './bounded-owner.ts'
-import { ownerOf } from './canonical.ts'
+import { ownerOf } from './canonical-contents.ts'
 
 /** An entry that was there. */
 export interface FoundEntry {

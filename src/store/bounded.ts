@@ -25,7 +25,7 @@ import { EntryEnds } from './bounded-ends.ts'
 import { type FoundEntry, parentsFirst } from './bounded-load.ts'
 import type { BoundedEntry, EntryTraits, Quota } from './bounded-owner.ts'
 import { Room } from './bounded-room.ts'
-import { ownerOf } from './canonical.ts'
+import { ownerOf } from './canonical-contents.ts'
 import { SerialTasks } from './serial.ts'
 
 /** The bound, the quotas, and what the store has to be told. */
