@@ -14,7 +14,7 @@
  */
 import { assert, MembraneError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
-import { type ContentHash, parseContentHash } from '../core/ids.ts'
+import type { ContentHash } from '../core/ids.ts'
 import type {
   FragmentPut,
   FragmentStore,
@@ -27,8 +27,10 @@ import type {
 } from '../core/ports.ts'
 import { BackgroundTasks } from './background-tasks.ts'
 import { type Content, CountedContents, type KnownReference, ownerOf } from './canonical-contents.ts'
+import { contentKey, copyKey, referenceKey } from './canonical-keys.ts'
+import { Leftovers } from './canonical-leftovers.ts'
 import { decodeReference, encodeReference, REFERENCE_HEAD_BYTES } from './canonical-reference.ts'
-import { checkKey, storeClosed } from './arguments.ts'
+import { storeClosed } from './arguments.ts'
 import { SerialTasks } from './serial.ts'
 
 const NO_BYTES = new Uint8Array(0)
@@ -67,8 +69,7 @@ export class CanonicalStore implements FragmentStore {
   readonly #byContent = new SerialTasks()
   /** Removals that were answered and are still under way. */
   readonly #background = new BackgroundTasks(LIMITS.backgroundRemovalsMax)
-  /** Keys below that nothing names and that could not be removed: tried again later. */
-  readonly #leftovers = new Set<string>()
+  readonly #leftovers: Leftovers
   #decoys = 0
   #closing: Promise<void> | null = null
   #recovered: StoredEntry[] = []
@@ -78,6 +79,12 @@ export class CanonicalStore implements FragmentStore {
   constructor(inner: FragmentStore, { emptyContentHash }: CanonicalOptions) {
     this.#inner = inner
     this.#emptyContentHash = emptyContentHash
+    this.#leftovers = new Leftovers({
+      inner,
+      background: this.#background,
+      byContent: this.#byContent,
+      isNamed: (key, hash) => key === contentKey(hash) && this.#contents.get(hash) !== undefined,
+    })
   }
 
   /** Every entry that was there when the store was opened; once, to spare who opens it a second look at all of them. */
@@ -137,7 +144,7 @@ export class CanonicalStore implements FragmentStore {
         return collected.chunks
       })
     } finally {
-      this.#discard(contentHash, copy)
+      this.#leftovers.removeLater(contentHash, copy)
     }
   }
 
@@ -200,37 +207,19 @@ export class CanonicalStore implements FragmentStore {
     const content = this.#contents.get(contentHash)
     const isHidden = content !== undefined && !content.ownerReferences.has(owner)
     const key = isHidden ? this.#decoyKey(contentHash) : contentKey(contentHash)
-    // Bytes that a failure has left would be answered as present, and given to whoever only knows their hash.
-    if (this.#leftovers.has(key)) await this.#removeBelow(key)
+    await this.#leftovers.removeIfLeft(key)
     try {
       await this.#inner.put({ key, head: NO_BYTES, contentHash, payloadBytes, payload })
     } catch (error) {
-      if (content === undefined || isHidden) this.#discard(contentHash, key)
+      if (content === undefined || isHidden) this.#leftovers.removeLater(contentHash, key)
       throw error
     }
-    if (isHidden) this.#discard(contentHash, key)
-  }
-
-  /** Removes, after the answer, what is below under a key that nothing names; unless it is content that is named again. */
-  #discard(contentHash: ContentHash, key: string): void {
-    this.#leftovers.add(key)
-    this.#background.start(() =>
-      this.#byContent.run(contentHash, async () => {
-        const isNamed = key === contentKey(contentHash) && this.#contents.get(contentHash) !== undefined
-        if (!isNamed && this.#leftovers.has(key)) await this.#removeBelow(key)
-      }),
-    )
-  }
-
-  async #removeBelow(key: string): Promise<void> {
-    this.#leftovers.add(key)
-    await this.#inner.remove([key])
-    this.#leftovers.delete(key)
+    if (isHidden) this.#leftovers.removeLater(contentHash, key)
   }
 
   #decoyKey(contentHash: ContentHash): string {
     this.#decoys += 1
-    return `d/${contentHash}-${this.#decoys}`
+    return copyKey(contentHash, this.#decoys)
   }
 
   async get(key: string, options?: GetOptions): Promise<StoredFragment | null> {
@@ -330,7 +319,7 @@ export class CanonicalStore implements FragmentStore {
     for (const key of this.#doubts.keys()) await this.#forgetIfGone(key)
     await this.#forgetExpired()
     await this.#background.drain()
-    for (const key of this.#leftovers) this.#retry(key)
+    this.#leftovers.retryAll()
     await this.#background.settle()
     await this.#inner.purge()
   }
@@ -406,20 +395,14 @@ export class CanonicalStore implements FragmentStore {
         // Somebody may have put it again while this waited, or it was lost and is another one now.
         if (this.#contents.get(contentHash) !== content || content.references > 0) return
         this.#contents.drop(content)
-        await this.#removeBelow(contentKey(contentHash))
+        await this.#leftovers.remove(contentKey(contentHash))
       }),
     )
   }
 
-  /** Tries once more to remove what could not be removed. */
-  #retry(leftover: string): void {
-    this.#discard(contentHashIn(leftover), leftover)
-  }
-
   /** Waits while more removals are under way than the limit. */
   async #roomInBackground(): Promise<void> {
-    const [leftover] = this.#leftovers
-    if (leftover !== undefined && this.#background.isIdle) this.#retry(leftover)
+    if (this.#background.isIdle) this.#leftovers.retryOne()
     await this.#background.room()
   }
 }
@@ -438,19 +421,4 @@ function checkHead({ key, head }: FragmentPut): void {
 function entryOf(entry: StoredEntry): StoredEntry {
   assert(entry.key.startsWith('r/'), `a reference is under r/, not ${entry.key}`)
   return { ...decodeReference(entry.head), key: entry.key.slice(2), expiresAtMs: entry.expiresAtMs }
-}
-
-/** Throws INVALID_REQUEST. */
-function referenceKey(key: string): string {
-  checkKey(key)
-  return `r/${key}`
-}
-
-function contentKey(contentHash: ContentHash): string {
-  return `b/${contentHash}`
-}
-
-/** Of `b/<hash>` or `d/<hash>-<number>`. */
-function contentHashIn(key: string): ContentHash {
-  return parseContentHash(key.slice(2).replace(/-\d+$/, ''))
 }
