@@ -20,16 +20,18 @@ export function parentsFirst(found: readonly FoundEntry[]): readonly FoundEntry[
     if (chainName !== null) byName.set(nameWithin(one.entry, chainName), one)
   }
   const ordered = new Map<string, FoundEntry>()
+  const parentOf = ({ entry, traits: { parentName } }: FoundEntry): FoundEntry | undefined =>
+    parentName === null ? undefined : byName.get(nameWithin(entry, parentName))
   for (const last of found) {
+    if (ordered.has(last.entry.key)) continue
     const chain = new Set<FoundEntry>()
     // A chain that bites its own tail comes from wrong descriptions, and ends where it began.
-    for (let one: FoundEntry | undefined = last; one !== undefined && !chain.has(one); ) {
-      if (ordered.has(one.entry.key)) break
+    let one: FoundEntry | undefined = last
+    while (one !== undefined && !chain.has(one) && !ordered.has(one.entry.key)) {
       chain.add(one)
-      const parentName: string | null = one.traits.parentName
-      one = parentName === null ? undefined : byName.get(nameWithin(one.entry, parentName))
+      one = parentOf(one)
     }
-    for (const one of [...chain].toReversed()) ordered.set(one.entry.key, one)
+    for (const found of [...chain].toReversed()) ordered.set(found.entry.key, found)
   }
   return [...ordered.values()]
 }
