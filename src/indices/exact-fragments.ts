@@ -72,7 +72,10 @@ export class FragmentBlocks {
       throw limitReached('Indices hold at most', LIMITS.indexFragmentBlocksMax, 'pairs of a block and a fragment')
     const reader = this.#table.reader(hashes)
     for (let index = 0; index < hashes.count; index++) {
-      if (this.#fragmentsAt(reader, hashes.digestBytes, index, namespace).length >= LIMITS.indexFragmentsOfBlockMax)
+      let fragments = 0
+      let held = this.#table.locate(reader, hashes.digestBytes, index, namespace)
+      for (; held !== 0; held = this.#table.restOf(held)) fragments += 1
+      if (fragments >= LIMITS.indexFragmentsOfBlockMax)
         throw limitReached('A block has at most', LIMITS.indexFragmentsOfBlockMax, 'fragments')
     }
   }

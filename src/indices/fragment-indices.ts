@@ -7,96 +7,28 @@
 import { blockHashAt } from '../core/block-hashes.ts'
 import { assert, MembraneError } from '../core/errors.ts'
 import type { FragmentDescription, TokenSpan } from '../core/fragment.ts'
-import type { ContentHash, ModelFingerprint, TenantId } from '../core/ids.ts'
+import type { TenantId } from '../core/ids.ts'
 import { LIMITS } from '../core/limits.ts'
-import type { Clock, Embedder, VectorIndexFactory } from '../core/ports.ts'
-import type { LayersOf } from './exact-fragments.ts'
+import type { Clock, Embedder } from '../core/ports.ts'
 import { type Announcement, BlockHolders, type LongestPrefix, type Prompt } from './exact-holders.ts'
+import type { FragmentIndicesOptions } from './fragment-indices-options.ts'
 import { FragmentLinks } from './fragment-links.ts'
-import type { EdgeKind } from './graph-edges.ts'
-import { DEFAULT_GRAPH_OPTIONS, type GraphOptions } from './graph-options.ts'
+import { DEFAULT_GRAPH_OPTIONS } from './graph-options.ts'
 import { type EdgeFilter, FragmentGraph, type Neighbour, type PrefetchCandidate, type Subgraph } from './graph.ts'
+import {
+  type AdjacentFragments,
+  type IndexedFragment,
+  type IndexEdge,
+  isRecorded,
+  RECORDED_KINDS,
+  type SimilarFragment,
+  type SimilarQuery,
+} from './indexed-fragment.ts'
 import { type AdjacentOptions, PositionalIndex, type Sequence } from './positional.ts'
 import { SemanticIndex } from './semantic.ts'
-import { type SessionName, Sessions, type SessionsOptions } from './sessions.ts'
+import { type SessionName, Sessions } from './sessions.ts'
 import { type IndexName, StatisticsRecorder } from './statistics.ts'
 import { type Tier, tierIndex, TIERS } from './tiers.ts'
-
-/** What the store holds, as far as indices need to know. */
-export interface IndexedFragment {
-  /** Of the store. */
-  readonly key: string
-  readonly tenant: TenantId
-  /** One that the codec of fragments accepts. */
-  readonly description: FragmentDescription
-  readonly contentHash: ContentHash
-  readonly payloadBytes: number
-  /** Where this node reads it from. */
-  readonly tier: Tier
-}
-
-/** How the indices of a node are made. */
-export interface FragmentIndicesOptions {
-  /** How this node is called in `longestPrefix`. */
-  readonly node: string
-  /** For the decay of co-access. */
-  readonly clock: Clock
-  /** Against hashes that were chosen to slow look-ups down: any whole number of 32 bits, best a random one. */
-  readonly seed: number
-  /** Number of layers of a model, or null. By default no model's is known: a fragment from layer 0 on has them all. */
-  readonly layersOf?: LayersOf
-  /** How texts are compared; null, the default, for no semantic index. */
-  readonly semantic?: SemanticPorts | null
-  readonly graph?: Partial<Omit<GraphOptions, 'keysMax'>>
-  readonly sessions?: SessionsOptions
-  /** Counts the look-ups; by default one of its own. */
-  readonly statistics?: StatisticsRecorder
-}
-
-/** What the semantic index stands on. */
-export interface SemanticPorts {
-  readonly embedder: Embedder
-  readonly vectors: VectorIndexFactory
-}
-
-/** Fragments beside a span of positions. */
-export interface AdjacentFragments {
-  /** Those that end at the start of the span or before it, the nearest first. */
-  readonly before: readonly IndexedFragment[]
-  /** Those that start at its end or after it, the nearest first. */
-  readonly after: readonly IndexedFragment[]
-}
-
-/** What text to look for, and among which fragments. */
-export interface SimilarQuery {
-  readonly tenant: TenantId
-  readonly model: ModelFingerprint
-  readonly text: string
-  /** 1 to LIMITS.nearestMax. */
-  readonly limit: number
-  /** The least cosine that counts, -1 to 1. */
-  readonly similarityMin: number
-}
-
-/** A fragment whose text is near, and how near. */
-export interface SimilarFragment {
-  readonly fragment: IndexedFragment
-  /** Cosine, `similarityMin` to 1. */
-  readonly similarity: number
-}
-
-/** An edge that somebody observed, as opposed to those that descriptions say. */
-export interface IndexEdge {
-  readonly from: string
-  readonly to: string
-  readonly kind: Extract<EdgeKind, 'co-accessed' | 'version-of'>
-  /** Above 0 to LIMITS.edgeWeightMax, at `atMs`. */
-  readonly weight: number
-  /** Milliseconds since 1970. */
-  readonly atMs: number
-}
-
-const RECORDED_KINDS = ['co-accessed', 'version-of'] as const satisfies readonly IndexEdge['kind'][]
 
 interface Indexed {
   readonly number: number
@@ -445,10 +377,6 @@ export class FragmentIndices {
     if (tier === null) this.statistics.miss(index, tenant)
     else this.statistics.hit(index, tenant, tier)
   }
-}
-
-function isRecorded(kind: EdgeKind): kind is IndexEdge['kind'] {
-  return RECORDED_KINDS.some((recorded) => recorded === kind)
 }
 
 function sequenceOf({ tenant, description: { sequence, signature } }: IndexedFragment): Sequence | null {

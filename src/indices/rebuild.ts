@@ -2,7 +2,8 @@
 import { MembraneError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import type { StoredEntry } from '../core/ports.ts'
-import type { FragmentIndices, IndexedFragment } from './fragment-indices.ts'
+import type { FragmentIndices } from './fragment-indices.ts'
+import type { IndexedFragment } from './indexed-fragment.ts'
 
 /** What an entry is; null for one that is no fragment, or nobody's. May throw INVALID_FRAGMENT. */
 export type DescribeEntry = (entry: StoredEntry) => IndexedFragment | null

@@ -13,7 +13,8 @@
 import { assert } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import type { ContentHasher } from '../core/ports.ts'
-import type { FragmentIndices, IndexedFragment, IndexEdge } from './fragment-indices.ts'
+import type { FragmentIndices } from './fragment-indices.ts'
+import type { IndexedFragment, IndexEdge } from './indexed-fragment.ts'
 
 /** Of the layout; snapshots of another version are refused. */
 export const SNAPSHOT_VERSION = 1

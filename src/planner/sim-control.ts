@@ -52,6 +52,8 @@ export class SimulationControl implements Control {
   #noticeSeconds = Number.POSITIVE_INFINITY
   /** Something has happened that the scheduler has not seen yet. */
   #hasNews = false
+  /** How often local instances had changed their state when the scheduler had looked: a change of role that was refused may be possible since. */
+  #seenStateChanges = 0
 
   constructor(scenario: Scenario, options: SimulationOptions, traffic: Traffic) {
     this.#scenario = scenario
@@ -159,9 +161,10 @@ export class SimulationControl implements Control {
     )
   }
 
-  isExpecting(): boolean {
+  isExpecting({ locals }: Simulation): boolean {
     const isComing = this.#nextEvent < this.#events.length || this.#noticeSeconds !== Number.POSITIVE_INFINITY
-    return isComing || (this.#scheduler !== null && this.#hasNews)
+    const isUnseen = this.#hasNews || locals.stateChanges !== this.#seenStateChanges
+    return isComing || (this.#scheduler !== null && isUnseen)
   }
 
   tick(simulation: Simulation): void {
@@ -216,6 +219,7 @@ export class SimulationControl implements Control {
     this.thresholdMin = Math.min(this.thresholdMin, thresholdTokens)
     this.thresholdMax = Math.max(this.thresholdMax, thresholdTokens)
     if (localPrefill !== simulation.locals.prefillRoles) simulation.setPrefillRoles(localPrefill)
+    this.#seenStateChanges = simulation.locals.stateChanges
   }
 }
 

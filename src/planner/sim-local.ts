@@ -36,6 +36,7 @@ export class LocalInstances {
   /** Those that take sequences. */
   #open: DecodeInstance[] = []
   #changing = 0
+  #stateChanges = 0
 
   constructor(options: LocalOptions) {
     this.#options = options
@@ -58,6 +59,11 @@ export class LocalInstances {
 
   get changing(): number {
     return this.#changing
+  }
+
+  /** Counts every time that an instance stopped or began to serve: who has seen the same count before has missed nothing. */
+  get stateChanges(): number {
+    return this.#stateChanges
   }
 
   /** The instance with the fewest sequences that has room for one more; null when none has. */
@@ -107,6 +113,7 @@ export class LocalInstances {
       this.#options.schedule.set(this.#options.firstServerSource + k, Number.POSITIVE_INFINITY)
     }
     this.#state[k] = LOST
+    this.#stateChanges += 1
     this.#listOpen(nowSeconds)
     return this.#pool.lose(k, nowSeconds)
   }
@@ -153,6 +160,7 @@ export class LocalInstances {
   #beginChange(k: number, nowSeconds: number): void {
     const { schedule, firstServerSource, roleChangeSeconds } = this.#options
     this.#state[k] = CHANGING
+    this.#stateChanges += 1
     this.#changing += 1
     schedule.set(firstServerSource + k, nowSeconds + roleChangeSeconds)
   }
@@ -160,6 +168,7 @@ export class LocalInstances {
   #serve(k: number, nowSeconds: number): void {
     const role = this.#role[k] ?? PREFILLS
     this.#state[k] = role
+    this.#stateChanges += 1
     if (role === PREFILLS) this.#pool.openServer(k, nowSeconds)
     this.#listOpen(nowSeconds)
   }

@@ -29,7 +29,7 @@ export interface Control {
   /** A request leaves. */
   finished(simulation: Simulation, job: number): void
   /** Whether something is still to come that may let waiting requests go on. */
-  isExpecting(): boolean
+  isExpecting(simulation: Simulation): boolean
   /** When it next wants to be asked, seconds; infinite for never. Before `quietUntilSeconds` nothing else happens. */
   nextSeconds(quietUntilSeconds: number): number
   /** Its time has come. */
@@ -398,7 +398,7 @@ export class Simulation {
     if (
       next === Number.POSITIVE_INFINITY ||
       this.schedule.nextBesides(CONTROL) !== Number.POSITIVE_INFINITY ||
-      this.#control.isExpecting()
+      this.#control.isExpecting(this)
     )
       return
     throw this.#stuck()

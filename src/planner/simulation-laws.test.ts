@@ -234,6 +234,20 @@ const BROKE_ONCE: [Deployment, Load, Event[]][] = [
     },
     [lose(0.198_990_725_836_418_55, 'remotePrefill', 2), { kind: 'link', share: 0, gbps: 0 }],
   ],
+  // The run gave up before the scheduler had seen that a change of role was over, and that another one was possible.
+  [
+    PLAIN_DEPLOYMENT,
+    {
+      ...PLAIN_LOAD,
+      rateRps: 2,
+      requests: 3,
+      seed: 490_370_976,
+      stagingBytesMax: 1,
+      roleChangeSeconds: 30,
+      burstiness: 4,
+    },
+    [lose(0, 'decode', 1)],
+  ],
 ]
 
 describe('the laws of a simulation', () => {

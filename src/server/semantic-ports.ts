@@ -1,4 +1,4 @@
-import type { SemanticPorts } from '../indices/fragment-indices.ts'
+import type { SemanticPorts } from '../indices/fragment-indices-options.ts'
 import { loadUsearch } from '../vectors/usearch.ts'
 import { loadWordEmbedder } from '../vectors/words-file.ts'
 

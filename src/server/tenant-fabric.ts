@@ -15,7 +15,7 @@ import type {
   StoredFragment,
   StoredStream,
 } from '../core/ports.ts'
-import type { IndexedFragment, SimilarFragment } from '../indices/fragment-indices.ts'
+import type { IndexedFragment, SimilarFragment } from '../indices/indexed-fragment.ts'
 import type { Neighbour, PrefetchCandidate } from '../indices/graph.ts'
 import type { BoundedStore } from '../store/bounded.ts'
 import type { SharedEntry, Tenants, TenantUsage } from '../store/tenants.ts'

@@ -101,6 +101,21 @@ describe('a bounded store', () => {
     expect(store.boundedStats().owners['a']).toEqual({ entries: 1, payloadBytes: 100 })
   })
 
+  test('frees what somebody found expired before it fills its place', async () => {
+    const { store, inner, clock } = await open({ entriesMax: 2 })
+    await store.put(fragmentOf('a/long', bytesOf(10), { expiresAtMs: clock.nowMs() + 500 }))
+    await store.put(fragmentOf('a/short', bytesOf(10, 1), { expiresAtMs: clock.nowMs() + 100 }))
+    clock.advance(150)
+    inner.stats()
+    clock.advance(400)
+    expect(await store.get('a/long')).toBeNull()
+    await quiesce()
+    for (const key of ['a/1', 'a/2']) {
+      await put(store, key, 10)
+      expect(inner.stats().entries).toBeLessThanOrEqual(2)
+    }
+  })
+
   test('frees what expired while a put of the same key failed', async () => {
     const { store, clock, left } = await open()
     await store.put(fragmentOf('a/1', bytesOf(100, 1), { expiresAtMs: clock.nowMs() + 1000 }))
@@ -130,6 +145,26 @@ describe('a bounded store', () => {
     await put(store, 'a/9')
     expect(inner.stats().payloadBytes).toBe(300)
     expect(store.boundedStats().owners['a']).toEqual({ entries: 3, payloadBytes: 300 })
+  })
+
+  test('forgets what expired, and removes what it could not remove before, when it is purged', async () => {
+    const { store, inner, clock, left, removal } = await open()
+    await store.put(fragmentOf('a/short', bytesOf(100, 1), { expiresAtMs: clock.nowMs() + 1000 }))
+    for (const key of ['a/1', 'a/2']) await put(store, key)
+    removal.before = () => {
+      throw new MembraneError('STORE_UNAVAILABLE', 'The device does not answer.')
+    }
+    await store.lease(['a/short', 'a/2'], 5000)
+    await rejectsWith(put(store, 'a/3'), 'STORE_UNAVAILABLE')
+    clock.advance(1000)
+    await rejectsWith(store.purge(), 'STORE_UNAVAILABLE')
+    await rejectsWith(store.purge(), 'STORE_UNAVAILABLE')
+    expect(await inner.has(['a/1', 'a/2'])).toEqual([true, true])
+    removal.before = () => {}
+    await store.purge()
+    expect(await inner.has(['a/1', 'a/2'])).toEqual([false, true])
+    expect(inner.stats()).toMatchObject({ entries: 1, payloadBytes: 100 })
+    expect(left).toEqual(['evicted a/1', 'expired a/short'])
   })
 
   test('ranks and pins an entry by what its last put says', async () => {

@@ -1,7 +1,8 @@
 /**
  * Keeps a store within bytes and entries, and every owner within its quota. When room is needed, the owner that holds
- * most for its share gives it, so that one tenant's flood evicts that tenant's entries first; within an owner the
- * eviction policy ranks. What is leased, pinned or being written never leaves; if nothing else is left, a put fails.
+ * most for its share gives it (`bounded-room.ts`), so that one tenant's flood evicts that tenant's entries first; within
+ * an owner the eviction policy ranks. What is leased, pinned or being written never leaves; if nothing else is left, a
+ * put fails.
  *
  * Room is taken before a put is passed on, so the bound holds at every moment, also with many puts at once.
  */
@@ -18,11 +19,13 @@ import type {
   StoredStream,
   StoreStats,
 } from '../core/ports.ts'
-import { EVICTION_POLICIES, type EvictionPolicyName } from '../policy/evict-policies.ts'
+import type { EvictionPolicyName } from '../policy/evict-policies.ts'
 import { checkKey, checkPut } from './arguments.ts'
-import { type BoundedEntry, type EntryTraits, NEVER_LEASED, OwnerEntries, type Quota } from './bounded-owner.ts'
-import { ownerOf } from './canonical.ts'
-import { Deadlines } from './deadlines.ts'
+import { EntryEnds } from './bounded-ends.ts'
+import { type FoundEntry, parentsFirst } from './bounded-load.ts'
+import type { BoundedEntry, EntryTraits, Quota } from './bounded-owner.ts'
+import { Room } from './bounded-room.ts'
+import { ownerOf } from './canonical-contents.ts'
 import { SerialTasks } from './serial.ts'
 
 /** The bound, the quotas, and what the store has to be told. */
@@ -64,29 +67,16 @@ export async function openBoundedStore(
   return store
 }
 
-const DEADLINE_BUCKET_MS = 100
-
-/** An entry that was there when the store was opened. */
-interface Found {
-  readonly entry: StoredEntry
-  readonly traits: EntryTraits
-}
-
 /** A store within bounds: see `openBoundedStore`. Throws STORE_FULL and QUOTA_EXCEEDED when nothing may leave. */
 export class BoundedStore implements FragmentStore {
   readonly #inner: FragmentStore
   readonly #options: BoundedOptions
   readonly #entries = new Map<string, BoundedEntry>()
-  readonly #owners = new Map<string, OwnerEntries>()
+  readonly #room: Room
   readonly #byKey = new SerialTasks()
-  readonly #leaseEnds = new Deadlines<BoundedEntry>(DEADLINE_BUCKET_MS)
-  readonly #expiries = new Deadlines<BoundedEntry>(DEADLINE_BUCKET_MS)
+  readonly #ends = new EntryEnds((entry) => this.#entries.get(entry.key) === entry)
   /** Keys that left and could not be removed below: tried again with later puts. */
   readonly #unremoved = new Set<string>()
-  /** Puts that have their room and are on their way to the store below. */
-  readonly #writing = new Set<Promise<PutOutcome>>()
-  #reservedBytes = 0
-  #reservedEntries = 0
   #evictions = 0
   #expirations = 0
   #refusals = 0
@@ -95,30 +85,24 @@ export class BoundedStore implements FragmentStore {
   constructor(inner: FragmentStore, options: BoundedOptions) {
     this.#inner = inner
     this.#options = options
+    const { payloadBytesMax, entriesMax } = options
+    this.#room = new Room({
+      ...options,
+      bound: { payloadBytesMax, entriesMax },
+      heldEntries: () => this.#entries.size,
+      endLeases: () => {
+        this.#ends.endLeases(options.clock.nowMs())
+      },
+      evict: (victim) => this.#evict(victim),
+    })
   }
 
-  /** Parents before what builds upon them, because a policy learns a chain from its head on. */
+  /** For `openBoundedStore`. */
   async load(entries: AsyncIterable<StoredEntry> | Iterable<StoredEntry>): Promise<void> {
-    const found: Found[] = []
-    const byName = new Map<string, Found>()
-    for await (const entry of entries) {
-      const traits = this.#options.traitsOf(entry)
-      const one = { entry, traits }
-      found.push(one)
-      if (traits.chainName !== null) byName.set(nameWithin(entry, traits.chainName), one)
-    }
-    for (const last of found) {
-      const chain = new Set<Found>()
-      // A chain that bites its own tail comes from wrong descriptions, and ends where it began.
-      for (let one: Found | undefined = last; one !== undefined && !chain.has(one); ) {
-        if (this.#entries.has(one.entry.key)) break
-        chain.add(one)
-        const parentName: string | null = one.traits.parentName
-        one = parentName === null ? undefined : byName.get(nameWithin(one.entry, parentName))
-      }
-      for (const { entry, traits } of [...chain].toReversed()) this.#register(entry, traits)
-    }
-    await this.#makeRoom(null, 0, 0)
+    const found: FoundEntry[] = []
+    for await (const entry of entries) found.push({ entry, traits: this.#options.traitsOf(entry) })
+    for (const { entry, traits } of parentsFirst(found)) this.#register(entry, traits)
+    await this.#room.makeForAll()
   }
 
   async put(fragment: FragmentPut): Promise<PutOutcome> {
@@ -132,25 +116,24 @@ export class BoundedStore implements FragmentStore {
     const { key, payloadBytes } = fragment
     const expiresAtMs = fragment.expiresAtMs ?? this.#defaultExpiry()
     const traits = this.#options.traitsOf(fragment)
-    const owner = this.#ownerNamed(ownerOf(key))
+    const owner = this.#room.ownerNamed(ownerOf(key))
     const before = this.#entries.get(key)
     // The old bytes stay until the new ones are in: both need room for a moment, unless they are the same.
     const newBytes = before?.contentHash === fragment.contentHash ? 0 : payloadBytes
     const newEntries = before === undefined ? 1 : 0
     if (before !== undefined) this.#hold(before, 1)
-    this.#reserve(owner, newBytes, newEntries)
-    let writing: Promise<PutOutcome> | null = null
+    const reservation = this.#room.reserve(owner, newBytes, newEntries)
     try {
-      if (!(await this.#makeRoomFor(owner, fragment, newEntries, traits))) return 'refused'
-      writing = this.#inner.put({ ...fragment, expiresAtMs })
-      this.#writing.add(writing)
-      const outcome = await writing
+      if (!(await this.#room.makeFor({ owner, fragment, newEntries, traits }))) {
+        this.#refusals += 1
+        return 'refused'
+      }
+      const outcome = await this.#room.startWriting(reservation, this.#inner.put({ ...fragment, expiresAtMs }))
       const { head, contentHash } = fragment
       this.#register({ key, head, contentHash, payloadBytes, expiresAtMs }, traits)
       return outcome
     } finally {
-      if (writing !== null) this.#writing.delete(writing)
-      this.#reserve(owner, -newBytes, -newEntries)
+      this.#room.release(reservation)
       if (before !== undefined) this.#hold(before, -1)
     }
   }
@@ -201,7 +184,7 @@ export class BoundedStore implements FragmentStore {
   }
 
   boundedStats(): BoundedStats {
-    const owners = [...this.#owners].map(([name, { entries, payloadBytes }]) => [name, { entries, payloadBytes }])
+    const owners = [...this.#room.owners].map(([name, { entries, payloadBytes }]) => [name, { entries, payloadBytes }])
     return {
       evictions: this.#evictions,
       expirations: this.#expirations,
@@ -212,7 +195,7 @@ export class BoundedStore implements FragmentStore {
 
   /** What one owner holds, each entry in full. */
   usageOf(owner: string): { readonly entries: number; readonly payloadBytes: number } {
-    const { entries, payloadBytes } = this.#owners.get(owner) ?? { entries: 0, payloadBytes: 0 }
+    const { entries, payloadBytes } = this.#room.owners.get(owner) ?? { entries: 0, payloadBytes: 0 }
     return { entries, payloadBytes }
   }
 
@@ -220,8 +203,13 @@ export class BoundedStore implements FragmentStore {
     return this.#inner.sync()
   }
 
-  purge(): Promise<void> {
-    return this.#inner.purge()
+  /** What could not be removed before is tried once more, and throws when it still cannot. */
+  async purge(): Promise<void> {
+    await this.#removeExpired()
+    // Those of now: what others evict meanwhile is theirs to remove.
+    const unremoved = Array.from(this.#unremoved)
+    for (const key of unremoved) await this.#removeBelow(key)
+    await this.#inner.purge()
   }
 
   close(): Promise<void> {
@@ -246,12 +234,7 @@ export class BoundedStore implements FragmentStore {
       const entry = this.#entries.get(key)
       if (entry === undefined) continue
       entry.owner.touch(entry)
-      if (entry.leasedUntilMs >= untilMs) continue
-      // One deadline an entry, however often its lease is renewed.
-      const isAwaited = entry.leasedUntilMs !== NEVER_LEASED
-      entry.leasedUntilMs = untilMs
-      entry.owner.updatePin(entry, nowMs)
-      if (!isAwaited) this.#leaseEnds.add(entry, untilMs)
+      this.#ends.lease(entry, untilMs, nowMs)
     }
     const isThere = await this.#inner.has(keys)
     const gone = keys.filter((key, index) => isThere[index] !== true && this.#entries.has(key))
@@ -295,8 +278,11 @@ export class BoundedStore implements FragmentStore {
       const entry = this.#entries.get(key)
       if (isThere === true || entry === undefined) return
       const isExpired = entry.expiresAtMs !== null && entry.expiresAtMs <= this.#options.clock.nowMs()
-      if (isExpired) this.#expirations += 1
       this.#forget(key, isExpired ? 'expired' : 'lost')
+      if (!isExpired) return
+      this.#expirations += 1
+      // Missing is not freed yet: it goes before the next put takes room.
+      this.#unremoved.add(key)
     })
   }
 
@@ -305,7 +291,9 @@ export class BoundedStore implements FragmentStore {
     const known = this.#entries.get(key)
     const registered =
       known ??
-      this.#ownerNamed(ownerOf(key)).add({ key, payloadBytes, contentHash: entry.contentHash, expiresAtMs }, traits)
+      this.#room
+        .ownerNamed(ownerOf(key))
+        .add({ key, payloadBytes, contentHash: entry.contentHash, expiresAtMs }, traits)
     if (known === undefined) this.#entries.set(key, registered)
     else {
       known.owner.resize(known, payloadBytes)
@@ -315,13 +303,8 @@ export class BoundedStore implements FragmentStore {
       known.expiresAtMs = expiresAtMs
     }
     this.#unremoved.delete(key)
-    if (expiresAtMs !== null && expiresAtMs < registered.expiryAwaitedAtMs) this.#awaitExpiry(registered, expiresAtMs)
+    if (expiresAtMs !== null) this.#ends.awaitExpiry(registered, expiresAtMs)
     this.#options.joined(entry)
-  }
-
-  #awaitExpiry(entry: BoundedEntry, atMs: number): void {
-    entry.expiryAwaitedAtMs = atMs
-    this.#expiries.add(entry, atMs)
   }
 
   #forget(key: string, reason: LeaveReason): void {
@@ -332,121 +315,14 @@ export class BoundedStore implements FragmentStore {
     this.#options.left(key, reason)
   }
 
-  #reserve(owner: OwnerEntries, payloadBytes: number, entries: number): void {
-    this.#reservedBytes += payloadBytes
-    this.#reservedEntries += entries
-    owner.reserve(payloadBytes, entries)
-  }
-
   #hold(entry: BoundedEntry, by: 1 | -1): void {
     entry.putsUnderWay += by
     if (this.#entries.get(entry.key) === entry) entry.owner.updatePin(entry, this.#options.clock.nowMs())
   }
 
-  #ownerNamed(name: string): OwnerEntries {
-    const known = this.#owners.get(name)
-    if (known !== undefined) return known
-    const { policy: policyName, entriesMax, quotaOf } = this.#options
-    const policy = EVICTION_POLICIES[policyName](Math.min(entriesMax, quotaOf(name)?.entriesMax ?? entriesMax))
-    const owner = new OwnerEntries(name, policy)
-    this.#owners.set(name, owner)
-    return owner
-  }
-
   #defaultExpiry(): number | null {
     const { ttlMs, clock } = this.#options
     return ttlMs === null ? null : clock.nowMs() + ttlMs
-  }
-
-  /** Makes the room that was reserved; false when the policy would rather keep what would have to leave. */
-  async #makeRoomFor(
-    owner: OwnerEntries,
-    { key, payloadBytes }: FragmentPut,
-    newEntries: number,
-    traits: EntryTraits,
-  ): Promise<boolean> {
-    const quota = this.#options.quotaOf(owner.name)
-    this.#checkFits(owner, payloadBytes, quota)
-    if (quota !== null && !(await this.#makeRoomInQuota(owner, quota))) {
-      throw new MembraneError(
-        'QUOTA_EXCEEDED',
-        `${owner.name} holds ${owner.payloadBytes} bytes in ${owner.entries} entries that are pinned or leased, and its quota is ${quota.payloadBytesMax} bytes in ${quota.entriesMax}.`,
-        { remedy: 'Unpin some, wait for leases to end, or raise the quota.', details: { owner: owner.name, quota } },
-      )
-    }
-    if (this.#isWithinBound()) return true
-    // Only an owner's own entries are weighed against its new ones: what others hold beyond their share is no argument.
-    this.#endLeases()
-    if (newEntries > 0 && this.#victim()?.owner === owner) {
-      const victim = owner.victimFor(key, traits)
-      if (victim === null) {
-        this.#refusals += 1
-        return false
-      }
-      await this.#evict(victim)
-    }
-    await this.#makeRoom(owner, payloadBytes, newEntries)
-    return true
-  }
-
-  #checkFits(owner: OwnerEntries, payloadBytes: number, quota: Quota | null): void {
-    const payloadBytesMax = Math.min(this.#options.payloadBytesMax, quota?.payloadBytesMax ?? Infinity)
-    if (payloadBytes <= payloadBytesMax) return
-    throw new MembraneError(
-      payloadBytes > this.#options.payloadBytesMax ? 'STORE_FULL' : 'QUOTA_EXCEEDED',
-      `A fragment of ${payloadBytes} bytes does not fit into ${payloadBytesMax} bytes.`,
-      { details: { owner: owner.name, payloadBytes, payloadBytesMax } },
-    )
-  }
-
-  async #makeRoomInQuota(owner: OwnerEntries, quota: Quota): Promise<boolean> {
-    while (!owner.isWithin(quota)) {
-      this.#endLeases()
-      const victim = owner.victim()
-      if (victim === null) return false
-      await this.#evict(victim)
-    }
-    return true
-  }
-
-  /** Evicts until everything reserved fits. Throws STORE_FULL when nothing is left that may leave. */
-  async #makeRoom(owner: OwnerEntries | null, payloadBytes: number, newEntries: number): Promise<void> {
-    while (!this.#isWithinBound()) {
-      this.#endLeases()
-      const victim = this.#victim()
-      if (victim === null && this.#writing.size > 0) {
-        // Until it ends, a put counts twice: as what it has reserved and as what it has written.
-        await Promise.race(Array.from(this.#writing, (writing) => writing.catch(() => undefined)))
-        continue
-      }
-      if (victim === null) {
-        const { payloadBytesMax, entriesMax } = this.#options
-        throw new MembraneError(
-          'STORE_FULL',
-          `What is here is pinned, leased or being written, and leaves no room for ${payloadBytes} bytes in ${newEntries} new entries within ${payloadBytesMax} bytes and ${entriesMax} entries.`,
-          { remedy: 'Unpin some, wait for leases to end, or raise the bound.', details: { owner: owner?.name } },
-        )
-      }
-      await this.#evict(victim)
-    }
-  }
-
-  #isWithinBound(): boolean {
-    const { payloadBytesMax, entriesMax } = this.#options
-    return (
-      this.#options.heldBytes() + this.#reservedBytes <= payloadBytesMax &&
-      this.#entries.size + this.#reservedEntries <= entriesMax
-    )
-  }
-
-  /** The next to leave of the owner that holds most, if it has one; else of the next. */
-  #victim(): BoundedEntry | null {
-    let best: BoundedEntry | null = null
-    for (const owner of this.#owners.values()) {
-      if (best !== null && !holdsMore(owner, best.owner)) continue
-      best = owner.victim() ?? best
-    }
-    return best
   }
 
   async #evict({ key }: BoundedEntry): Promise<void> {
@@ -478,49 +354,12 @@ export class BoundedStore implements FragmentStore {
     }
   }
 
-  #endLeases(): void {
-    const nowMs = this.#options.clock.nowMs()
-    for (const entry of this.#leaseEnds.take(nowMs)) {
-      if (this.#entries.get(entry.key) !== entry) continue
-      if (entry.leasedUntilMs > nowMs) {
-        this.#leaseEnds.add(entry, entry.leasedUntilMs)
-        continue
-      }
-      entry.leasedUntilMs = NEVER_LEASED
-      entry.owner.updatePin(entry, nowMs)
-    }
-  }
-
   /** Expired entries are missing by themselves; this frees the room that they take. */
   async #removeExpired(): Promise<void> {
-    const nowMs = this.#options.clock.nowMs()
-    const keys: string[] = []
-    for (const entry of this.#expiries.take(nowMs)) {
-      // An entry that was put again since has a later time, or is another one.
-      const { key, expiresAtMs } = entry
-      if (this.#entries.get(key) !== entry || entry.expiryAwaitedAtMs > nowMs) continue
-      entry.expiryAwaitedAtMs = Infinity
-      if (expiresAtMs === null) continue
-      // While it is being put, it is that put's; others do not wait for it.
-      const isBusy = entry.putsUnderWay > 0
-      if (expiresAtMs > nowMs || isBusy) {
-        this.#awaitExpiry(entry, Math.max(expiresAtMs, nowMs + 1))
-        continue
-      }
-      this.#forget(key, 'expired')
-      keys.push(key)
-    }
-    if (keys.length === 0) return
-    this.#expirations += keys.length
-    await Promise.all(keys.map((key) => this.#removeBelow(key)))
+    const expired = this.#ends.takeExpired(this.#options.clock.nowMs())
+    if (expired.length === 0) return
+    for (const { key } of expired) this.#forget(key, 'expired')
+    this.#expirations += expired.length
+    await Promise.all(expired.map(({ key }) => this.#removeBelow(key)))
   }
-}
-
-/** Two owners may use one chain name. */
-function nameWithin({ key }: StoredEntry, chainName: string): string {
-  return `${ownerOf(key)}/${chainName}`
-}
-
-function holdsMore(a: OwnerEntries, b: OwnerEntries): boolean {
-  return a.payloadBytes === b.payloadBytes ? a.entries > b.entries : a.payloadBytes > b.payloadBytes
 }

@@ -159,19 +159,20 @@ describe('a canonical store', () => {
     expect(await keysOf(inner)).toEqual([])
   })
 
-  test('releases content of references that expired', async () => {
+  test('releases the content of what expired when somebody looks for it, and of the rest when it is purged', async () => {
     const clock = new VirtualClock()
     const inner = new MemoryStore(clock)
     const store = await openOver(inner)
     await store.put(fragmentOf('a/1', bytesOf(10), { expiresAtMs: clock.nowMs() + HOUR_MS }))
     await store.put(fragmentOf('a/2', bytesOf(20, 2), { expiresAtMs: clock.nowMs() + HOUR_MS }))
+    await store.put(fragmentOf('a/3', bytesOf(30, 3), { expiresAtMs: clock.nowMs() + HOUR_MS + 1 }))
     clock.advance(HOUR_MS)
     expect(await store.get('a/1')).toBeNull()
-    expect(await store.reclaimExpired(clock.nowMs())).toBe(1)
-    await store.sync()
-    expect(await keysOf(inner)).toEqual([])
-    expect(store.contentBytes).toBe(0)
-    expect(store.stats()).toEqual({ entries: 0, payloadBytes: 0, corruptEntries: 0 })
+    expect(store.stats()).toMatchObject({ entries: 2 })
+    await store.purge()
+    expect(await keysOf(inner)).toEqual([`b/${sha256Of(bytesOf(30, 3))}`, 'r/a/3'])
+    expect(store.contentBytes).toBe(30)
+    expect(store.stats()).toEqual({ entries: 1, payloadBytes: 30, corruptEntries: 0 })
   })
 
   test.each(['put b/', 'put r/'] as const)('holds nothing after a put that failed at %s', async (where) => {

@@ -14,7 +14,7 @@
  */
 import { assert, MembraneError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
-import { type ContentHash, parseContentHash } from '../core/ids.ts'
+import type { ContentHash } from '../core/ids.ts'
 import type {
   FragmentPut,
   FragmentStore,
@@ -25,28 +25,18 @@ import type {
   StoredStream,
   StoreStats,
 } from '../core/ports.ts'
+import { BackgroundTasks } from './background-tasks.ts'
+import { type Content, CountedContents, type KnownReference, ownerOf } from './canonical-contents.ts'
+import { contentKey, copyKey, referenceKey } from './canonical-keys.ts'
+import { Leftovers } from './canonical-leftovers.ts'
 import { decodeReference, encodeReference, REFERENCE_HEAD_BYTES } from './canonical-reference.ts'
-import { checkKey, storeClosed } from './arguments.ts'
+import { storeClosed } from './arguments.ts'
 import { SerialTasks } from './serial.ts'
 
 const NO_BYTES = new Uint8Array(0)
 
 /** Times that a reader follows a key whose content was replaced under it; beyond, STORE_UNAVAILABLE asks it to come back. */
 const LOOK_UPS_MAX = 16
-
-interface Content {
-  readonly contentHash: ContentHash
-  readonly payloadBytes: number
-  /** References by owner: a put of an owner that has one need not write the bytes again. */
-  readonly ownerReferences: Map<string, number>
-  references: number
-}
-
-interface KnownReference {
-  /** What it counts in. Content that was lost and put again is another one, which this reference does not hold. */
-  readonly content: Content
-  readonly expiresAtMs: number | null
-}
 
 export interface CanonicalRecovery {
   readonly references: number
@@ -72,21 +62,14 @@ export async function openCanonicalStore(inner: FragmentStore, options: Canonica
 export class CanonicalStore implements FragmentStore {
   readonly #inner: FragmentStore
   readonly #emptyContentHash: ContentHash
-  readonly #references = new Map<string, KnownReference>()
+  readonly #contents = new CountedContents()
   /** Content that a key may name since a put of it failed: held until the key is known to name something else. */
   readonly #doubts = new Map<string, Content[]>()
-  readonly #contents = new Map<ContentHash, Content>()
   readonly #byKey = new SerialTasks()
   readonly #byContent = new SerialTasks()
   /** Removals that were answered and are still under way. */
-  readonly #background = new Set<Promise<void>>()
-  #backgroundError: unknown = null
-  /** Called when there is room in the background again. A race of all removals would cost each waiter all of them. */
-  readonly #waitingForRoom: (() => void)[] = []
-  /** Keys below that nothing names and that could not be removed: tried again later. */
-  readonly #leftovers = new Set<string>()
-  #payloadBytes = 0
-  #contentBytes = 0
+  readonly #background = new BackgroundTasks(LIMITS.backgroundRemovalsMax)
+  readonly #leftovers: Leftovers
   #decoys = 0
   #closing: Promise<void> | null = null
   #recovered: StoredEntry[] = []
@@ -96,6 +79,12 @@ export class CanonicalStore implements FragmentStore {
   constructor(inner: FragmentStore, { emptyContentHash }: CanonicalOptions) {
     this.#inner = inner
     this.#emptyContentHash = emptyContentHash
+    this.#leftovers = new Leftovers({
+      inner,
+      background: this.#background,
+      byContent: this.#byContent,
+      isNamed: (key, hash) => key === contentKey(hash) && this.#contents.get(hash) !== undefined,
+    })
   }
 
   /** Every entry that was there when the store was opened; once, to spare who opens it a second look at all of them. */
@@ -119,14 +108,14 @@ export class CanonicalStore implements FragmentStore {
         dangling.push(entry.key)
         continue
       }
-      this.#hold(found.key, found.contentHash, found.payloadBytes, found.expiresAtMs)
+      this.#contents.hold(found.key, found)
       this.#recovered.push(found)
     }
-    const orphans = [...lengths.keys()].filter((key) => !this.#contents.has(key.slice(2) as ContentHash))
+    const orphans = [...lengths.keys()].filter((key) => this.#contents.get(key.slice(2) as ContentHash) === undefined)
     for await (const { key } of this.#inner.list('d/')) orphans.push(key)
     await this.#inner.remove([...orphans, ...dangling])
     this.#recovery = {
-      references: this.#references.size,
+      references: this.#contents.references.size,
       orphansRemoved: orphans.length,
       danglingRemoved: dangling.length,
     }
@@ -155,7 +144,7 @@ export class CanonicalStore implements FragmentStore {
         return collected.chunks
       })
     } finally {
-      this.#discard(contentHash, copy)
+      this.#leftovers.removeLater(contentHash, copy)
     }
   }
 
@@ -166,8 +155,8 @@ export class CanonicalStore implements FragmentStore {
     const outcome = await this.#byContent.run(contentHash, async () => {
       await this.#writeContent(ownerOf(key), contentHash, payloadBytes, await payloadOf())
       // Held before the reference is written: content that is about to be named must not be removed meanwhile.
-      const before = this.#references.get(key)
-      this.#hold(key, contentHash, payloadBytes, expiresAtMs)
+      const before = this.#contents.references.get(key)
+      this.#contents.hold(key, { contentHash, payloadBytes, expiresAtMs })
       try {
         const outcome = await this.#inner.put({
           key: referenceKey(key),
@@ -177,7 +166,7 @@ export class CanonicalStore implements FragmentStore {
           payload: NO_BYTES,
           expiresAtMs,
         })
-        if (before !== undefined) this.#release(ownerOf(key), before.content)
+        if (before !== undefined) this.#release(key, before.content)
         this.#releaseDoubts(key)
         return outcome
       } catch (error) {
@@ -194,19 +183,18 @@ export class CanonicalStore implements FragmentStore {
    * key is put or removed, because a reference without content would be an empty promise.
    */
   #undo(key: string, before: KnownReference | undefined, error: unknown): void {
-    const failed = this.#references.get(key)
-    if (before === undefined) this.#references.delete(key)
-    else this.#references.set(key, before)
+    const failed = this.#contents.references.get(key)
+    this.#contents.rename(key, before)
     const isUnknown = error instanceof MembraneError && error.code === 'STORE_UNAVAILABLE'
     if (failed === undefined) return
     if (isUnknown) this.#doubts.set(key, [...(this.#doubts.get(key) ?? []), failed.content])
-    else this.#release(ownerOf(key), failed.content)
+    else this.#release(key, failed.content)
   }
 
   #releaseDoubts(key: string): void {
     const doubts = this.#doubts.get(key) ?? []
     this.#doubts.delete(key)
-    for (const content of doubts) this.#release(ownerOf(key), content)
+    for (const content of doubts) this.#release(key, content)
   }
 
   /** Every byte is written unless this owner already has them, so that the time tells nothing of other owners. */
@@ -219,37 +207,19 @@ export class CanonicalStore implements FragmentStore {
     const content = this.#contents.get(contentHash)
     const isHidden = content !== undefined && !content.ownerReferences.has(owner)
     const key = isHidden ? this.#decoyKey(contentHash) : contentKey(contentHash)
-    // Bytes that a failure has left would be answered as present, and given to whoever only knows their hash.
-    if (this.#leftovers.has(key)) await this.#removeBelow(key)
+    await this.#leftovers.removeIfLeft(key)
     try {
       await this.#inner.put({ key, head: NO_BYTES, contentHash, payloadBytes, payload })
     } catch (error) {
-      if (content === undefined || isHidden) this.#discard(contentHash, key)
+      if (content === undefined || isHidden) this.#leftovers.removeLater(contentHash, key)
       throw error
     }
-    if (isHidden) this.#discard(contentHash, key)
-  }
-
-  /** Removes, after the answer, what is below under a key that nothing names; unless it is content that is named again. */
-  #discard(contentHash: ContentHash, key: string): void {
-    this.#leftovers.add(key)
-    this.#later(() =>
-      this.#byContent.run(contentHash, async () => {
-        const isNamed = key === contentKey(contentHash) && this.#contents.has(contentHash)
-        if (!isNamed && this.#leftovers.has(key)) await this.#removeBelow(key)
-      }),
-    )
-  }
-
-  async #removeBelow(key: string): Promise<void> {
-    this.#leftovers.add(key)
-    await this.#inner.remove([key])
-    this.#leftovers.delete(key)
+    if (isHidden) this.#leftovers.removeLater(contentHash, key)
   }
 
   #decoyKey(contentHash: ContentHash): string {
     this.#decoys += 1
-    return `d/${contentHash}-${this.#decoys}`
+    return copyKey(contentHash, this.#decoys)
   }
 
   async get(key: string, options?: GetOptions): Promise<StoredFragment | null> {
@@ -307,9 +277,9 @@ export class CanonicalStore implements FragmentStore {
 
   /** The key names nothing any more. */
   #forget(key: string): void {
-    const known = this.#references.get(key)
-    this.#references.delete(key)
-    if (known !== undefined) this.#release(ownerOf(key), known.content)
+    const known = this.#contents.references.get(key)
+    this.#contents.rename(key, undefined)
+    if (known !== undefined) this.#release(key, known.content)
     this.#releaseDoubts(key)
   }
 
@@ -319,19 +289,19 @@ export class CanonicalStore implements FragmentStore {
 
   /** Bytes that are kept: equal content counts once. */
   get contentBytes(): number {
-    return this.#contentBytes
+    return this.#contents.contentBytes
   }
 
   /** Each payload in full. */
   stats(): StoreStats {
     const { corruptEntries } = this.#inner.stats()
-    return { entries: this.#references.size, payloadBytes: this.#payloadBytes, corruptEntries }
+    return { entries: this.#contents.references.size, payloadBytes: this.#contents.payloadBytes, corruptEntries }
   }
 
   /** Removes every reference whose content is gone from the store below, and gives their keys. Looks at all of them. */
   async dropDangling(): Promise<readonly string[]> {
     const dangling: string[] = []
-    for (const [key, { content }] of this.#references) {
+    for (const [key, { content }] of this.#contents.references) {
       const [isThere] = await this.#inner.has([contentKey(content.contentHash)])
       if (isThere === true) continue
       if (await this.#dropLost(key, content.contentHash)) dangling.push(key)
@@ -339,25 +309,18 @@ export class CanonicalStore implements FragmentStore {
     return dangling
   }
 
-  /** Releases the content of references that have expired by now; how many there were. */
-  async reclaimExpired(nowMs: number): Promise<number> {
-    const expired = [...this.#references].filter(([, { expiresAtMs }]) => expiresAtMs !== null && expiresAtMs <= nowMs)
-    await this.remove(expired.map(([key]) => key))
-    return expired.length
-  }
-
   async sync(): Promise<void> {
-    await this.#settleBackground()
+    await this.#background.settle()
     await this.#inner.sync()
   }
 
   /** What could not be removed before is tried once more, and throws when it still cannot. */
   async purge(): Promise<void> {
     for (const key of this.#doubts.keys()) await this.#forgetIfGone(key)
-    while (this.#background.size > 0) await Promise.all(this.#background)
-    this.#backgroundError = null
-    for (const key of this.#leftovers) this.#retry(key)
-    await this.#settleBackground()
+    await this.#forgetExpired()
+    await this.#background.drain()
+    this.#leftovers.retryAll()
+    await this.#background.settle()
     await this.#inner.purge()
   }
 
@@ -369,7 +332,7 @@ export class CanonicalStore implements FragmentStore {
   async #close(): Promise<void> {
     try {
       await this.#byKey.settle()
-      await this.#settleBackground()
+      await this.#background.settle()
     } finally {
       await this.#inner.close()
     }
@@ -384,8 +347,20 @@ export class CanonicalStore implements FragmentStore {
     const entry = await this.#inner.head(referenceKey(key))
     if (entry !== null) return entryOf(entry)
     // Expired, or found damaged, below: what it held is released here. A first put that is under way is not waited for.
-    if (this.#references.has(key)) await this.#forgetIfGone(key)
+    if (this.#contents.references.has(key)) await this.#forgetIfGone(key)
     return null
+  }
+
+  /** What has expired is for the store below to say: it may go by another clock. */
+  async #forgetExpired(): Promise<void> {
+    const references = [...this.#contents.references]
+    const expiring = references.filter(([, { expiresAtMs }]) => expiresAtMs !== null).map(([key]) => key)
+    for (let start = 0; start < expiring.length; start += LIMITS.backgroundRemovalsMax) {
+      const some = expiring.slice(start, start + LIMITS.backgroundRemovalsMax)
+      const isThere = await this.has(some)
+      await Promise.all(some.filter((_, index) => isThere[index] !== true).map((key) => this.#forgetIfGone(key)))
+      await this.#roomInBackground()
+    }
   }
 
   async #forgetIfGone(key: string): Promise<void> {
@@ -405,79 +380,30 @@ export class CanonicalStore implements FragmentStore {
       return this.#byContent.run(contentHash, async () => {
         if ((await this.#inner.has([contentKey(contentHash)]))[0] === true) return false
         const content = this.#contents.get(contentHash)
-        if (content !== undefined) {
-          this.#contents.delete(contentHash)
-          this.#contentBytes -= content.payloadBytes
-        }
+        if (content !== undefined) this.#contents.drop(content)
         await this.#remove(key)
         return true
       })
     })
   }
 
-  #hold(key: string, contentHash: ContentHash, payloadBytes: number, expiresAtMs: number | null): void {
-    let content = this.#contents.get(contentHash)
-    if (content === undefined) {
-      content = { contentHash, payloadBytes, ownerReferences: new Map(), references: 0 }
-      this.#contents.set(contentHash, content)
-      this.#contentBytes += payloadBytes
-    }
-    this.#references.set(key, { content, expiresAtMs })
-    this.#payloadBytes += payloadBytes
-    const owner = ownerOf(key)
-    content.references += 1
-    content.ownerReferences.set(owner, (content.ownerReferences.get(owner) ?? 0) + 1)
-  }
-
-  #release(owner: string, content: Content): void {
-    const ofOwner = content.ownerReferences.get(owner)
-    assert(ofOwner !== undefined && content.references > 0, `${owner} releases content that it does not hold`)
-    content.references -= 1
-    this.#payloadBytes -= content.payloadBytes
-    if (ofOwner === 1) content.ownerReferences.delete(owner)
-    else content.ownerReferences.set(owner, ofOwner - 1)
-    if (content.references > 0) return
-    const { contentHash, payloadBytes } = content
-    this.#later(() =>
+  #release(key: string, content: Content): void {
+    if (!this.#contents.release(key, content)) return
+    const { contentHash } = content
+    this.#background.start(() =>
       this.#byContent.run(contentHash, async () => {
         // Somebody may have put it again while this waited, or it was lost and is another one now.
         if (this.#contents.get(contentHash) !== content || content.references > 0) return
-        this.#contents.delete(contentHash)
-        this.#contentBytes -= payloadBytes
-        await this.#removeBelow(contentKey(contentHash))
+        this.#contents.drop(content)
+        await this.#leftovers.remove(contentKey(contentHash))
       }),
     )
   }
 
-  #later(work: () => Promise<unknown>): void {
-    const task: Promise<void> = work()
-      .catch((error: unknown) => void (this.#backgroundError ??= error))
-      .then(() => {
-        this.#background.delete(task)
-        if (this.#background.size > LIMITS.backgroundRemovalsMax) return
-        for (const goOn of this.#waitingForRoom.splice(0)) goOn()
-      })
-    this.#background.add(task)
-  }
-
-  /** Tries once more to remove what could not be removed. */
-  #retry(leftover: string): void {
-    this.#discard(contentHashIn(leftover), leftover)
-  }
-
   /** Waits while more removals are under way than the limit. */
   async #roomInBackground(): Promise<void> {
-    const [leftover] = this.#leftovers
-    if (leftover !== undefined && this.#background.size === 0) this.#retry(leftover)
-    while (this.#background.size > LIMITS.backgroundRemovalsMax)
-      await new Promise<void>((resolve) => void this.#waitingForRoom.push(resolve))
-  }
-
-  async #settleBackground(): Promise<void> {
-    while (this.#background.size > 0) await Promise.all(this.#background)
-    const error = this.#backgroundError
-    this.#backgroundError = null
-    if (error !== null) throw error
+    if (this.#background.isIdle) this.#leftovers.retryOne()
+    await this.#background.room()
   }
 }
 
@@ -495,24 +421,4 @@ function checkHead({ key, head }: FragmentPut): void {
 function entryOf(entry: StoredEntry): StoredEntry {
   assert(entry.key.startsWith('r/'), `a reference is under r/, not ${entry.key}`)
   return { ...decodeReference(entry.head), key: entry.key.slice(2), expiresAtMs: entry.expiresAtMs }
-}
-
-/** Throws INVALID_REQUEST. */
-function referenceKey(key: string): string {
-  checkKey(key)
-  return `r/${key}`
-}
-
-function contentKey(contentHash: ContentHash): string {
-  return `b/${contentHash}`
-}
-
-/** Of `b/<hash>` or `d/<hash>-<number>`. */
-function contentHashIn(key: string): ContentHash {
-  return parseContentHash(key.slice(2).replace(/-\d+$/, ''))
-}
-
-/** The part of a key before its first `/`; nothing where there is none. */
-export function ownerOf(key: string): string {
-  return key.slice(0, Math.max(0, key.indexOf('/')))
 }

@@ -1,8 +1,7 @@
-/** What a disk store does beside answering: compaction, erasing, and the removal of what has expired. */
+/** What a disk store does beside answering: compaction, purging, and the removal of what has expired. */
 import type { Clock } from '../core/ports.ts'
 import { type CompactionOptions, compactSegments, segmentsToCompact } from './disk-compaction.ts'
 import type { DiskEntries } from './disk-entries.ts'
-import { segmentsToErase } from './disk-erase.ts'
 import { removeSnapshot } from './disk-snapshot.ts'
 import type { DiskSync, Timers } from './disk-sync.ts'
 import { errorCodeOf } from './files.ts'
@@ -85,17 +84,6 @@ export class DiskMaintenance {
     this.sweepNow()
     if (removeSnapshot(files)) await files.syncDirectory('.')
     await this.compactAll()
-  }
-
-  /** The entries are removed already. */
-  async erase(keys: ReadonlySet<string>): Promise<void> {
-    const { files, log, table, segmentFiles, salt } = this.#options
-    if (removeSnapshot(files)) await files.syncDirectory('.')
-    await this.#oneAfterTheOther(async () => {
-      log.roll()
-      await compactSegments(segmentsToErase(table, segmentFiles, salt, keys), this.#compaction)
-    })
-    await this.#syncUntilClean()
   }
 
   sweepNow(): void {

@@ -104,9 +104,9 @@ describe('DiskStore', () => {
   })
 })
 
-describe('Erasing', () => {
-  test('leaves no byte of payloads, heads and keys in any file, whatever had become of them', async () => {
-    const directory = mkdtempSync(join(tmpdir(), 'membrane-erase-'))
+describe('Purging', () => {
+  test('leaves no byte of payloads, heads and keys that were removed in any file, whatever had become of them', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'membrane-purge-'))
     const options = { ...SMALL_SEGMENTS, directory, hashers: TEST_HASHERS }
     let store = await openDiskStore(options)
     const secret = (text: string, size: number) => {
@@ -129,7 +129,8 @@ describe('Erasing', () => {
     await store.put(secret('small', 700))
     expect(filesWith(directory, 'small').length).toBeGreaterThan(0)
     expect(filesWith(directory, 'closed over').length).toBeGreaterThan(1)
-    expect(await store.erase([...secrets.map((text) => `key of ${text}`), 'key of nothing'])).toBe(4)
+    expect(await store.remove([...secrets.map((text) => `key of ${text}`), 'key of nothing'])).toBe(4)
+    await store.purge()
     for (const text of secrets) expect(filesWith(directory, text), text).toEqual([])
     for (const put of kept) expectFragment(await store.get(put.key), put)
     await store.close()

@@ -228,17 +228,6 @@ export class DiskStore implements FragmentStore {
     await this.#doing('write to', () => this.#parts.maintenance.compactAll())
   }
 
-  /**
-   * Removes entries, and every byte of their payloads, heads and keys from all files of the directory; also what these
-   * keys held before it was replaced or removed. Rewrites the segments that they lie in. How many were there. What has
-   * been put in quarantine is not the store's, and stays.
-   */
-  async erase(keys: readonly string[]): Promise<number> {
-    const removed = await this.remove(keys)
-    await this.#doing('write to', () => this.#parts.maintenance.erase(new Set(keys)))
-    return removed
-  }
-
   /** Rewrites every shared segment that holds a dead byte. What was put in quarantine is not the store's, and stays. */
   async purge(): Promise<void> {
     this.#checkWritable()

@@ -124,6 +124,7 @@ export class MemoryStore implements FragmentStore {
 
   async purge(): Promise<void> {
     this.#checkOpen()
+    this.#sweepNow()
   }
 
   async close(): Promise<void> {
@@ -156,10 +157,14 @@ export class MemoryStore implements FragmentStore {
     return !isExpired(found, this.#clock.nowMs())
   }
 
-  /** Frees what has expired. */
+  /** Frees what has expired, now and then. */
   #sweep(): void {
     const nowMs = this.#clock.nowMs()
-    if (nowMs < this.#nextExpiryMs || nowMs < this.#sweptAtMs + SWEEP_INTERVAL_MS) return
+    if (nowMs >= this.#nextExpiryMs && nowMs >= this.#sweptAtMs + SWEEP_INTERVAL_MS) this.#sweepNow()
+  }
+
+  #sweepNow(): void {
+    const nowMs = this.#clock.nowMs()
     this.#sweptAtMs = nowMs
     this.#nextExpiryMs = Number.POSITIVE_INFINITY
     for (const entry of this.#entries.values()) {

@@ -82,7 +82,7 @@ class Machine {
     else if (choice < 90) await this.#timers.advance(this.#random.below(700), () => this.#files.isCut)
     else if (choice < 93) await store.compact()
     else if (choice < 95) await store.sync()
-    else if (choice < 97) await this.#erase(store, this.#key())
+    else if (choice < 97) await this.#removeAndPurge(store, this.#key())
     else {
       await store.close()
       return this.#open()
@@ -109,10 +109,9 @@ class Machine {
     state.acknowledgedMs = this.#timers.nowMs()
   }
 
-  async #erase(store: DiskStore, key: string): Promise<void> {
-    const state = this.#begin(key, null)
-    await store.erase([key])
-    state.acknowledgedMs = this.#timers.nowMs()
+  async #removeAndPurge(store: DiskStore, key: string): Promise<void> {
+    await this.#remove(store, key)
+    await store.purge()
   }
 
   #begin(key: string, value: Value): State {
