@@ -145,4 +145,8 @@ export const LIMITS = {
   wordVectorsFileBytesMax: 512 * 1024 * 1024,
   /** Characters of a text that are embedded; the rest is left out. Means hardly move after some thousand words. */
   embeddedCharactersMax: 256 * 1024,
+  /** Requests that wait for a context of a node; more are refused with LIMIT_REACHED. Each holds its prompt. */
+  nodeRequestsWaitingMax: 1024,
+  /** Bytes of a prompt's text on the command line; more is rejected with LIMIT_REACHED. Some 10 M tokens. */
+  promptBytesMax: 64 * 1024 * 1024,
 } as const
