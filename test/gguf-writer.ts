@@ -1,4 +1,5 @@
 /** Writes GGUF files for tests: any metadata, tensors of F32, F16 and Q8_0, and Llama models with random weights. */
+import { unreachable } from '../src/core/errors.ts'
 import { seededRandom } from '../src/core/random.ts'
 
 export type MetadataValue =
@@ -136,7 +137,7 @@ function llamaMetadata(shape: LlamaShape): Readonly<Record<string, MetadataValue
  * that are never used.
  */
 export function smallTokenizer(vocabularyTokens: number): Readonly<Record<string, MetadataValue>> {
-  const letters = [...'etaoinshrdlcumwfgypbvk']
+  const letters = 'etaoinshrdlcumwfgypbvk'.split('')
   const merges = letters.flatMap((first) => letters.map((second) => `${first} ${second}`))
   const tokens = ['<|endoftext|>', ...byteCharacters(), ...merges.map((merge) => merge.replace(' ', ''))]
   while (tokens.length < vocabularyTokens) tokens.push(`<unused${tokens.length}>`)
@@ -213,6 +214,8 @@ function valuePieces(item: MetadataValue): readonly Uint8Array[] {
       return [u32(9), u32(ITEM_TYPES.i32s), u64(item.value.length), joined(item.value.map((value) => u32(value >>> 0)))]
     case 'f32s':
       return [u32(9), u32(ITEM_TYPES.f32s), u64(item.value.length), f32s(item.value)]
+    default:
+      return unreachable(item)
   }
 }
 

@@ -161,4 +161,15 @@ export const LIMITS = {
   ggufTextsMax: 4_194_304,
   /** Alignment of a GGUF file's tensors, bytes; more is rejected with INVALID_MODEL. 32 everywhere; a huge page is 2 MiB. */
   ggufAlignmentBytesMax: 2 * 1024 * 1024,
+  /** Tokens of a vocabulary; more is rejected with INVALID_MODEL. The largest have 262,144. */
+  vocabularyTokensMax: 1_048_576,
+  /** Characters of a token; more is rejected with INVALID_MODEL. Longest are runs of 256 spaces; looking for a merge costs as much. */
+  tokenCharactersMax: 1024,
+  /** Tokens of a vocabulary that are cut out of a text before it is split; more is rejected with INVALID_MODEL. Models have some 200. */
+  userDefinedTokensMax: 8192,
+  /** Characters of a text that is encoded; more is rejected with INVALID_REQUEST. Half a million tokens; as one word, what regular expressions can match. */
+  encodedTextCharactersMax: 2 * 1024 * 1024,
+  /** Words whose tokens are kept, and the characters of one; beyond, the cache starts anew, and longer ones are not kept. About 10 MB. */
+  cachedWordsMax: 65_536,
+  cachedWordCharactersMax: 48,
 } as const
