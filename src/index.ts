@@ -360,3 +360,11 @@ export {
   parseTenantId,
   type TenantId,
 } from './core/ids.ts'
+
+/** Model files, their tokenizers, and drawing tokens: what an engine of one's own needs to begin. */
+export { dequantize } from './engine/dequantize.ts'
+export { type GgufHeader, type GgufTensorInfo } from './engine/gguf-header.ts'
+export { type TensorType } from './engine/gguf-types.ts'
+export { type GgufValue } from './engine/gguf-value.ts'
+export { type Gguf, type GgufTensor, readGguf, readGgufHeader } from './engine/gguf.ts'
+export { tokenizerOf } from './engine/tokenizer.ts'
