@@ -360,3 +360,18 @@ export {
   parseTenantId,
   type TenantId,
 } from './core/ids.ts'
+
+/** A simulated engine: KV, times and texts without a model. */
+export {
+  DEFAULT_SIMULATED_MEMORY_BYTES,
+  type EngineWait,
+  openSimulatedBackend,
+  type SimulatedOptions,
+  waitOf,
+} from './compute/simulated.ts'
+export {
+  SIMULATED_DTYPES,
+  type SimulatedDtype,
+  type SimulatedHybrid,
+  type SimulatedShape,
+} from './compute/simulated-model.ts'
