@@ -368,3 +368,17 @@ export { type TensorType } from './engine/gguf-types.ts'
 export { type GgufValue } from './engine/gguf-value.ts'
 export { type Gguf, type GgufTensor, readGguf, readGgufHeader } from './engine/gguf.ts'
 export { tokenizerOf } from './engine/tokenizer.ts'
+/** A simulated engine: KV, times and texts without a model. */
+export {
+  DEFAULT_SIMULATED_MEMORY_BYTES,
+  type EngineWait,
+  openSimulatedBackend,
+  type SimulatedOptions,
+  waitOf,
+} from './compute/simulated.ts'
+export {
+  SIMULATED_DTYPES,
+  type SimulatedDtype,
+  type SimulatedHybrid,
+  type SimulatedShape,
+} from './compute/simulated-model.ts'

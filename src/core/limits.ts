@@ -143,6 +143,9 @@ export const LIMITS = {
   edgeWeightMax: 1e9,
   /** Bytes of a file of word vectors; more is rejected with LIMIT_REACHED. A million words of 300 dimensions. */
   wordVectorsFileBytesMax: 512 * 1024 * 1024,
+  /** Numbers of one key, and tokens of the vocabulary, of a simulated model; more is rejected with INVALID_CONFIG. The largest have 576 and 262,144. */
+  simulatedHeadDimMax: 65_536,
+  simulatedVocabularyTokensMax: 2 ** 20,
   /** Characters of a text that are embedded; the rest is left out. Means hardly move after some thousand words. */
   embeddedCharactersMax: 256 * 1024,
   /** Requests that wait for a context of a node; more are refused with LIMIT_REACHED. Each holds its prompt. */
