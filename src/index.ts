@@ -368,3 +368,7 @@ export { type TensorType } from './engine/gguf-types.ts'
 export { type GgufValue } from './engine/gguf-value.ts'
 export { type Gguf, type GgufTensor, readGguf, readGgufHeader } from './engine/gguf.ts'
 export { tokenizerOf } from './engine/tokenizer.ts'
+
+/** Engines: models that compute KV in this process. */
+export { type CpuBackendOptions, openCpuBackend } from './compute/cpu.ts'
+export { type KernelBuild } from './engine/kernel-build.ts'
