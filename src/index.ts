@@ -382,3 +382,7 @@ export {
   type SimulatedHybrid,
   type SimulatedShape,
 } from './compute/simulated-model.ts'
+
+/** Engines: models that compute KV in this process. */
+export { type CpuBackendOptions, openCpuBackend } from './compute/cpu.ts'
+export { type KernelBuild } from './engine/kernel-build.ts'
