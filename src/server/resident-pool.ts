@@ -282,7 +282,8 @@ export class ResidentPool {
 
   /** A recurrent state is that of one position: such a context goes on at its end, or not at all. */
   #sharedTokens(held: Uint32Array, asked: Uint32Array): number {
-    const common = commonTokens(held, asked)
+    // The last token of a prompt is computed always.
+    const common = Math.min(commonTokens(held, asked), asked.length - 1)
     const wholeBlocks = common - (common % this.#options.blockTokens)
     const hasState = this.#options.backend.model.parts.some(({ kind }) => kind === 'state')
     return hasState && wholeBlocks !== held.length ? 0 : wholeBlocks
