@@ -145,4 +145,10 @@ export const LIMITS = {
   wordVectorsFileBytesMax: 512 * 1024 * 1024,
   /** Characters of a text that are embedded; the rest is left out. Means hardly move after some thousand words. */
   embeddedCharactersMax: 256 * 1024,
+  /** Fragments of one node, and those of all others, that one rebuild looks at; those after them are not used. */
+  rebuildFragmentsMax: 65_536,
+  /** Stretches of a prompt for which other nodes are asked what computing would take; those after them are computed here. */
+  rebuildOffersMax: 64,
+  /** Other places that are tried for a span whose read failed; then it is computed. */
+  rebuildRetriesMax: 3,
 } as const
