@@ -370,5 +370,5 @@ export { type Gguf, type GgufTensor, readGguf, readGgufHeader } from './engine/g
 export { tokenizerOf } from './engine/tokenizer.ts'
 
 /** Engines: models that compute KV in this process. */
-export { type CpuBackendOptions, openCpuBackend } from './compute/cpu.ts'
+export { type CpuBackendOptions, DEFAULT_MODEL_PATH, openCpuBackend } from './compute/cpu.ts'
 export { type KernelBuild } from './engine/kernel-build.ts'
