@@ -369,3 +369,7 @@ export { type GgufValue } from './engine/gguf-value.ts'
 export { type Gguf, type GgufTensor, readGguf, readGgufHeader } from './engine/gguf.ts'
 export { sample, TokenSampler } from './engine/sampling.ts'
 export { tokenizerOf } from './engine/tokenizer.ts'
+
+/** Engines: models that compute KV in this process. */
+export { type CpuBackendOptions, DEFAULT_MODEL_PATH, openCpuBackend } from './compute/cpu.ts'
+export { type KernelBuild } from './engine/kernel-build.ts'

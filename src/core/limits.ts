@@ -172,4 +172,6 @@ export const LIMITS = {
   /** Words whose tokens are kept, and the characters of one; beyond, the cache starts anew, and longer ones are not kept. About 10 MB. */
   cachedWordsMax: 65_536,
   cachedWordCharactersMax: 48,
+  /** Threads of one in-process engine; more is rejected with INVALID_REQUEST. All wait for each other some 50 times a call. */
+  engineThreadsMax: 64,
 } as const
