@@ -17,9 +17,15 @@ import { buildKernel, isKernelStale } from './kernel.ts'
 
 /** What dist/ is made from. The launcher reads this list from the stamp. */
 const INPUTS = [
-  ...['src', 'package.json', 'package-lock.json', 'tsconfig.json', 'tsconfig.build.json', 'scripts/build.ts'],
-  // Nothing of it is in dist/, but the launcher builds when something of this list is newer.
-  ...['kernel/assembly', 'scripts/kernel.ts'],
+  'src',
+  'package.json',
+  'package-lock.json',
+  'tsconfig.json',
+  'tsconfig.build.json',
+  'scripts/build.ts',
+  // Nothing of these is in dist/, but the launcher builds when something of this list is newer.
+  'kernel/assembly',
+  'scripts/kernel.ts',
 ]
 const STAMP = 'dist/.built'
 

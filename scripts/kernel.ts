@@ -24,7 +24,7 @@ export async function buildKernel(folder = join(ROOT, 'kernel/build')): Promise<
       { writeFile: (name, contents) => void outputs.set(name, contents) },
     )
     // Warnings count: the compiler warns of what 32-bit and 64-bit addresses would do differently.
-    const said = String(stderr)
+    const said = stderr.toString()
     if (error !== null || said !== '') throw new Error(`The kernel does not compile.\n${said || String(error)}`)
     const bytes = outputs.get(file)
     if (bytes === undefined) throw new Error(`The compiler wrote no ${file}.`)

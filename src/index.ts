@@ -367,6 +367,7 @@ export { type GgufHeader, type GgufTensorInfo } from './engine/gguf-header.ts'
 export { type TensorType } from './engine/gguf-types.ts'
 export { type GgufValue } from './engine/gguf-value.ts'
 export { type Gguf, type GgufTensor, readGguf, readGgufHeader } from './engine/gguf.ts'
+export { sample, TokenSampler } from './engine/sampling.ts'
 export { tokenizerOf } from './engine/tokenizer.ts'
 /** A simulated engine: KV, times and texts without a model. */
 export {
@@ -384,5 +385,5 @@ export {
 } from './compute/simulated-model.ts'
 
 /** Engines: models that compute KV in this process. */
-export { type CpuBackendOptions, openCpuBackend } from './compute/cpu.ts'
+export { type CpuBackendOptions, DEFAULT_MODEL_PATH, openCpuBackend } from './compute/cpu.ts'
 export { type KernelBuild } from './engine/kernel-build.ts'

@@ -12,6 +12,8 @@ import { copyChecked, embed, gated, normalize } from './rows'
 import { endPhase, join, takeUnit } from './threads'
 import { PANEL, PANEL_STEP } from './tile'
 
+export { peak } from './peak'
+
 /** Panels of one unit of a product of many rows: they stay in the first cache while the rows pass. */
 const UNIT_PANELS: i32 = 2
 /** Of one row: it sums four panels at a time. */

@@ -1,6 +1,7 @@
 /** The engine that comes along: models of the Llama family on the processor, without native code. */
 import { createReadStream } from 'node:fs'
 import { basename } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import type { ContextPartShape, KvBackend, KvModel } from '../core/compute.ts'
 import { MembraneError } from '../core/errors.ts'
 import type { ContentHash } from '../core/ids.ts'
@@ -13,6 +14,9 @@ import type { LlamaConfig } from '../engine/llama-config.ts'
 import { KV_ARITHMETIC, LlamaEngine } from '../engine/llama-engine.ts'
 import { tokenizerOf } from '../engine/tokenizer.ts'
 import { CpuContext } from './cpu-context.ts'
+
+/** debian-desc-5M, which writes descriptions of Debian packages: see models/README.md. */
+export const DEFAULT_MODEL_PATH = fileURLToPath(new URL('../../models/debian-desc-5M-q8_0.gguf', import.meta.url))
 
 /** What `openCpuBackend` takes. */
 export interface CpuBackendOptions {

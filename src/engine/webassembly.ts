@@ -14,6 +14,8 @@ export interface WasmModule {
 export interface Kernel {
   multiplyAdd(a: number, b: number, c: number): number
   forward(job: number, thread: number): void
+  /** 96 operations a step. */
+  peak(steps: number): number
 }
 
 interface WebAssemblyApi {
