@@ -375,3 +375,39 @@ export {
   type SimulatedHybrid,
   type SimulatedShape,
 } from './compute/simulated-model.ts'
+
+/** Moved reuse: KV of the same tokens at another position, approximate and measured. */
+export {
+  DEFAULT_MOVED_INDEX,
+  MovedIndex,
+  type MovedIndexOptions,
+  type MovedQuery,
+  type MovedRun,
+} from './indices/moved.ts'
+export { type TokenRecord } from './indices/moved-places.ts'
+export {
+  type ApproximateLabel,
+  type DivergenceSampling,
+  kullbackLeibler,
+  labelApproximate,
+} from './reconstruct/moved-divergence.ts'
+export {
+  DEFAULT_MOVED,
+  type MovedCandidate,
+  movedCandidates,
+  type MovedOptions,
+  type MovedParts,
+  type MovedRequest,
+  readMoved,
+} from './reconstruct/moved-find.ts'
+export { canMoveKeys, type KeyForm, moveKeys } from './reconstruct/moved-keys.ts'
+export {
+  canMove,
+  DEFAULT_MOVED_RECOMPUTE,
+  type MovedRecompute,
+  type MovedWrite,
+  moveSpan,
+  recomputedTokens,
+  type SpanMove,
+  writeMoved,
+} from './reconstruct/moved-span.ts'
