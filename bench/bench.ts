@@ -56,6 +56,7 @@ export const BENCH_NAMES = [
   'cli',
   'micro',
   'index',
+  'prefill',
 ] as const
 export type BenchName = (typeof BENCH_NAMES)[number]
 

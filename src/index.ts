@@ -411,3 +411,14 @@ export {
   type SpanMove,
   writeMoved,
 } from './reconstruct/moved-span.ts'
+/** Model files, their tokenizers, and drawing tokens: what an engine of one's own needs to begin. */
+export { dequantize } from './engine/dequantize.ts'
+export { type GgufHeader, type GgufTensorInfo } from './engine/gguf-header.ts'
+export { type TensorType } from './engine/gguf-types.ts'
+export { type GgufValue } from './engine/gguf-value.ts'
+export { type Gguf, type GgufTensor, readGguf, readGgufHeader } from './engine/gguf.ts'
+export { tokenizerOf } from './engine/tokenizer.ts'
+
+/** Engines: models that compute KV in this process. */
+export { type CpuBackendOptions, DEFAULT_MODEL_PATH, openCpuBackend } from './compute/cpu.ts'
+export { type KernelBuild } from './engine/kernel-build.ts'

@@ -152,4 +152,33 @@ export const LIMITS = {
   simulatedVocabularyTokensMax: 2 ** 20,
   /** Characters of a text that are embedded; the rest is left out. Means hardly move after some thousand words. */
   embeddedCharactersMax: 256 * 1024,
+  /** Bytes of a model file; more is rejected with LIMIT_REACHED before anything is read. All of it is held in memory. */
+  modelFileBytesMax: 64 * 1024 ** 3,
+  /** Bytes before the tensors of a GGUF file; more is rejected with INVALID_MODEL. Vocabularies of 262,144 tokens take some 12 MB. */
+  ggufHeaderBytesMax: 128 * 1024 * 1024,
+  /** Metadata and tensors of a GGUF file; more is rejected with INVALID_MODEL. Files have some 40 and at most some thousands. */
+  ggufMetadataMax: 16_384,
+  ggufTensorsMax: 65_536,
+  /** Bytes of a metadata key and of a tensor's name; more is rejected with INVALID_MODEL. The format allows 65,535 and 64. */
+  ggufKeyBytesMax: 65_535,
+  ggufTensorNameBytesMax: 64,
+  /** Axes of a tensor; more is rejected with INVALID_MODEL. What ggml has. */
+  ggufTensorAxesMax: 4,
+  /** Texts in all arrays of a GGUF file together; more is rejected with INVALID_MODEL. Tokens and merges of the largest are 800,000; 30 bytes each. */
+  ggufTextsMax: 4_194_304,
+  /** Alignment of a GGUF file's tensors, bytes; more is rejected with INVALID_MODEL. 32 everywhere; a huge page is 2 MiB. */
+  ggufAlignmentBytesMax: 2 * 1024 * 1024,
+  /** Tokens of a vocabulary; more is rejected with INVALID_MODEL. The largest have 262,144. */
+  vocabularyTokensMax: 1_048_576,
+  /** Characters of a token; more is rejected with INVALID_MODEL. Longest are runs of 256 spaces; looking for a merge costs as much. */
+  tokenCharactersMax: 1024,
+  /** Tokens of a vocabulary that are cut out of a text before it is split; more is rejected with INVALID_MODEL. Models have some 200. */
+  userDefinedTokensMax: 8192,
+  /** Characters of a text that is encoded; more is rejected with INVALID_REQUEST. Half a million tokens; as one word, what regular expressions can match. */
+  encodedTextCharactersMax: 2 * 1024 * 1024,
+  /** Words whose tokens are kept, and the characters of one; beyond, the cache starts anew, and longer ones are not kept. About 10 MB. */
+  cachedWordsMax: 65_536,
+  cachedWordCharactersMax: 48,
+  /** Threads of one in-process engine; more is rejected with INVALID_REQUEST. All wait for each other some 50 times a call. */
+  engineThreadsMax: 64,
 } as const
