@@ -181,4 +181,10 @@ export const LIMITS = {
   cachedWordCharactersMax: 48,
   /** Threads of one in-process engine; more is rejected with INVALID_REQUEST. All wait for each other some 50 times a call. */
   engineThreadsMax: 64,
+  /** Fragments of one node, and those of all others, that one rebuild looks at; those after them are not used. */
+  rebuildFragmentsMax: 65_536,
+  /** Stretches of a prompt for which other nodes are asked what computing would take; those after them are computed here. */
+  rebuildOffersMax: 64,
+  /** Other places that are tried for a span whose read failed; then it is computed. */
+  rebuildRetriesMax: 3,
 } as const

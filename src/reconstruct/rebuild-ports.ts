@@ -15,7 +15,7 @@ import type {
 } from '../core/ports.ts'
 import type { TokenSpan } from '../core/fragment.ts'
 import type { FragmentizeOptions } from './fragmentize.ts'
-import type { ExplainedSpan, RebuildPlan, RebuildRates } from './rebuild-plan.ts'
+import type { ExplainedSpan, PlanRequest, RebuildPlan, RebuildRates } from './rebuild-plan.ts'
 
 /** A fragment of this node. */
 export interface LocalFragment {
@@ -55,6 +55,23 @@ export interface RebuildParts {
   readonly directory: FragmentDirectory | null
   readonly peers: PeerFetch | null
   readonly remotePrefill: RemotePrefill | null
+  /** Default DEFAULT_REBUILD. */
+  readonly options?: Partial<RebuildOptions>
+}
+
+/** How a rebuild goes about it. */
+export interface RebuildOptions {
+  /** Reads of one place at a time, 1 or more. */
+  readonly parallelReads: number
+  /** Bytes on their way or waiting to be written, of one rebuild; what is larger is computed. */
+  readonly bytesInFlightMax: number
+  /** Bytes that were computed and are held until they are stored, of one rebuild; what is beyond is not stored. */
+  readonly storeBytesMax: number
+  /** Share of the time to compute the whole prompt that look-ups may take, 0 to 1. */
+  readonly lookUpRatio: number
+  /** No wait is given up sooner: computing something short takes less than it takes to notice that it was short. */
+  readonly patienceSecondsMin: number
+  readonly plan: (request: PlanRequest) => RebuildPlan
 }
 
 /** A prompt to make ready. */
@@ -74,8 +91,12 @@ export interface RebuildResult {
   readonly plan: RebuildPlan
   /** In order, end to end, over all tokens. */
   readonly explain: readonly ExplainedSpan[]
+  /** Tokens whose KV existed before. */
   readonly reusedTokens: number
+  /** All others: computed for this prompt, here or by another node. */
   readonly prefilledTokens: number
+  /** What was not heard of while looking for KV: sentences; empty as a rule. */
+  readonly unheard: readonly string[]
   /** From the call until the context was ready. */
   readonly seconds: number
   /** Ends when what was computed is stored; never rejects. */
