@@ -384,6 +384,49 @@ export {
   type SimulatedShape,
 } from './compute/simulated-model.ts'
 
+/** Moved reuse: KV of the same tokens at another position, approximate and measured. */
+export {
+  DEFAULT_MOVED_INDEX,
+  MovedIndex,
+  type MovedIndexOptions,
+  type MovedQuery,
+  type MovedRun,
+} from './indices/moved.ts'
+export { type TokenRecord } from './indices/moved-places.ts'
+export {
+  type ApproximateLabel,
+  type DivergenceSampling,
+  kullbackLeibler,
+  labelApproximate,
+} from './reconstruct/moved-divergence.ts'
+export {
+  DEFAULT_MOVED,
+  type MovedCandidate,
+  movedCandidates,
+  type MovedOptions,
+  type MovedParts,
+  type MovedRequest,
+  readMoved,
+} from './reconstruct/moved-find.ts'
+export { canMoveKeys, type KeyForm, moveKeys } from './reconstruct/moved-keys.ts'
+export {
+  canMove,
+  DEFAULT_MOVED_RECOMPUTE,
+  type MovedRecompute,
+  type MovedWrite,
+  moveSpan,
+  recomputedTokens,
+  type SpanMove,
+  writeMoved,
+} from './reconstruct/moved-span.ts'
+/** Model files, their tokenizers, and drawing tokens: what an engine of one's own needs to begin. */
+export { dequantize } from './engine/dequantize.ts'
+export { type GgufHeader, type GgufTensorInfo } from './engine/gguf-header.ts'
+export { type TensorType } from './engine/gguf-types.ts'
+export { type GgufValue } from './engine/gguf-value.ts'
+export { type Gguf, type GgufTensor, readGguf, readGgufHeader } from './engine/gguf.ts'
+export { tokenizerOf } from './engine/tokenizer.ts'
+
 /** Engines: models that compute KV in this process. */
 export { type CpuBackendOptions, DEFAULT_MODEL_PATH, openCpuBackend } from './compute/cpu.ts'
 export { type KernelBuild } from './engine/kernel-build.ts'

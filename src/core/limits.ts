@@ -143,6 +143,10 @@ export const LIMITS = {
   edgeWeightMax: 1e9,
   /** Bytes of a file of word vectors; more is rejected with LIMIT_REACHED. A million words of 300 dimensions. */
   wordVectorsFileBytesMax: 512 * 1024 * 1024,
+  /** Places at which the moved index keeps equal blocks of tokens; beyond, the oldest is forgotten. Each is looked at for every match. */
+  movedPlacesMax: 8,
+  /** Stretches of a prompt for which KV of other positions is proposed; those after them are computed. */
+  movedRunsMax: 64,
   /** Numbers of one key, and tokens of the vocabulary, of a simulated model; more is rejected with INVALID_CONFIG. The largest have 576 and 262,144. */
   simulatedHeadDimMax: 65_536,
   simulatedVocabularyTokensMax: 2 ** 20,

@@ -8,13 +8,14 @@ import {
   expectLogits,
   fullLogits,
   hasState,
+  kvOnly,
   recordBlocks,
   type SuiteBackend,
   withContext,
 } from './kv-backend-fixtures.ts'
 
 type Step =
-  | { readonly kind: 'write'; readonly block: number }
+  | { readonly kind: 'write'; readonly block: number; readonly isKvOnly: boolean }
   | { readonly kind: 'prefill'; readonly from: number; readonly tokens: number }
   | { readonly kind: 'truncate'; readonly to: number }
 
@@ -33,7 +34,11 @@ export function describeKvHistories({ backend, subject }: SuiteBackend): void {
       const blocks = await recordBlocks(backend(), promptTokens)
       const expected = await fullLogits(backend(), promptTokens)
       const steps: fc.Arbitrary<Step> = fc.oneof(
-        fc.record({ kind: fc.constant('write' as const), block: fc.nat(blocks.length - 1) }),
+        fc.record({
+          kind: fc.constant('write' as const),
+          block: fc.nat(blocks.length - 1),
+          isKvOnly: fc.boolean(),
+        }),
         fc.record({
           kind: fc.constant('prefill' as const),
           from: fc.nat(length - 1),
@@ -43,10 +48,11 @@ export function describeKvHistories({ backend, subject }: SuiteBackend): void {
       )
       const take = async (context: KvContext, step: Step, model: Expected): Promise<void> => {
         if (step.kind === 'write') {
-          await context.write(blocks[step.block] ?? [])
+          const parts = blocks[step.block] ?? []
+          await context.write(step.isKvOnly ? kvOnly(parts) : parts)
           const end = (step.block + 1) * BLOCK_TOKENS
           model.filled.fill(true, end - BLOCK_TOKENS, end)
-          model.stateAt = end
+          if (!step.isKvOnly) model.stateAt = end
         } else if (step.kind === 'truncate') {
           context.truncate(step.to)
           model.filled.fill(false, step.to)
@@ -85,7 +91,7 @@ export function describeKvHistories({ backend, subject }: SuiteBackend): void {
             expectLogits(context.logits(), expected, exactness)
           })
         }),
-        { numRuns: runs(25) },
+        { numRuns: runs(60) },
       )
     })
   })

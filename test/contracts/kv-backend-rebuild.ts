@@ -204,6 +204,18 @@ export function describeKvRebuild({ backend, subject }: SuiteBackend): void {
       })
     })
 
+    test('is forgotten with the tokens that it stands behind', async () => {
+      if (!hasState(backend())) return
+      await withContext(backend(), length, async (context) => {
+        await context.prefill(0, promptTokens.subarray(0, 12))
+        const kv = copyParts(kvOnly(await context.read({ start: 8, end: 12 })))
+        context.truncate(8)
+        await context.write(kv)
+        expect(context.filledTokens).toBe(12)
+        await expect(context.prefill(12, promptTokens.subarray(12))).rejects.toMatchObject({ code: 'INVALID_REQUEST' })
+      })
+    })
+
     test('is needed to go on behind KV that was written', async () => {
       if (!hasState(backend())) return
       const parts = await recordPrefix(backend(), promptTokens.subarray(0, 8))

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import type { ContextPart } from '../../src/core/compute.ts'
 import type { StructuralSignature } from '../../src/core/fragment.ts'
 import { parseModelFingerprint } from '../../src/core/ids.ts'
+import type { Dtype } from '../../src/core/safetensors-dtypes.ts'
 import type { Tensor } from '../../src/core/safetensors.ts'
 import {
   copyParts,
@@ -14,6 +15,8 @@ import {
   withContext,
 } from './kv-backend-fixtures.ts'
 import { rejectsWith } from './store-fixtures.ts'
+
+const OTHER_OF_SAME_BYTES: Readonly<Partial<Record<Dtype, Dtype>>> = { F32: 'I32', F16: 'BF16', BF16: 'F16', U8: 'I8' }
 
 const SPAN = { start: 0, end: 8 }
 
@@ -58,7 +61,7 @@ export function describeKvRefusals({ backend, subject }: SuiteBackend): void {
       ),
       'with a tensor twice': withTensors((tensors) => tensors.map(() => tensors[0] ?? raise())),
       'with another tensor': changeFirst(() => ({ name: 'tokens' })),
-      'with a tensor of another dtype': changeFirst(({ dtype }) => ({ dtype: dtype === 'F32' ? 'I32' : 'F32' })),
+      'with a tensor of another dtype': changeFirst(({ dtype }) => ({ dtype: OTHER_OF_SAME_BYTES[dtype] ?? 'BOOL' })),
       'with a tensor of another shape': changeFirst(({ shape }) => ({ shape: shape.toReversed() })),
       'with a tensor without an axis': changeFirst(({ shape }) => ({ shape: shape.slice(1) })),
       'with too few bytes': changeFirst(({ data }) => ({ data: data.subarray(4) })),
