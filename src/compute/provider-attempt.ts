@@ -7,20 +7,20 @@
  *      ▲                    │ fail(): once, by whoever is first: the wire, a timer, the caller
  *      └── rejects ─────────┘
  */
-import { type ClientRequest, type IncomingMessage, request as requestHttp } from 'node:http'
-import { request as requestHttps } from 'node:https'
+import type { IncomingMessage } from 'node:http'
 import { assert } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import { onAbort } from './provider-abort.ts'
-import { FaultError, type ProviderFault } from './provider-fault.ts'
+import { FaultError, malformed, type ProviderFault } from './provider-fault.ts'
 import type { AnswerHeaders } from './provider-headers.ts'
 import { type LineCheck, wholeLines } from './provider-lines.ts'
 import type { ProviderSettings } from './provider-options.ts'
+import { ProviderWire } from './provider-wire.ts'
 
 /** What SDKs set and services read. What else an SDK sends, from variables of its own or about this machine, stays here. */
 const SDK_HEADERS = ['accept', 'content-type', 'user-agent', 'anthropic-version', 'anthropic-beta']
-/** What remains of an answer after its last event is a few bytes; a connection that takes longer to end is not kept. */
-const LEFTOVER_MS_MAX = 1000
+/** A refusal is short; one that does not end is not waited for. */
+const REFUSAL_MS_MAX = 10_000
 
 export interface AttemptSetup {
   readonly settings: ProviderSettings
@@ -36,37 +36,33 @@ export class ProviderAttempt {
   readonly #setup: AttemptSetup
   readonly #rejections = new Set<(error: FaultError) => void>()
   readonly #cancels: (() => void)[]
+  readonly #wire: ProviderWire
   #fault: ProviderFault | null = null
-  #request: ClientRequest | null = null
-  #message: IncomingMessage | null = null
-  /** What the wire said first after the answer began. It counts when the answer has been read up to there. */
-  #wireError: NodeJS.ErrnoException | null = null
 
   constructor(setup: AttemptSetup) {
     this.#setup = setup
     const { timeoutMs, timers } = setup.settings
+    this.#wire = new ProviderWire(timers)
     this.#cancels = [
       timers.after(timeoutMs, () => this.fail({ kind: 'timeout', awaited: 'answer', waitedMs: timeoutMs })),
       onAbort(setup.signals, () => this.fail({ kind: 'aborted', said: '' })),
     ]
   }
 
+  /** Of the answer; null when none began. */
   get status(): number | null {
-    return this.#message?.statusCode ?? null
+    return this.#wire.status
   }
 
   get headers(): AnswerHeaders {
-    const entries = Object.entries(this.#message?.headers ?? {})
-    return Object.fromEntries(
-      entries.map(([name, value]) => [name, Array.isArray(value) ? value.join(', ') : (value ?? '')]),
-    )
+    return this.#wire.headers
   }
 
   /** The first fault counts. Ends the connection, and all that waits here. */
   fail(fault: ProviderFault): void {
     if (this.#fault !== null) return
     this.#fault = fault
-    this.#request?.destroy()
+    this.#wire.destroy()
     for (const reject of this.#rejections) reject(new FaultError(fault))
   }
 
@@ -117,16 +113,8 @@ export class ProviderAttempt {
   /** No more of it is wanted. After a whole answer the connection is kept for the next request. */
   end(isWhole: boolean): void {
     for (const cancel of this.#cancels) cancel()
-    const request = this.#request
-    const message = this.#message
-    if (isWhole && this.#fault === null && request !== null && message !== null) {
-      if (!message.readableEnded) {
-        const cancel = this.#setup.settings.timers.after(LEFTOVER_MS_MAX, () => request.destroy())
-        message.once('close', cancel)
-        // An SDK that stopped reading may still listen, and would hold the rest back.
-        message.removeAllListeners('readable').resume()
-      }
-    } else request?.destroy()
+    if (isWhole && this.#fault === null) this.#wire.release()
+    else this.#wire.destroy()
   }
 
   /** For an SDK: it always sends a POST with a text. */
@@ -140,96 +128,75 @@ export class ProviderAttempt {
       return value === null ? [] : [[name, value] as const]
     })
     const { settings, keyHeaders } = this.#setup
-    const message = await this.wait(
-      this.#send(url, { ...Object.fromEntries(chosen), ...keyHeaders, ...settings.headers }, body),
-    )
-    return this.wait(this.#answer(message))
+    const all = { ...Object.fromEntries(chosen), ...keyHeaders, ...settings.headers }
+    return this.wait(this.#exchange(url, all, body))
   }
 
-  #send(url: URL, headers: Readonly<Record<string, string>>, body: string): Promise<IncomingMessage> {
-    return new Promise((resolve) => {
-      const framing = { 'accept-encoding': 'identity', 'content-length': String(Buffer.byteLength(body)) }
-      const options = { method: 'POST', headers: { ...headers, ...framing } }
-      const request = url.protocol === 'https:' ? requestHttps(url, options) : requestHttp(url, options)
-      this.#request = request
-      request.on('error', (error: NodeJS.ErrnoException) => {
-        if (this.#message === null) this.fail(wireFault(error, 'unreachable'))
-        else this.#wireError ??= error
-      })
-      request.on('response', (message) => {
-        this.#message = message
-        message.on('error', (error: NodeJS.ErrnoException) => {
-          this.#wireError ??= error
-        })
-        resolve(message)
-      })
-      request.end(body)
-    })
+  async #exchange(url: URL, headers: Readonly<Record<string, string>>, body: string): Promise<Response> {
+    try {
+      return await this.#answer(await this.#wire.send({ url, headers, body }))
+    } catch (error) {
+      if (error instanceof FaultError) this.fail(error.fault)
+      throw error
+    }
   }
 
   async #answer(message: IncomingMessage): Promise<Response> {
     const { statusCode: status = 0 } = message
     const encoding = message.headers['content-encoding'] ?? 'identity'
-    if (encoding !== 'identity') this.#refuse(`it is encoded as ${encoding}, which nobody asked for`)
+    if (encoding !== 'identity') malformed(`it is encoded as ${encoding}, which nobody asked for`)
     if (status < 200 || status > 299) {
-      const text = await refusalText(message)
-      const { type, said } = readRefusal(text)
-      this.fail({ kind: 'status', status, headers: this.headers, type, said })
-      this.#throwFault()
+      const refusal = readRefusal(await this.#refusalText(message))
+      throw new FaultError({ kind: 'status', status, headers: this.headers, ...refusal })
     }
-    if (status === 204 || status === 205) this.#refuse(`its status ${status} says that it has no content`)
-    return new Response(ReadableStream.from(this.#pieces(message)), { status, headers: this.headers })
+    if (status === 204 || status === 205) malformed(`its status ${status} says that it has no content`)
+    return new Response(ReadableStream.from(this.#checked(message)), { status, headers: this.headers })
   }
 
-  async *#pieces(message: IncomingMessage): AsyncGenerator<Uint8Array> {
+  async *#checked(message: IncomingMessage): AsyncGenerator<Uint8Array> {
     const { checkLine } = this.#setup
     const counted = this.#counted(message)
     try {
       yield* checkLine === null ? counted : wholeLines(counted, checkLine)
     } catch (error) {
-      const { fault } =
-        error instanceof FaultError ? error : { fault: wireFault(this.#wireError ?? asError(error), 'cut') }
-      this.fail(fault)
+      if (error instanceof FaultError) this.fail(error.fault)
       throw error
     }
   }
 
   async *#counted(message: IncomingMessage): AsyncGenerator<Uint8Array> {
     let bytes = 0
-    // What an SDK leaves unread is seen to by `end`.
-    for await (const piece of message.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>) {
+    for await (const piece of this.#wire.pieces(message)) {
       bytes += piece.length
       if (bytes > LIMITS.providerAnswerBytesMax) {
-        throw new FaultError({ kind: 'malformed', said: `it is longer than ${LIMITS.providerAnswerBytesMax} bytes` })
+        malformed(`it is longer than ${LIMITS.providerAnswerBytesMax} bytes`)
       }
       yield piece
     }
   }
 
-  #refuse(said: string): void {
-    this.fail({ kind: 'malformed', said })
-    this.#throwFault()
+  /** Its beginning, as far as it comes. */
+  async #refusalText(message: IncomingMessage): Promise<string> {
+    const pieces: Uint8Array[] = []
+    let bytes = 0
+    const cancel = this.#setup.settings.timers.after(REFUSAL_MS_MAX, () => message.destroy())
+    try {
+      for await (const piece of this.#wire.pieces(message)) {
+        pieces.push(piece)
+        bytes += piece.length
+        if (bytes >= LIMITS.providerRefusalBytesMax) break
+      }
+    } catch {
+      // The status says enough.
+    } finally {
+      cancel()
+    }
+    return Buffer.concat(pieces).subarray(0, LIMITS.providerRefusalBytesMax).toString()
   }
 
   #throwFault(): void {
     if (this.#fault !== null) throw new FaultError(this.#fault)
   }
-}
-
-/** Its beginning, as far as it comes. */
-async function refusalText(message: IncomingMessage): Promise<string> {
-  const pieces: Uint8Array[] = []
-  let bytes = 0
-  try {
-    for await (const piece of message as AsyncIterable<Uint8Array>) {
-      pieces.push(piece)
-      bytes += piece.length
-      if (bytes >= LIMITS.providerRefusalBytesMax) break
-    }
-  } catch {
-    // The status says enough.
-  }
-  return Buffer.concat(pieces).subarray(0, LIMITS.providerRefusalBytesMax).toString()
 }
 
 /** `{"error": {"message", "type", "code"}}`, `{"error": "…"}`, `{"message"}`, or any text. */
@@ -249,14 +216,4 @@ function readRefusal(text: string): { readonly type: string | null; readonly sai
 
 function field(value: unknown, name: string): unknown {
   return typeof value === 'object' && value !== null ? Reflect.get(value, name) : undefined
-}
-
-function wireFault(error: NodeJS.ErrnoException, kind: 'unreachable' | 'cut'): ProviderFault {
-  const said = error.code === undefined ? error.message : `${error.code}, ${error.message}`
-  // Bytes that are no HTTP.
-  return { kind: error.code?.startsWith('HPE_') === true ? 'malformed' : kind, said }
-}
-
-function asError(error: unknown): NodeJS.ErrnoException {
-  return error instanceof Error ? error : new Error(String(error))
 }

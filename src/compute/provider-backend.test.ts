@@ -1,4 +1,6 @@
 /** What holds for all providers alike, through their own SDKs, against servers that speak their dialects. */
+import { once } from 'node:events'
+import { type AddressInfo, createServer } from 'node:net'
 import { inspect } from 'node:util'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { manualTimers } from '../../test/mocks/manual-timers.ts'
@@ -31,6 +33,7 @@ const ASK: TextRequest = {
 /** Long enough that no timer of a test is set for as long by chance. */
 const TIMEOUT_MS = 600_000
 const SILENCE_MS = 60_000
+const CONNECT_MS = 10_000
 
 describe.each(Object.keys(PROVIDERS) as (keyof typeof PROVIDERS)[])('%s', (name) => {
   let mock: ProviderMock
@@ -53,7 +56,7 @@ describe.each(Object.keys(PROVIDERS) as (keyof typeof PROVIDERS)[])('%s', (name)
       baseUrl: mock.baseUrl,
       apiKey: ApiKey.parse(KEY, 'the test'),
       // Waits between attempts end at once.
-      timers: manualTimers((ms) => ms < SILENCE_MS),
+      timers: manualTimers((ms) => ms < CONNECT_MS),
       onAttempt: (report) => void reports.push(report),
       ...options,
     })
@@ -216,7 +219,7 @@ describe.each(Object.keys(PROVIDERS) as (keyof typeof PROVIDERS)[])('%s', (name)
 
   describe('when time runs out', () => {
     test.each(['generate', 'stream'] as const)('gives up %s and tries again', async (how) => {
-      const timers = manualTimers((ms) => ms < SILENCE_MS)
+      const timers = manualTimers((ms) => ms < CONNECT_MS)
       mock.server.answer(async (_, request) => {
         timers.fire(TIMEOUT_MS)
         await request.cut
@@ -230,7 +233,7 @@ describe.each(Object.keys(PROVIDERS) as (keyof typeof PROVIDERS)[])('%s', (name)
     })
 
     test('gives up an answer that trickles', async () => {
-      const timers = manualTimers((ms) => ms < SILENCE_MS)
+      const timers = manualTimers((ms) => ms < CONNECT_MS)
       mock.server.answer(async (response, request) => {
         response.writeHead(200, { 'content-type': 'application/json' })
         for (const character of '{"model": "') {
@@ -264,7 +267,7 @@ describe.each(Object.keys(PROVIDERS) as (keyof typeof PROVIDERS)[])('%s', (name)
 
   describe('when the service fails', () => {
     test('waits as long as it asks for, then succeeds', async () => {
-      const timers = manualTimers((ms) => ms < SILENCE_MS)
+      const timers = manualTimers((ms) => ms < CONNECT_MS)
       mock.server.answer(
         mock.refusal(429, 'slow down', {
           'retry-after': '7',
@@ -301,7 +304,7 @@ describe.each(Object.keys(PROVIDERS) as (keyof typeof PROVIDERS)[])('%s', (name)
     test.each([500, 503, 529, 408, 409])(
       'tries thrice after status %i, each time waiting up to twice as long',
       async (status) => {
-        const timers = manualTimers((ms) => ms < SILENCE_MS)
+        const timers = manualTimers((ms) => ms < CONNECT_MS)
         mock.server.answer(mock.refusal(status, 'broken'))
         const backend = await open({ timers, random: () => 0.999 })
         await expect(backend.generate(ASK)).rejects.toMatchObject({
@@ -321,6 +324,20 @@ describe.each(Object.keys(PROVIDERS) as (keyof typeof PROVIDERS)[])('%s', (name)
         details: { status },
       })
       expect(mock.server.received).toHaveLength(1)
+    })
+
+    test('does not wait for the end of a refusal that has none', async () => {
+      const timers = manualTimers((ms) => ms < CONNECT_MS)
+      mock.server.answer(async (response, request) => {
+        response.writeHead(403, { 'content-type': 'text/plain' }).write('not you')
+        await new Promise((resolve) => setTimeout(resolve, 50))
+        timers.fire(CONNECT_MS)
+        await request.cut
+      })
+      await expect((await open({ timers })).generate(ASK)).rejects.toMatchObject({
+        code: 'PROVIDER_REFUSED',
+        message: expect.stringContaining('status 403: not you'),
+      })
     })
 
     test('does not try again when it is told not to', async () => {
@@ -372,6 +389,45 @@ describe.each(Object.keys(PROVIDERS) as (keyof typeof PROVIDERS)[])('%s', (name)
         { kind: 'text', text: 'a' },
         { kind: 'text', text: 'b' },
       ])
+    })
+
+    test('gives a slow reader all text that came before a cut', async () => {
+      const last = name === 'openai' ? -3 : -1
+      mock.server.answer(pieces(mock.eventType, mock.events(['a', 'b', 'c']).slice(0, last), 'cut'))
+      const texts: string[] = []
+      const read = async (): Promise<void> => {
+        for await (const event of (await open()).stream(ASK)) {
+          texts.push(event.text)
+          await mock.server.received[0]?.cut
+          await new Promise((resolve) => setTimeout(resolve, 20))
+        }
+      }
+      await expect(read()).rejects.toMatchObject({ details: { fault: 'cut' } })
+      expect(texts).toEqual(['a', 'b', 'c'])
+    })
+
+    test('sends anew at once when a kept connection turns out to be closed', async () => {
+      const backend = await open({ retries: { retriesMax: 0 }, timers: manualTimers() })
+      mock.server.answer(mock.whole('a'), (response) => void response.destroy(), mock.whole('b'))
+      expect(await backend.generate(ASK)).toMatchObject({ text: 'a' })
+      await new Promise((resolve) => setTimeout(resolve, 20))
+      expect(await backend.generate(ASK)).toMatchObject({ text: 'b' })
+      expect(mock.server.received.map(({ connection }) => connection)).toEqual([1, 1, 2])
+      expect(reports).toHaveLength(2)
+    })
+
+    test('does not wait long for a connection', async () => {
+      const timers = manualTimers((ms) => ms < CONNECT_MS)
+      const silent = createServer().listen(0, '127.0.0.1')
+      await once(silent, 'listening')
+      // It accepts, and never greets.
+      silent.on('connection', () => timers.fire(CONNECT_MS))
+      const backend = await open({ timers, baseUrl: `https://127.0.0.1:${(silent.address() as AddressInfo).port}` })
+      await expect(backend.generate(ASK)).rejects.toMatchObject({
+        code: 'PROVIDER_UNAVAILABLE',
+        message: expect.stringContaining('no connection within 10000 ms (3 attempts)'),
+      })
+      silent.close()
     })
 
     test('begins a stream anew that was cut before any text', async () => {

@@ -86,7 +86,10 @@ describe('orderPrompt', () => {
       { maxLength: 4 },
     )
     const once = fc.array(fc.tuple(fc.nat({ max: 4 }), fc.constantFrom('a', 'b', 'cc')), { maxLength: 3 })
-    const run = fc.tuple(lasting, once, once)
+    // Of the same runs: one that is empty in one of the prompts would let its neighbours join there.
+    const run = fc
+      .tuple(lasting, once, once)
+      .filter(([kept, a, b]) => kept.length > 0 || (a.length > 0 && b.length > 0))
     fc.assert(
       fc.property(fc.array(run, { maxLength: 4 }), (list) => {
         const prompt = (which: 1 | 2): readonly PromptSegment[] =>
