@@ -191,4 +191,14 @@ export const LIMITS = {
   rebuildOffersMax: 64,
   /** Other places that are tried for a span whose read failed; then it is computed. */
   rebuildRetriesMax: 3,
+  /** Characters of a provider's key, and bytes of the file that holds it; more is rejected with INVALID_CONFIG. Tokens of gateways have some 2,000. */
+  apiKeyCharactersMax: 8192,
+  /** Bytes of one answer of a provider, unpacked; more is PROVIDER_MALFORMED. A streamed token takes about 250: a quarter of a million tokens. */
+  providerAnswerBytesMax: 64 * 1024 * 1024,
+  /** Bytes of the text of a provider's refusal; what comes after is not read. Only its beginning is shown. */
+  providerRefusalBytesMax: 64 * 1024,
+  /** Tries of one request after the first; more is rejected with INVALID_CONFIG. */
+  providerRetriesMax: 20,
+  /** Milliseconds that are waited for a provider, in one stretch; more is rejected with INVALID_CONFIG. A day. */
+  providerWaitMsMax: 86_400_000,
 } as const

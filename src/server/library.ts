@@ -46,3 +46,18 @@ export { type CanonicalStore, openCanonicalStore } from '../store/canonical.ts'
 export { SnapshotFile } from '../store/snapshot-file.ts'
 export { Tenants } from '../store/tenants.ts'
 export { loadSemanticPorts } from './semantic-ports.ts'
+
+// Services that keep their KV: text in, text out, and what they say was cached.
+export { openOpenAiBackend, type MaxTokensField, type OpenAiOptions } from '../compute/openai.ts'
+export { openAnthropicBackend, type AnthropicOptions, type CacheTtl } from '../compute/anthropic.ts'
+export { openOllamaBackend, type OllamaOptions } from '../compute/ollama.ts'
+export { ApiKey, apiKeyFrom, type ApiKeySources, type ProviderName } from '../compute/provider-key.ts'
+export {
+  DEFAULT_PROVIDER_RETRIES,
+  DEFAULT_PROVIDER_TIMEOUTS,
+  type ProviderAttemptReport,
+  type ProviderOptions,
+  type ProviderRetries,
+  type ProviderTimers,
+} from '../compute/provider-options.ts'
+export type { AnswerHeaders } from '../compute/provider-headers.ts'
