@@ -360,3 +360,8 @@ export {
   parseTenantId,
   type TenantId,
 } from './core/ids.ts'
+
+/** Optional engines that export KV: llama.cpp and ONNX models. */
+export { DEFAULT_LLAMA_OPTIONS, type LlamaBackendOptions, openLlamaBackend } from './compute/llama.ts'
+export type { LlamaKvType } from './compute/llama-state.ts'
+export type { ModelHashes } from './compute/model-file.ts'

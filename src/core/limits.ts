@@ -145,4 +145,7 @@ export const LIMITS = {
   wordVectorsFileBytesMax: 512 * 1024 * 1024,
   /** Characters of a text that are embedded; the rest is left out. Means hardly move after some thousand words. */
   embeddedCharactersMax: 256 * 1024,
+  /** Contexts of one engine that an option may allow, and threads of it; more is rejected with INVALID_CONFIG. Each context takes its memory at once. */
+  computeContextsMax: 1024,
+  computeThreadsMax: 1024,
 } as const
