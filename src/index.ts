@@ -430,3 +430,7 @@ export { tokenizerOf } from './engine/tokenizer.ts'
 /** Engines: models that compute KV in this process. */
 export { type CpuBackendOptions, DEFAULT_MODEL_PATH, openCpuBackend } from './compute/cpu.ts'
 export { type KernelBuild } from './engine/kernel-build.ts'
+/** Optional engines that export KV: llama.cpp and ONNX models. */
+export { DEFAULT_LLAMA_OPTIONS, type LlamaBackendOptions, openLlamaBackend } from './compute/llama.ts'
+export type { LlamaKvType } from './compute/llama-state.ts'
+export type { ModelHashes } from './compute/model-file.ts'

@@ -201,4 +201,7 @@ export const LIMITS = {
   providerRetriesMax: 20,
   /** Milliseconds that are waited for a provider, in one stretch; more is rejected with INVALID_CONFIG. A day. */
   providerWaitMsMax: 86_400_000,
+  /** Contexts of one engine that an option may allow, and threads of it; more is rejected with INVALID_CONFIG. Each context takes its memory at once. */
+  computeContextsMax: 1024,
+  computeThreadsMax: 1024,
 } as const
