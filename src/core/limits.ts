@@ -154,6 +154,8 @@ export const LIMITS = {
   embeddedCharactersMax: 256 * 1024,
   /** Requests that wait for a context of a node; more are refused with LIMIT_REACHED. Each holds its prompt. */
   nodeRequestsWaitingMax: 1024,
+  /** Engines whose rates a data directory remembers; the one that was longest not used is forgotten. Some kilobytes each. */
+  ratedEnginesMax: 64,
   /** Bytes of a prompt's text on the command line; more is rejected with LIMIT_REACHED. Some 10 M tokens. */
   promptBytesMax: 64 * 1024 * 1024,
   /** Bytes of a model file; more is rejected with LIMIT_REACHED before anything is read. All of it is held in memory. */

@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url'
 import { BACKENDS, type ComputeBackend, type TextBackend } from '../core/compute.ts'
 import { MembraneError } from '../core/errors.ts'
 import type { ChainHashes, ContentHashers } from '../core/ports.ts'
+import { systemAlarm } from './system-time.ts'
 import type { ProviderName } from '../compute/provider-key.ts'
 
 /** What `--compute` takes: `gpu` is `llama` on the best device that is there. */
@@ -91,4 +92,33 @@ async function openProvider(provider: ProviderName, request: BackendRequest): Pr
     case 'ollama':
       return (await import('../compute/ollama.ts')).openOllamaBackend(options)
   }
+}
+
+async function openTransformers({ model, hashers, chainHashes }: BackendRequest): Promise<ComputeBackend> {
+  if (model === null)
+    throw new MembraneError('INVALID_REQUEST', 'transformers needs a model: none in its form comes along.', {
+      remedy: 'Give --model FOLDER, with config.json, tokenizer.json and onnx/model.onnx.',
+    })
+  const { openTransformersBackend } = await import('../compute/transformers.ts')
+  return openTransformersBackend({ model }, { blake3: chainHashes.blake3, content: hashers.b3 })
+}
+
+/** The shape of a model of 8 billion parameters, and the time that one takes on a large accelerator: seconds a prompt. */
+const SIMULATED = {
+  name: 'simulated-8B',
+  layers: 32,
+  kvHeads: 8,
+  headDim: 128,
+  dtype: 'BF16',
+  contextTokensMax: 131_072,
+  prefillSeconds: (tokens: number) => tokens / 20_000 + tokens ** 2 / 4e9,
+} as const
+
+async function openSimulated({ model, memoryBytesMax }: BackendRequest): Promise<ComputeBackend> {
+  if (model !== null)
+    throw new MembraneError('INVALID_REQUEST', 'simulated reads no model: its KV and texts are made up.', {
+      remedy: 'Leave --model out, or compute with cpu.',
+    })
+  const { openSimulatedBackend, waitOf } = await import('../compute/simulated.ts')
+  return openSimulatedBackend({ ...SIMULATED, memoryBytesMax, wait: waitOf(systemAlarm) })
 }

@@ -3,14 +3,14 @@
  * to a context of the engine that is filled from what is there and computed where nothing is, to generated tokens, whose
  * KV is kept as well, so that the next turn finds its whole history.
  */
-import type { KvBackend, KvContext, Sampling } from '../core/compute.ts'
+import type { KvBackend, KvContext } from '../core/compute.ts'
 import { GREEDY } from '../core/compute.ts'
 import { MembraneError } from '../core/errors.ts'
 import type { HashChain } from '../core/hash-chain.ts'
 import type { TenantId } from '../core/ids.ts'
 import { LIMITS } from '../core/limits.ts'
 import type { Alarm, ContentHashers, FragmentDirectory, PeerFetch, RemotePrefill, Stopwatch } from '../core/ports.ts'
-import { Sampler } from '../engine/sampling.ts'
+import { TokenSampler } from '../engine/sampling.ts'
 import { DEFAULT_FRAGMENTIZE } from '../reconstruct/fragmentize.ts'
 import type { RebuildPlan } from '../reconstruct/rebuild-plan.ts'
 import type { RateBook, RebuildParts, RebuildRequest, RebuildResult, StoreReport } from '../reconstruct/rebuild-ports.ts'
@@ -137,7 +137,7 @@ export class Node {
     const startSeconds = stopwatch.seconds()
     const promptIds = this.tokensOf(request)
     const maxTokens = this.#checkMaxTokens(request.maxTokens, promptIds.length)
-    const sampler = new Sampler({ ...GREEDY, ...request.sampling } satisfies Sampling)
+    const sampler = new TokenSampler({ ...GREEDY, ...request.sampling })
     const { lease, result } = await this.#ready(request, promptIds, promptIds.length + maxTokens)
     return this.#using(lease, async () => {
       const { context } = lease
