@@ -146,3 +146,43 @@ export { type KernelBuild } from './engine/kernel-build.ts'
 export { DEFAULT_LLAMA_OPTIONS, type LlamaBackendOptions, openLlamaBackend } from './compute/llama.ts'
 export type { LlamaKvType } from './compute/llama-state.ts'
 export type { ModelHashes } from './compute/model-file.ts'
+export {
+  type BlockHash,
+  type ContentHash,
+  DEFAULT_TENANT,
+  type ModelFingerprint,
+  parseBlockHash,
+  parseContentHash,
+  parseModelFingerprint,
+  parseTenantId,
+  type TenantId,
+} from './core/ids.ts'
+
+/** Rebuilding a prompt's context: what is planned, by which rates, and how it is explained. */
+export { explainPlan, explainSpans, type ExplainOptions } from './reconstruct/explain.ts'
+export { planRebuild } from './reconstruct/plan-rebuild.ts'
+export { type ScheduledStep, scheduleSeconds } from './reconstruct/plan-rebuild-schedule.ts'
+export {
+  type ExplainedSpan,
+  type PlanRequest,
+  type PlanStep,
+  type ReadRate,
+  type RebuildPlan,
+  type RebuildRates,
+  type RefusedCandidate,
+  type RemotePrefillOffer,
+  type ReuseCandidate,
+  type ReuseSource,
+  SPAN_SOURCES,
+  type SpanSource,
+} from './reconstruct/rebuild-plan.ts'
+export { type FitState } from './policy/measured-rates-fit.ts'
+export {
+  ASSUMED_RATES,
+  type AssumedPrefill,
+  type AssumedRates,
+  type AssumedRead,
+  type MeasuredRead,
+  MeasuredRates,
+  type RatesSnapshot,
+} from './policy/measured-rates.ts'
