@@ -57,6 +57,8 @@ export const BENCH_NAMES = [
   'micro',
   'index',
   'prefill',
+  'plan-rebuild',
+  'load-or-recompute',
 ] as const
 export type BenchName = (typeof BENCH_NAMES)[number]
 

@@ -422,3 +422,31 @@ export { tokenizerOf } from './engine/tokenizer.ts'
 /** Engines: models that compute KV in this process. */
 export { type CpuBackendOptions, DEFAULT_MODEL_PATH, openCpuBackend } from './compute/cpu.ts'
 export { type KernelBuild } from './engine/kernel-build.ts'
+/** Rebuilding a prompt's context: what is planned, by which rates, and how it is explained. */
+export { explainPlan, explainSpans, type ExplainOptions } from './reconstruct/explain.ts'
+export { planRebuild } from './reconstruct/plan-rebuild.ts'
+export { type ScheduledStep, scheduleSeconds } from './reconstruct/plan-rebuild-schedule.ts'
+export {
+  type ExplainedSpan,
+  type PlanRequest,
+  type PlanStep,
+  type ReadRate,
+  type RebuildPlan,
+  type RebuildRates,
+  type RefusedCandidate,
+  type RemotePrefillOffer,
+  type ReuseCandidate,
+  type ReuseSource,
+  SPAN_SOURCES,
+  type SpanSource,
+} from './reconstruct/rebuild-plan.ts'
+export { type FitState } from './policy/measured-rates-fit.ts'
+export {
+  ASSUMED_RATES,
+  type AssumedPrefill,
+  type AssumedRates,
+  type AssumedRead,
+  type MeasuredRead,
+  MeasuredRates,
+  type RatesSnapshot,
+} from './policy/measured-rates.ts'
