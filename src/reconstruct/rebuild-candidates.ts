@@ -57,10 +57,7 @@ const HEADER_BYTES_MAX = LIMITS.safetensorsHeaderBytesMax + 8
  * Whole spans, by their start. Each place is asked for all pieces of a span; only where no place has them all are
  * those of several put together. A group counts with all of its parts or not at all.
  */
-export function findCandidates(
-  proposed: readonly ProposedFragment[],
-  prompt: PromptShape,
-): readonly FoundCandidate[] {
+export function findCandidates(proposed: readonly ProposedFragment[], prompt: PromptShape): readonly FoundCandidate[] {
   const bundles = new Map<string, Piece[]>()
   for (const fragment of proposed) {
     const shape = shapeOf(fragment, prompt)

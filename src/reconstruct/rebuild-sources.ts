@@ -40,7 +40,9 @@ export async function lookUp(parts: RebuildParts, options: LookUp): Promise<Look
   try {
     const found = answer(() => memory.find(prompt, leaseSeconds), late.signal)
     const located =
-      directory === null || peers === null ? null : answer(() => directory.locate(prompt, { signal: late.signal }), late.signal)
+      directory === null || peers === null
+        ? null
+        : answer(() => directory.locate(prompt, { signal: late.signal }), late.signal)
     const local = await found
     const ofNode = (local ?? []).slice(0, LIMITS.rebuildFragmentsMax).map((one) => fromMemory(memory, one))
     const isEnough = located === null || coversAll(ofNode, options)
