@@ -11,7 +11,7 @@ import { readGgufHeader } from './gguf.ts'
 import { tokenizerOf } from './tokenizer.ts'
 
 const GOLDEN = join(import.meta.dirname, '../../test/golden')
-const DEBIAN = tokenizerOf(await readGgufHeader(join(GOLDEN, 'debian-desc-5M-tokenizer.gguf')))
+const DEBIAN = tokenizerOf(await readGgufHeader(join(import.meta.dirname, '../../models/debian-desc-5M-q8_0.gguf')))
 
 function tokenizerWith(metadata: Readonly<Record<string, MetadataValue>>): Tokenizer {
   const bytes = ggufBytes({ metadata, tensors: [] })
