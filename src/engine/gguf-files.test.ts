@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ggufBytes, type MetadataValue, randomLlama, TINY_LLAMA, type WrittenGguf } from '../../test/gguf-writer.ts'
+import { LIMITS } from '../core/limits.ts'
 import { DEFAULT_MODELS_PATH, type ListedModel, listModels } from './gguf-files.ts'
 
 let folder = ''
@@ -72,6 +73,13 @@ describe('the list of models', () => {
       { kind: 'malformed', reason: expect.stringContaining('The file ends too early') },
       { kind: 'model' },
     ])
+  })
+
+  test('is not begun for more files than it may have', async () => {
+    const place = join(folder, 'many')
+    await mkdir(place)
+    for (let n = 0; n <= LIMITS.listedModelsMax; n++) await writeFile(join(place, `${n}.gguf`), '')
+    await expect(listModels([place])).rejects.toMatchObject({ code: 'LIMIT_REACHED' })
   })
 
   test('fails for a path that is not there', async () => {
