@@ -210,4 +210,6 @@ export const LIMITS = {
   /** Contexts of one engine that an option may allow, and threads of it; more is rejected with INVALID_CONFIG. Each context takes its memory at once. */
   computeContextsMax: 1024,
   computeThreadsMax: 1024,
+  /** Model files of one list; more is rejected with LIMIT_REACHED. The header of each is read. */
+  listedModelsMax: 1024,
 } as const

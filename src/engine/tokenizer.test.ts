@@ -11,7 +11,10 @@ import { readGgufHeader } from './gguf.ts'
 import { tokenizerOf } from './tokenizer.ts'
 
 const GOLDEN = join(import.meta.dirname, '../../test/golden')
-const DEBIAN = tokenizerOf(await readGgufHeader(join(GOLDEN, 'debian-desc-5M-tokenizer.gguf')))
+const { metadata: DEBIAN_METADATA } = await readGgufHeader(
+  join(import.meta.dirname, '../../models/debian-desc-5M-q8_0.gguf'),
+)
+const DEBIAN = tokenizerOf({ metadata: DEBIAN_METADATA })
 
 function tokenizerWith(metadata: Readonly<Record<string, MetadataValue>>): Tokenizer {
   const bytes = ggufBytes({ metadata, tensors: [] })
@@ -126,6 +129,15 @@ describe.skipIf(!hasData)(`the tokenizer of stories260K${WHY}`, () => {
   })
 })
 
+describe('the same vocabulary with the rules of other models', () => {
+  type Vectors = Readonly<Record<string, readonly (readonly [string, readonly number[]])[]>>
+  const byRules: Vectors = JSON.parse(readFileSync(join(GOLDEN, 'debian-desc-5M-tokens-by-rules.json'), 'utf8'))
+  test.each(Object.keys(byRules))('%s: gives the ids that llama.cpp gives', (pre) => {
+    const tokenizer = tokenizerOf({ metadata: new Map([...DEBIAN_METADATA, ['tokenizer.ggml.pre', pre]]) })
+    for (const [text, ids] of byRules[pre] ?? []) expect([text, [...tokenizer.encode(text)]]).toEqual([text, ids])
+  })
+})
+
 describe('a vocabulary with user-defined tokens', () => {
   const small = smallTokenizer(300)
   const tokens = ['<tool>', '<tool>>', '→']
@@ -181,6 +193,14 @@ describe('what begins a prompt', () => {
     expect(with_({ 'tokenizer.ggml.eot_token_id': { type: 'u32', value: 7 } }).endTokens).toEqual([0, 7])
   })
 })
+
+const SPM_BYTES = Array.from({ length: 256 }, (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`)
+const spm: Readonly<Record<string, MetadataValue>> = {
+  'tokenizer.ggml.model': { type: 'text', value: 'llama' },
+  'tokenizer.ggml.tokens': { type: 'texts', value: [...SPM_BYTES, '\u2581'] },
+  'tokenizer.ggml.scores': { type: 'f32s', value: Array<number>(257).fill(0) },
+  'tokenizer.ggml.token_type': { type: 'i32s', value: Array.from({ length: 257 }, (_, id) => (id < 256 ? 6 : 1)) },
+}
 
 describe('tokenizerOf', () => {
   const small = smallTokenizer(300)
@@ -240,6 +260,36 @@ describe('tokenizerOf', () => {
       'SentencePiece without scores',
       { ...small, 'tokenizer.ggml.model': { type: 'text', value: 'llama' } },
       'the byte 0',
+    ],
+    [
+      'too many user-defined tokens',
+      {
+        ...small,
+        'tokenizer.ggml.merges': { type: 'texts', value: [] },
+        'tokenizer.ggml.tokens': { type: 'texts', value: Array.from({ length: 8193 }, (_, id) => `t${id}`) },
+        'tokenizer.ggml.token_type': { type: 'i32s', value: Array<number>(8193).fill(4) },
+      },
+      'more than 8192 user-defined',
+    ],
+    [
+      'SentencePiece without a space',
+      { ...spm, 'tokenizer.ggml.tokens': { type: 'texts', value: [...SPM_BYTES, 'a'] } },
+      'no token for a space',
+    ],
+    [
+      'SentencePiece with too few scores',
+      { ...spm, 'tokenizer.ggml.scores': { type: 'f32s', value: [1] } },
+      'one number for each of 257',
+    ],
+    [
+      'SentencePiece with a score that is none',
+      { ...spm, 'tokenizer.ggml.scores': { type: 'f32s', value: Array<number>(257).fill(Number.NaN) } },
+      'one number for each of 257',
+    ],
+    [
+      'SentencePiece with rules for characters',
+      { ...spm, 'tokenizer.ggml.precompiled_charsmap': { type: 'i32s', value: [] } },
+      'precompiled_charsmap',
     ],
   ]
   test.each(refusals)('refuses %s', (_, metadata, message) => {
