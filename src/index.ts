@@ -365,3 +365,9 @@ export {
 export { DEFAULT_LLAMA_OPTIONS, type LlamaBackendOptions, openLlamaBackend } from './compute/llama.ts'
 export type { LlamaKvType } from './compute/llama-state.ts'
 export type { ModelHashes } from './compute/model-file.ts'
+export type { OnnxWeights } from './compute/transformers-folder.ts'
+export {
+  DEFAULT_TRANSFORMERS_OPTIONS,
+  openTransformersBackend,
+  type TransformersBackendOptions,
+} from './compute/transformers.ts'

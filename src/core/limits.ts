@@ -148,4 +148,6 @@ export const LIMITS = {
   /** Contexts of one engine that an option may allow, and threads of it; more is rejected with INVALID_CONFIG. Each context takes its memory at once. */
   computeContextsMax: 1024,
   computeThreadsMax: 1024,
+  /** Tensors of a model file, and its settings; more is rejected with INVALID_MODEL. Large models have some thousand. */
+  modelEntriesMax: 1_000_000,
 } as const
