@@ -186,3 +186,13 @@ export {
   MeasuredRates,
   type RatesSnapshot,
 } from './policy/measured-rates.ts'
+/** Optional engines that export KV: llama.cpp and ONNX models. */
+export { DEFAULT_LLAMA_OPTIONS, type LlamaBackendOptions, openLlamaBackend } from './compute/llama.ts'
+export type { LlamaKvType } from './compute/llama-state.ts'
+export type { ModelHashes } from './compute/model-file.ts'
+export type { OnnxWeights } from './compute/transformers-folder.ts'
+export {
+  DEFAULT_TRANSFORMERS_OPTIONS,
+  openTransformersBackend,
+  type TransformersBackendOptions,
+} from './compute/transformers.ts'

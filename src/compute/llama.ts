@@ -7,12 +7,17 @@ import type { KvBackend } from '../core/compute.ts'
 import { MembraneError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import { modelFingerprint } from '../core/model-fingerprint.ts'
-import { createLlamaContext, LlamaBackend } from './llama-backend.ts'
+import { createLlamaContext } from './llama-contexts.ts'
+import { requireGguf } from './llama-file.ts'
 import { llamaForm } from './llama-form.ts'
 import { type LlamaModel, type LlamaPackage, type LlamaRuntime, loadLlamaPackage } from './llama-package.ts'
+import { LlamaSequence } from './llama-sequence.ts'
 import { GGML_TYPES, type LlamaKvType } from './llama-state.ts'
+import { llamaTokenizer } from './llama-tokenizer.ts'
+import { checkCount } from './call-options.ts'
 import { hashFile, type ModelHashes, requireUnchanged } from './model-file.ts'
 import { missing } from './optional-package.ts'
+import { SequenceBackend } from './sequence-backend.ts'
 
 /** What `openLlamaBackend` takes. */
 export interface LlamaBackendOptions {
@@ -54,25 +59,38 @@ export async function openLlamaBackend(
   const all = { ...DEFAULT_LLAMA_OPTIONS, ...options }
   checkOptions(all)
   const llama = await loadLlamaPackage()
+  await requireGguf(all.modelPath)
   const file = await hashFile(hashes.content, all.modelPath)
   const runtime = await startRuntime(llama, all)
   let model: LlamaModel | null = null
+  const closeEngine = async (): Promise<void> => {
+    await model?.dispose()
+    await runtime.dispose()
+  }
   try {
     model = await loadModel(runtime, all)
     await requireUnchanged(file)
+    const { kvType, contextsMax } = all
+    const threads = all.threads === 0 ? runtime.cpuMathCores : all.threads
+    const source = { llama, model, threads, kvType }
     const name = all.modelName ?? basename(all.modelPath, '.gguf')
     // Rows of another engine, of other weights or of another type are other rows.
-    const fingerprint = modelFingerprint(hashes.blake3, `${name} llama.cpp ${all.kvType}`, file.contentHash)
-    const threads = all.threads === 0 ? runtime.cpuMathCores : all.threads
-    const { kvType, contextsMax } = all
-    const source = { llama, model, threads, kvType }
+    const fingerprint = modelFingerprint(hashes.blake3, `${name} llama.cpp ${kvType}`, file.contentHash)
     const probe = await createLlamaContext(source, 1)
     const form = await llamaForm(fingerprint, model, kvType, probe).finally(() => probe.dispose())
     const contextTokensMax = Math.min(all.contextTokensMax ?? Infinity, model.trainContextSize)
-    return new LlamaBackend({ source, runtime, form, name, contextTokensMax, contextsMax })
+    const device = runtime.gpu === false ? 'processor' : runtime.gpu
+    return new SequenceBackend({
+      name: 'llama',
+      description: `llama.cpp by node-llama-cpp, ${device}, ${threads} threads, KV ${kvType}`,
+      model: { name, tokenizer: llamaTokenizer(model), contextTokensMax },
+      form,
+      contextsMax,
+      openSequence: async (tokens) => new LlamaSequence(await createLlamaContext(source, tokens), form, kvType),
+      closeEngine,
+    })
   } catch (cause) {
-    await model?.dispose()
-    await runtime.dispose()
+    await closeEngine()
     throw cause
   }
 }
@@ -83,11 +101,6 @@ function checkOptions({ threads, kvType, contextTokensMax, contextsMax }: LlamaB
   if (contextTokensMax !== null) checkCount('contextTokensMax', contextTokensMax, 1, Number.MAX_SAFE_INTEGER)
   if (!Object.hasOwn(GGML_TYPES, kvType))
     throw new MembraneError('INVALID_CONFIG', `kvType is ${Object.keys(GGML_TYPES).join(', ')}; found ${kvType}.`)
-}
-
-function checkCount(name: string, count: number, min: number, max: number): void {
-  if (!Number.isInteger(count) || count < min || count > max)
-    throw new MembraneError('INVALID_CONFIG', `${name} is a whole number from ${min} to ${max}; found ${count}.`)
 }
 
 async function startRuntime(llama: LlamaPackage, { gpu }: LlamaBackendOptions): Promise<LlamaRuntime> {

@@ -76,6 +76,7 @@ export class SequenceContext implements KvContext {
       await this.#fillEngine(start)
       const logits = await this.#evaluate(tokenIds, options)
       this.#engineTokens = start + tokenIds.length
+      assert(this.#options.sequence.tokens === this.#engineTokens, 'the engine has kept every token')
       this.#rows.truncate(start)
       this.#logits = logits
     })

@@ -212,4 +212,6 @@ export const LIMITS = {
   computeThreadsMax: 1024,
   /** Model files of one list; more is rejected with LIMIT_REACHED. The header of each is read. */
   listedModelsMax: 1024,
+  /** Tensors of a model file, and its settings; more is rejected with INVALID_MODEL. Large models have some thousand. */
+  modelEntriesMax: 1_000_000,
 } as const
