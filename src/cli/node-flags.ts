@@ -101,7 +101,11 @@ export async function withNode<T>(flags: NodeFlags, use: (opened: OpenedNode) =>
     hashers,
   })
   if (backend.kind === 'text') {
-    refuseGiven(flags, ['dataDir', 'moved', 'session'], `does not go with ${backend.name}, which keeps its KV to itself`)
+    refuseGiven(
+      flags,
+      ['dataDir', 'moved', 'session'],
+      `does not go with ${backend.name}, which keeps its KV to itself`,
+    )
     const loadSeconds = systemStopwatch.seconds() - startSeconds
     const generator = { generate: async (request: GenerateRequest) => generateText(backend, request, systemStopwatch) }
     return use({ generator, node: null, tenant, loadSeconds }).finally(() => backend.close())
@@ -113,7 +117,15 @@ export async function withNode<T>(flags: NodeFlags, use: (opened: OpenedNode) =>
     if (notice !== null) printWarnings([notice])
     const chain = createHashChain('blake3', { hashes: chainHashes, blockTokens: BLOCK_TOKENS })
     const time = { stopwatch: systemStopwatch, alarm: systemAlarm }
-    const node = new Node({ ...DEFAULT_NODE_OPTIONS, fabric, backend, chain, rates: rateBookOf(rates), hashers, ...time })
+    const node = new Node({
+      ...DEFAULT_NODE_OPTIONS,
+      fabric,
+      backend,
+      chain,
+      rates: rateBookOf(rates),
+      hashers,
+      ...time,
+    })
     try {
       return await use({ generator: node, node, tenant, loadSeconds: systemStopwatch.seconds() - startSeconds })
     } finally {

@@ -9,7 +9,9 @@ import { bytesText, fragmentsText } from './units.ts'
 type RebuildFlags = NodeFlags & PromptFlags
 
 export function defineRebuild(command: Command): void {
-  addPromptFlags(command.description("make a prompt's KV ready, computing only what is missing, and keep what was computed"))
+  addPromptFlags(
+    command.description("make a prompt's KV ready, computing only what is missing, and keep what was computed"),
+  )
   addNodeFlags(command)
   onRun<RebuildFlags>(command, async (flags) => {
     const text = await promptOf(flags)
@@ -22,7 +24,13 @@ export function defineRebuild(command: Command): void {
       if (flags.json === true) {
         const { fragments, bytes, refused } = stored
         const { expectedSeconds, prefillAllSeconds } = plan
-        printJson({ ...rebuilt, expectedSeconds, prefillAllSeconds, stored: { fragments, bytes, refused }, loadSeconds })
+        printJson({
+          ...rebuilt,
+          expectedSeconds,
+          prefillAllSeconds,
+          stored: { fragments, bytes, refused },
+          loadSeconds,
+        })
         return
       }
       const { promptTokens, reusedTokens, seconds, kvHash, explain } = rebuilt

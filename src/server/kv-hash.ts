@@ -13,9 +13,7 @@ export async function hashContext(context: KvContext, tokens: number, hasher: Co
   const tensors = parts
     .flatMap((part) => part.tensors)
     .map((tensor) => ({ tensor, place: parseLayerTensor(tensor.name) }))
-    .toSorted(
-      (a, b) => (a.place?.layer ?? 0) - (b.place?.layer ?? 0) || (a.tensor.name < b.tensor.name ? -1 : 1),
-    )
+    .toSorted((a, b) => (a.place?.layer ?? 0) - (b.place?.layer ?? 0) || (a.tensor.name < b.tensor.name ? -1 : 1))
   const running = hasher.start()
   for (const { tensor } of tensors) running.update(tensor.data)
   return running.contentHash()

@@ -13,7 +13,13 @@ import type { Alarm, ContentHashers, FragmentDirectory, PeerFetch, RemotePrefill
 import { TokenSampler } from '../engine/sampling.ts'
 import { DEFAULT_FRAGMENTIZE } from '../reconstruct/fragmentize.ts'
 import type { RebuildPlan } from '../reconstruct/rebuild-plan.ts'
-import type { RateBook, RebuildParts, RebuildRequest, RebuildResult, StoreReport } from '../reconstruct/rebuild-ports.ts'
+import type {
+  RateBook,
+  RebuildParts,
+  RebuildRequest,
+  RebuildResult,
+  StoreReport,
+} from '../reconstruct/rebuild-ports.ts'
 import { planContext, rebuildContext, storeContext } from '../reconstruct/rebuild.ts'
 import type { Fabric } from './fabric.ts'
 import type { GenerateRequest, Generation, PromptRequest, Rebuilt } from './generation.ts'
@@ -211,7 +217,11 @@ export class Node {
     const isFresh = request.reuse === 'none'
     const lease = await this.#resident.acquire({ scope, tokenIds, capacityTokens, isFresh, signal })
     try {
-      const result = await rebuildContext(this.#partsOf(request), lease.context, this.#rebuildRequest(request, tokenIds))
+      const result = await rebuildContext(
+        this.#partsOf(request),
+        lease.context,
+        this.#rebuildRequest(request, tokenIds),
+      )
       return { lease, result }
     } catch (error) {
       await lease.discard()
