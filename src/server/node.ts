@@ -25,6 +25,7 @@ import type { Fabric } from './fabric.ts'
 import type { GenerateRequest, Generation, PromptRequest, Rebuilt } from './generation.ts'
 import { hashContext } from './kv-hash.ts'
 import { FabricMemory } from './rebuild-memory.ts'
+import { DEFAULT_READ_AHEAD, type Foresight, ReadAhead, type ReadAheadStats } from './read-ahead.ts'
 import { type ContextLease, type HeldContext, ResidentPool, type ResidentStats } from './resident-pool.ts'
 
 /** What a node is put together from. */
@@ -43,6 +44,8 @@ export interface NodeOptions {
   readonly saltOf: (tenant: TenantId) => string
   /** Of the engine's memory, for contexts that outlive their request. */
   readonly residentBytesMax: number
+  /** Of fragments that are read before a session's next turn asks for them; 0 reads none. */
+  readonly readAheadBytesMax: number
   /** Requests that compute or decode at a time. */
   readonly requestsMax: number
   /** Ways to other nodes; null for a node that is alone. */
@@ -57,6 +60,7 @@ export const DEFAULT_NODE_OPTIONS = {
   // Tenants are apart by their keys already; a secret comes with the credential.
   saltOf: (tenant: TenantId): string => tenant,
   residentBytesMax: 1024 ** 3,
+  readAheadBytesMax: DEFAULT_READ_AHEAD.bytesMax,
   requestsMax: 4,
   directory: null,
   peers: null,
@@ -68,6 +72,7 @@ export class Node {
   readonly #options: NodeOptions
   readonly #resident: ResidentPool
   readonly #parts: Omit<RebuildParts, 'memory'>
+  readonly #ahead: ReadAhead
 
   constructor(options: NodeOptions) {
     this.#options = options
@@ -75,6 +80,7 @@ export class Node {
     const { directory, peers, remotePrefill } = options
     const fragmentize = { blockTokens: chain.blockTokens, fragmentTokens }
     const { model } = backend
+    this.#ahead = new ReadAhead({ ...DEFAULT_READ_AHEAD, bytesMax: options.readAheadBytesMax })
     this.#parts = { model, rates, hashers, stopwatch, alarm, fragmentize, directory, peers, remotePrefill }
     this.#resident = new ResidentPool({
       backend,
@@ -92,6 +98,10 @@ export class Node {
 
   residentStats(): ResidentStats {
     return this.#resident.stats()
+  }
+
+  readAheadStats(): ReadAheadStats {
+    return this.#ahead.stats()
   }
 
   /** The prompt as token ids. Throws INVALID_REQUEST for one that is empty or longer than the model's context. */
@@ -204,6 +214,7 @@ export class Node {
   /** Ends once everything that was computed is stored; requests must have ended. */
   async close(): Promise<void> {
     await this.#resident.close()
+    await this.#ahead.close()
     await this.backend.close()
   }
 
@@ -266,7 +277,14 @@ export class Node {
   }
 
   #partsOf({ tenant }: Pick<PromptRequest, 'tenant'>): RebuildParts {
-    return { ...this.#parts, memory: new FabricMemory(this.#options.fabric.of(tenant)) }
+    const fabric = this.#options.fabric.of(tenant)
+    const foresight: Foresight = async (keys, limit) => {
+      const likely = fabric.prefetch(keys, limit)
+      const heads = await Promise.all(likely.map(async ({ key }) => fabric.head(key)))
+      return heads.flatMap((head) => (head === null ? [] : [{ key: head.key, payloadBytes: head.payloadBytes }]))
+    }
+    const memory = this.#ahead.over({ scope: tenant, memory: new FabricMemory(fabric), foresight })
+    return { ...this.#parts, memory }
   }
 
   #rebuildRequest(request: PromptRequest, tokenIds: Uint32Array): RebuildRequest {

@@ -2,10 +2,7 @@
  * Reads what a session is likely to want next, before it asks: fragments that were used together with those that it has
  * just used. Kept in a bounded piece of memory until the session's next turn, which uses them or proves them wrong.
  */
-import type { CallOptions } from '../core/compute.ts'
-import type { Fragment } from '../core/fragment.ts'
-import type { PromptName, PutOutcome } from '../core/ports.ts'
-import type { LocalFragment, RebuildMemory } from '../reconstruct/rebuild-ports.ts'
+import type { RebuildMemory } from '../reconstruct/rebuild-ports.ts'
 
 export interface ReadAheadOptions {
   /** Of all sessions' bytes together; what would exceed it is not read. */
@@ -36,7 +33,7 @@ export type Foresight = (
 ) => Promise<readonly { readonly key: string; readonly payloadBytes: number }[]>
 
 interface Ahead {
-  readonly key: string
+  readonly name: string
   readonly bytes: number
   readonly cancel: AbortController
   readonly payload: Promise<Uint8Array | null>
@@ -44,11 +41,17 @@ interface Ahead {
   isUsed: boolean
 }
 
-/** One tenant's fragments with what was read ahead before them. */
-export class ReadAhead implements RebuildMemory {
+/** Where one tenant's fragments are, and what is likely wanted of them. */
+export interface ReadAheadSource {
+  /** Keys and sessions of different scopes are different. */
+  readonly scope: string
+  readonly memory: RebuildMemory
+  readonly foresight: Foresight
+}
+
+/** For all tenants of a node: `over` gives what one of them reads through. */
+export class ReadAhead {
   readonly #options: ReadAheadOptions
-  readonly #memory: RebuildMemory
-  readonly #foresight: Foresight
   /** The session that was longest without a turn first. */
   readonly #bySession = new Map<string, Map<string, Ahead>>()
   readonly #byKey = new Map<string, Ahead>()
@@ -63,9 +66,7 @@ export class ReadAhead implements RebuildMemory {
   }
   #heldBytes = 0
 
-  constructor(memory: RebuildMemory, foresight: Foresight, options: ReadAheadOptions = DEFAULT_READ_AHEAD) {
-    this.#memory = memory
-    this.#foresight = foresight
+  constructor(options: ReadAheadOptions = DEFAULT_READ_AHEAD) {
     this.#options = options
   }
 
@@ -73,33 +74,29 @@ export class ReadAhead implements RebuildMemory {
     return { ...this.#counts, heldBytes: this.#heldBytes }
   }
 
-  /** What was read ahead lies in memory. */
-  async find(prompt: PromptName, leaseSeconds: number): Promise<readonly LocalFragment[]> {
-    const found = await this.#memory.find(prompt, leaseSeconds)
-    return found.map((fragment) =>
-      this.#byKey.get(fragment.key)?.isThere === true ? { ...fragment, tier: 'memory' } : fragment,
-    )
-  }
-
-  async read(key: string, options?: CallOptions): Promise<Uint8Array | null> {
-    const ahead = this.#byKey.get(key)
-    if (ahead === undefined) return this.#memory.read(key, options)
-    ahead.isUsed = true
-    // One that was cancelled or failed meanwhile is read as any other.
-    return (await ahead.payload) ?? this.#memory.read(key, options)
-  }
-
-  put(fragment: Fragment): Promise<PutOutcome> {
-    return this.#memory.put(fragment)
-  }
-
-  /** A turn used these: what was read for it and not used was wrong, and the next turn's are looked for. */
-  used(session: string, keys: readonly string[]): void {
-    this.#memory.used(session, keys)
-    this.#settle(session)
-    const looking = this.#lookAhead(session, keys).catch(() => {})
-    this.#looking.add(looking)
-    void looking.then(() => this.#looking.delete(looking))
+  /** One tenant's fragments, with what was read ahead before them. */
+  over(source: ReadAheadSource): RebuildMemory {
+    const { scope, memory } = source
+    return {
+      find: async (prompt, leaseSeconds) => {
+        const found = await memory.find(prompt, leaseSeconds)
+        return found.map((fragment) =>
+          this.#byKey.get(nameOf(scope, fragment.key))?.isThere === true ? { ...fragment, tier: 'memory' } : fragment,
+        )
+      },
+      read: async (key, options) => {
+        const ahead = this.#byKey.get(nameOf(scope, key))
+        if (ahead === undefined) return memory.read(key, options)
+        ahead.isUsed = true
+        // One that was cancelled or failed meanwhile is read as any other.
+        return (await ahead.payload) ?? memory.read(key, options)
+      },
+      put: (fragment) => memory.put(fragment),
+      used: (session, keys) => {
+        memory.used(session, keys)
+        this.#turnEnded(source, session, keys)
+      },
+    }
   }
 
   /** Ends when all reading that is under way has ended. */
@@ -114,28 +111,40 @@ export class ReadAhead implements RebuildMemory {
     for (const session of [...this.#bySession.keys()]) this.#settle(session)
   }
 
-  async #lookAhead(session: string, keys: readonly string[]): Promise<void> {
-    const { fragmentsMax } = this.#options
-    for (const { key, payloadBytes } of await this.#foresight(keys, fragmentsMax)) {
-      if (this.#byKey.has(key) || !this.#makeRoom(session, payloadBytes)) continue
-      this.#start(session, key, payloadBytes)
+  /** What was read for the turn and not used was wrong, and the next turn's is looked for. */
+  #turnEnded(source: ReadAheadSource, session: string, keys: readonly string[]): void {
+    const name = nameOf(source.scope, session)
+    this.#settle(name)
+    const looking = this.#lookAhead(source, name, keys).catch(() => {})
+    this.#looking.add(looking)
+    void looking.then(() => this.#looking.delete(looking))
+  }
+
+  async #lookAhead(
+    { scope, memory, foresight }: ReadAheadSource,
+    session: string,
+    keys: readonly string[],
+  ): Promise<void> {
+    for (const { key, payloadBytes } of await foresight(keys, this.#options.fragmentsMax)) {
+      const name = nameOf(scope, key)
+      if (this.#byKey.has(name) || !this.#makeRoom(session, payloadBytes)) continue
+      const cancel = new AbortController()
+      const payload = memory.read(key, { signal: cancel.signal }).catch(() => null)
+      this.#hold(session, { name, bytes: payloadBytes, cancel, payload, isThere: false, isUsed: false })
     }
   }
 
-  #start(session: string, key: string, bytes: number): void {
-    const cancel = new AbortController()
-    const payload = this.#memory.read(key, { signal: cancel.signal }).catch(() => null)
-    const ahead: Ahead = { key, bytes, cancel, payload, isThere: false, isUsed: false }
-    void payload.then((read) => {
+  #hold(session: string, ahead: Ahead): void {
+    void ahead.payload.then((read) => {
       ahead.isThere = read !== null
     })
     const ofSession = this.#bySession.get(session) ?? new Map<string, Ahead>()
-    ofSession.set(key, ahead)
+    ofSession.set(ahead.name, ahead)
     this.#bySession.set(session, ofSession)
-    this.#byKey.set(key, ahead)
-    this.#heldBytes += bytes
+    this.#byKey.set(ahead.name, ahead)
+    this.#heldBytes += ahead.bytes
     this.#counts.fragments += 1
-    this.#counts.bytes += bytes
+    this.#counts.bytes += ahead.bytes
   }
 
   /** Sessions that were longest without a turn lose what was read for them. */
@@ -149,7 +158,7 @@ export class ReadAhead implements RebuildMemory {
 
   #settle(session: string): void {
     for (const ahead of this.#bySession.get(session)?.values() ?? []) {
-      this.#byKey.delete(ahead.key)
+      this.#byKey.delete(ahead.name)
       this.#heldBytes -= ahead.bytes
       if (ahead.isUsed) {
         this.#counts.usedFragments += 1
@@ -162,4 +171,8 @@ export class ReadAhead implements RebuildMemory {
     }
     this.#bySession.delete(session)
   }
+}
+
+function nameOf(scope: string, key: string): string {
+  return `${scope}/${key}`
 }

@@ -149,7 +149,9 @@ export class ResidentPool {
     if (isLarge && lostTokens < this.#options.blockTokens) return this.#continued(nearest)
     try {
       const copy = await this.#opened(request, resident)
-      return await this.#copied(request, { nearest, copy })
+      const lease = await this.#copied(request, { nearest, copy })
+      if (lostTokens < this.#options.blockTokens) await this.#close(resident)
+      return lease
     } catch (error) {
       if (!isFull(error)) throw error
     } finally {
@@ -176,8 +178,7 @@ export class ResidentPool {
       await copy.context.write(await nearest.resident.context.read(span, { signal }), { signal })
       return this.#lease(copy, nearest.sharedTokens)
     } catch (error) {
-      this.#residents.delete(copy)
-      await copy.context.close()
+      await this.#close(copy)
       throw error
     }
   }
@@ -231,6 +232,10 @@ export class ResidentPool {
   async #remove(resident: Resident): Promise<void> {
     resident.isInUse = true
     await this.#demote(resident)
+    await this.#close(resident)
+  }
+
+  async #close(resident: Resident): Promise<void> {
     this.#residents.delete(resident)
     await resident.context.close()
   }

@@ -57,7 +57,8 @@ function randomPlan(choices: readonly number[]): (request: PlanRequest) => Rebui
       const ways = [
         ...candidates.flatMap(({ span, source, continuesAt, bytes }, index) => {
           const end = Math.min(span.end, promptTokens - 1)
-          const isUsable = continuesAt === 'any' ? span.start <= start && end > start : span.start === start && end === span.end
+          const isUsable =
+            continuesAt === 'any' ? span.start <= start && end > start : span.start === start && end === span.end
           // Left at any block, now and then.
           const cut = continuesAt === 'any' && choice % 3 === 0 ? Math.max(start + blockTokens, end - blockTokens) : end
           return isUsable ? [{ end: Math.min(end, cut - (cut % blockTokens) || end), source, index, bytes }] : []
@@ -87,7 +88,8 @@ function randomPlan(choices: readonly number[]): (request: PlanRequest) => Rebui
 
 function piecesOf(fragment: Fragment, cut: string): readonly Fragment[] {
   if (fragment.description.group !== null) return [fragment]
-  const byLayers = cut === 'layers' || cut === 'both' ? splitFragment(fragment, { axis: 'layers', at: [1] }) : [fragment]
+  const byLayers =
+    cut === 'layers' || cut === 'both' ? splitFragment(fragment, { axis: 'layers', at: [1] }) : [fragment]
   return cut === 'heads' || cut === 'both'
     ? byLayers.flatMap((one) => splitFragment(one, { axis: 'heads', at: [1] }))
     : byLayers
@@ -104,7 +106,11 @@ const arbitraryCase = fc.record({
   tokens: fc.array(fc.nat(3), { minLength: 1, maxLength: 45, size: 'max' }),
   copies: fc.array(arbitraryCopy, { minLength: 6, maxLength: 6 }),
   /** Another prompt's fragments, which must not be used beyond the common prefix. */
-  other: fc.record({ keeps: fc.nat(45), then: fc.array(fc.nat(3), { maxLength: 20, size: 'max' }), copies: fc.array(arbitraryCopy, { minLength: 8, maxLength: 8 }) }),
+  other: fc.record({
+    keeps: fc.nat(45),
+    then: fc.array(fc.nat(3), { maxLength: 20, size: 'max' }),
+    copies: fc.array(arbitraryCopy, { minLength: 8, maxLength: 8 }),
+  }),
   faults: fc.array(arbitraryFault, { minLength: 1, maxLength: 12 }),
   choices: fc.option(fc.array(fc.nat(20), { minLength: 1, maxLength: 12 })),
   isIndexWrong: fc.boolean(),
@@ -165,12 +171,19 @@ async function prepare(given: Case) {
   return { world, context, expected: whole.dump, request: world.request(tokens) }
 }
 
-function remotePrefill(world: () => World, { secondsAToken, breaksAfter }: NonNullable<Case['remote']>, hasState: boolean) {
+function remotePrefill(
+  world: () => World,
+  { secondsAToken, breaksAfter }: NonNullable<Case['remote']>,
+  hasState: boolean,
+) {
   const backend = new MixingBackend({
     hasState,
     isForgetful: true,
     secondsAToken,
-    wait: (seconds, signal) => world().alarm.wait(seconds, signal).catch(() => undefined),
+    wait: (seconds, signal) =>
+      world()
+        .alarm.wait(seconds, signal)
+        .catch(() => undefined),
   })
   const rates = {
     prefillSeconds: ({ start, end }: { start: number; end: number }) => (end - start) * 0.1,
@@ -230,7 +243,12 @@ describe('a rebuild', () => {
         // What was stored is right too, and enough.
         world.faultOf = () => NO_FAULT
         const again = await world.open(tokens.length)
-        const alone = { ...world.parts, directory: null, remotePrefill: null, options: { ...world.parts.options, plan: planRebuild } }
+        const alone = {
+          ...world.parts,
+          directory: null,
+          remotePrefill: null,
+          options: { ...world.parts.options, plan: planRebuild },
+        }
         const second = await world.alarm.run(rebuildContext(alone, again, request))
         expect(await again.dump(tokens.length)).toBe(expected)
         checkExplain(second, tokens.length)
@@ -254,7 +272,12 @@ describe('a rebuild', () => {
           controller.abort()
         }
         const call = rebuildContext(world.parts, context, { ...request, signal: controller.signal })
-        const outcome = await world.alarm.run(call.then(() => 'ready', (error: unknown) => error))
+        const outcome = await world.alarm.run(
+          call.then(
+            () => 'ready',
+            (error: unknown) => error,
+          ),
+        )
         world.alarm.onTurn = () => undefined
         if (outcome === 'ready') return
         expect(outcome).toMatchObject({ code: 'ABORTED' })

@@ -104,7 +104,11 @@ export class WorldMemory implements RebuildMemory {
   read(key: string, { signal }: CallOptions = {}): Promise<Uint8Array | null> {
     const entry = this.entries.get(key)
     const bytes = entry?.payload.length ?? 0
-    return this.#world.read(`${entry?.tier} ${key}`, { place: entry?.tier ?? '', bytes, signal }, async () => entry?.payload ?? null)
+    return this.#world.read(
+      `${entry?.tier} ${key}`,
+      { place: entry?.tier ?? '', bytes, signal },
+      async () => entry?.payload ?? null,
+    )
   }
 
   async put(fragment: Fragment): Promise<PutOutcome> {
@@ -183,7 +187,10 @@ export class World {
   }
 
   /** A prompt of tokens; another salt or adapter is another context. */
-  request(tokens: readonly number[], rest: Partial<RebuildRequest> & { salt?: string; adapter?: string } = {}): RebuildRequest {
+  request(
+    tokens: readonly number[],
+    rest: Partial<RebuildRequest> & { salt?: string; adapter?: string } = {},
+  ): RebuildRequest {
     const { salt = 'salt', adapter, ...other } = rest
     const tokenIds = Uint32Array.from(tokens)
     return {
@@ -225,7 +232,8 @@ export class World {
 
   /** Lets seconds pass; for ever where null. */
   pass(seconds: number | null, signal: AbortSignal | undefined): Promise<void> {
-    if (seconds === null) return new Promise((_, reject) => signal?.addEventListener('abort', () => reject(new Error('gone'))))
+    if (seconds === null)
+      return new Promise((_, reject) => signal?.addEventListener('abort', () => reject(new Error('gone'))))
     return seconds === 0 ? Promise.resolve() : this.alarm.wait(seconds, signal)
   }
 
