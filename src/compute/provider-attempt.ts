@@ -150,12 +150,12 @@ export class ProviderAttempt {
       throw new FaultError({ kind: 'status', status, headers: this.headers, ...refusal })
     }
     if (status === 204 || status === 205) malformed(`its status ${status} says that it has no content`)
-    return new Response(ReadableStream.from(this.#checked(message)), { status, headers: this.headers })
+    return new Response(ReadableStream.from(this.#checked()), { status, headers: this.headers })
   }
 
-  async *#checked(message: IncomingMessage): AsyncGenerator<Uint8Array> {
+  async *#checked(): AsyncGenerator<Uint8Array> {
     const { checkLine } = this.#setup
-    const counted = this.#counted(message)
+    const counted = this.#counted()
     try {
       yield* checkLine === null ? counted : wholeLines(counted, checkLine)
     } catch (error) {
@@ -164,9 +164,9 @@ export class ProviderAttempt {
     }
   }
 
-  async *#counted(message: IncomingMessage): AsyncGenerator<Uint8Array> {
+  async *#counted(): AsyncGenerator<Uint8Array> {
     let bytes = 0
-    for await (const piece of this.#wire.pieces(message)) {
+    for await (const piece of this.#wire.pieces()) {
       bytes += piece.length
       if (bytes > LIMITS.providerAnswerBytesMax) {
         malformed(`it is longer than ${LIMITS.providerAnswerBytesMax} bytes`)
@@ -181,7 +181,7 @@ export class ProviderAttempt {
     let bytes = 0
     const cancel = this.#setup.settings.timers.after(REFUSAL_MS_MAX, () => message.destroy())
     try {
-      for await (const piece of this.#wire.pieces(message)) {
+      for await (const piece of this.#wire.pieces()) {
         pieces.push(piece)
         bytes += piece.length
         if (bytes >= LIMITS.providerRefusalBytesMax) break

@@ -4,7 +4,7 @@ import { type AddressInfo, createServer } from 'node:net'
 import { inspect } from 'node:util'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { manualTimers } from '../../test/mocks/manual-timers.ts'
-import { json, pieces } from '../../test/mocks/provider-server.ts'
+import { json, pieces, type ReceivedRequest } from '../../test/mocks/provider-server.ts'
 import { KEY, MODELS, type ProviderMock, startAnthropic, startOllama, startOpenAi } from '../../test/mocks/providers.ts'
 import type { TextBackend, TextEvent, TextRequest } from '../core/compute.ts'
 import { LIMITS } from '../core/limits.ts'
@@ -34,6 +34,9 @@ const ASK: TextRequest = {
 const TIMEOUT_MS = 600_000
 const SILENCE_MS = 60_000
 const CONNECT_MS = 10_000
+
+/** More than what is read, and what lies in buffers on the way. */
+const SENT_BYTES_MAX = LIMITS.providerAnswerBytesMax + 32 * 1024 * 1024
 
 describe.each(Object.keys(PROVIDERS) as (keyof typeof PROVIDERS)[])('%s', (name) => {
   let mock: ProviderMock
@@ -184,6 +187,16 @@ describe.each(Object.keys(PROVIDERS) as (keyof typeof PROVIDERS)[])('%s', (name)
       await expect(read()).rejects.toMatchObject({ code: 'ABORTED' })
       expect(texts).toEqual(['a'])
       await mock.server.received[0]?.cut
+    })
+
+    test('closes the connection while nobody reads', async () => {
+      const controller = new AbortController()
+      mock.server.answer(pieces(mock.eventType, mock.events(['a', 'b']).slice(0, -1), 'hang'))
+      const events = (await open()).stream({ ...ASK, signal: controller.signal })[Symbol.asyncIterator]()
+      expect(await events.next()).toMatchObject({ value: { text: 'a' } })
+      controller.abort()
+      await mock.server.received[0]?.cut
+      await expect(events.next()).rejects.toMatchObject({ code: 'ABORTED' })
     })
 
     test('closes the connection when a reader leaves early', async () => {
@@ -421,7 +434,7 @@ describe.each(Object.keys(PROVIDERS) as (keyof typeof PROVIDERS)[])('%s', (name)
       const silent = createServer().listen(0, '127.0.0.1')
       await once(silent, 'listening')
       // It accepts, and never greets.
-      silent.on('connection', () => timers.fire(CONNECT_MS))
+      silent.on('connection', () => setTimeout(() => timers.fire(CONNECT_MS), 20))
       const backend = await open({ timers, baseUrl: `https://127.0.0.1:${(silent.address() as AddressInfo).port}` })
       await expect(backend.generate(ASK)).rejects.toMatchObject({
         code: 'PROVIDER_UNAVAILABLE',
@@ -462,11 +475,30 @@ describe.each(Object.keys(PROVIDERS) as (keyof typeof PROVIDERS)[])('%s', (name)
       ['has no fields', json({})],
       ['has fields of other kinds', json({ model: 1, choices: {}, content: 'x', message: [], done: true })],
       ['has no content', json(null, 204)],
-      ['is packed without being asked to', json({}, 200, { 'content-encoding': 'gzip' })],
     ])('refuses one that %s', async (_, answer) => {
       mock.server.answer(answer)
       await expect((await open()).generate(ASK)).rejects.toMatchObject({ code: 'PROVIDER_MALFORMED' })
       expect(mock.server.received).toHaveLength(1)
+    })
+
+    test('refuses one that is packed without being asked to', async () => {
+      mock.server.answer((response) => {
+        response.setHeader('content-encoding', 'gzip')
+        return mock.whole('x')(response, mock.server.received[0] as ReceivedRequest)
+      })
+      await expect((await open()).generate(ASK)).rejects.toMatchObject({
+        code: 'PROVIDER_MALFORMED',
+        message: expect.stringContaining('encoded as gzip'),
+      })
+    })
+
+    test('refuses bytes that cease to be HTTP in its midst', async () => {
+      const head = 'HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n'
+      mock.server.answer((response) => void response.socket?.write(`${head}5\r\n{"mod\r\nno length\r\n`))
+      await expect((await open()).generate(ASK)).rejects.toMatchObject({
+        code: 'PROVIDER_MALFORMED',
+        message: expect.stringContaining('HPE_'),
+      })
     })
 
     test('refuses bytes that are no HTTP', async () => {
@@ -496,7 +528,7 @@ describe.each(Object.keys(PROVIDERS) as (keyof typeof PROVIDERS)[])('%s', (name)
       mock.server.answer(async (response, request) => {
         response.writeHead(200, { 'content-type': 'application/json' })
         let written = 0
-        for (; !response.destroyed && written < 4 * LIMITS.providerAnswerBytesMax; written += large.length) {
+        for (; !response.destroyed && written < SENT_BYTES_MAX; written += large.length) {
           if (response.write(large)) continue
           await Promise.race([new Promise((resolve) => response.once('drain', resolve)), request.cut])
         }

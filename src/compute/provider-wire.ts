@@ -4,14 +4,12 @@ import { request as requestHttps } from 'node:https'
 import { FaultError, type ProviderFault } from './provider-fault.ts'
 import type { AnswerHeaders } from './provider-headers.ts'
 import type { ProviderTimers } from './provider-options.ts'
+import { AnswerPieces } from './provider-pieces.ts'
 
 /** A host that is not there says nothing, and time for an answer is long. As in Node's fetch. */
 const CONNECT_MS_MAX = 10_000
 /** What remains of an answer after its last event is a few bytes; a connection that takes longer to end is not kept. */
 const LEFTOVER_MS_MAX = 1000
-/** Of an answer that nobody reads so far; then the service has to wait. */
-const QUEUED_BYTES_MAX = 256 * 1024
-
 export interface WireRequest {
   readonly url: URL
   readonly headers: Readonly<Record<string, string>>
@@ -22,6 +20,7 @@ export class ProviderWire {
   readonly #timers: ProviderTimers
   #request: ClientRequest | null = null
   #message: IncomingMessage | null = null
+  #pieces: AnswerPieces | null = null
   #isOver = false
 
   constructor(timers: ProviderTimers) {
@@ -46,48 +45,12 @@ export class ProviderWire {
     return this.#message
   }
 
-  /** The pieces of the answer; all that came before a cut come first. Throws FaultError. */
-  async *pieces(message: IncomingMessage): AsyncGenerator<Uint8Array> {
-    // Node throws away what it has read when a connection is cut: it is taken from it at once.
-    const queue: Uint8Array[] = []
-    let queuedBytes = 0
-    let error: NodeJS.ErrnoException | null = null
-    let isClosed = false
-    let wake = (): void => undefined
-    message.on('data', (piece: Uint8Array) => {
-      queue.push(piece)
-      queuedBytes += piece.length
-      if (queuedBytes > QUEUED_BYTES_MAX) message.pause()
-      wake()
-    })
-    message.on('error', (cause: NodeJS.ErrnoException) => {
-      error ??= cause
-      wake()
-    })
-    // The request says what was wrong with the bytes, the answer only that it ended.
-    this.#request?.on('error', (cause: NodeJS.ErrnoException) => {
-      error = cause
-      wake()
-    })
-    message.on('close', () => {
-      isClosed = true
-      wake()
-    })
+  /** The bytes of the answer; all that came before a cut come first. Throws FaultError. */
+  async *pieces(): AsyncGenerator<Uint8Array> {
     try {
-      for (;;) {
-        for (let piece = queue.shift(); piece !== undefined; piece = queue.shift()) {
-          queuedBytes -= piece.length
-          yield piece
-        }
-        if (error !== null) throw new FaultError(wireFault(error, 'cut'))
-        if (isClosed) return
-        message.resume()
-        await new Promise<void>((resolve) => {
-          wake = resolve
-        })
-      }
-    } finally {
-      message.removeAllListeners('data')
+      yield* this.#pieces ?? []
+    } catch (error) {
+      throw new FaultError(wireFault(asError(error), 'cut'))
     }
   }
 
@@ -98,7 +61,7 @@ export class ProviderWire {
     if (message === null || message.closed) return
     const cancel = this.#timers.after(LEFTOVER_MS_MAX, () => this.#request?.destroy())
     message.once('close', cancel)
-    message.resume()
+    this.#pieces?.drain()
   }
 
   /** Ends the connection. */
@@ -129,14 +92,13 @@ export class ProviderWire {
       return await new Promise<IncomingMessage>((resolve, reject) => {
         request.on('error', reject)
         request.on('response', (message) => {
-          // Somebody has to listen, or a cut ends the process.
-          message.on('error', () => undefined)
+          this.#pieces = new AnswerPieces(request, message)
           resolve(message)
         })
         request.end(body)
       })
     } catch (error) {
-      const cause = error instanceof Error ? error : new Error(String(error))
+      const cause = asError(error)
       if (request.reusedSocket && !isFresh && !this.#isOver && isClosedConnection(cause)) {
         return this.#attempt(sent, { isFresh: true })
       }
@@ -155,4 +117,8 @@ function wireFault(error: NodeJS.ErrnoException, kind: 'unreachable' | 'cut'): P
   const said = error.code === undefined ? error.message : `${error.code}, ${error.message}`
   // Bytes that are no HTTP.
   return { kind: error.code?.startsWith('HPE_') === true ? 'malformed' : kind, said }
+}
+
+function asError(error: unknown): NodeJS.ErrnoException {
+  return error instanceof Error ? error : new Error(String(error))
 }
