@@ -26,6 +26,14 @@ function vectors(name: string): readonly (readonly [string, readonly number[]])[
   return JSON.parse(readFileSync(join(GOLDEN, `${name}-tokens.json`), 'utf8'))
 }
 
+const SPM_BYTES = Array.from({ length: 256 }, (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`)
+const spm: Readonly<Record<string, MetadataValue>> = {
+  'tokenizer.ggml.model': { type: 'text', value: 'llama' },
+  'tokenizer.ggml.tokens': { type: 'texts', value: [...SPM_BYTES, '\u2581'] },
+  'tokenizer.ggml.scores': { type: 'f32s', value: Array<number>(257).fill(0) },
+  'tokenizer.ggml.token_type': { type: 'i32s', value: Array.from({ length: 257 }, (_, id) => (id < 256 ? 6 : 1)) },
+}
+
 const anyText = fc.oneof(
   fc.string({ unit: 'binary', maxLength: 200 }),
   fc.string({ unit: 'grapheme', maxLength: 60 }),
@@ -166,6 +174,51 @@ describe('a vocabulary with user-defined tokens', () => {
   })
 })
 
+describe('what is easily confused', () => {
+  test('a byte order mark is a character like others', () => {
+    const ids = [...DEBIAN.encode('\ufeffx\ufeff')]
+    expect(DEBIAN.decode(ids)).toBe('\ufeffx\ufeff')
+    const decoder = DEBIAN.decoder()
+    expect(ids.map((id) => decoder.push(id)).join('')).toBe('\ufeffx\ufeff')
+  })
+
+  test('a byte without a token is not joined with what is before it', () => {
+    const tokenizer = tokenizerWith({
+      'tokenizer.ggml.model': { type: 'text', value: 'gpt2' },
+      'tokenizer.ggml.pre': { type: 'text', value: 'gpt-2' },
+      'tokenizer.ggml.tokens': { type: 'texts', value: ['a', 'b', 'ac', 'c'] },
+      'tokenizer.ggml.merges': { type: 'texts', value: ['a c'] },
+    })
+    expect([...tokenizer.encode('bx')]).toEqual([1])
+    expect([...tokenizer.encode('ac')]).toEqual([2])
+  })
+
+  test('a control token is not what a word of the same letters becomes', () => {
+    const small = smallTokenizer(300)
+    const texts = small['tokenizer.ggml.tokens']
+    const tokens = texts?.type === 'texts' ? ['zz', ...texts.value.slice(1)] : []
+    const tokenizer = tokenizerWith({
+      ...small,
+      'tokenizer.ggml.pre': { type: 'text', value: 'llama-bpe' },
+      'tokenizer.ggml.tokens': { type: 'texts', value: tokens },
+    })
+    expect([...tokenizer.encode('zz')]).toEqual([...tokenizer.encode('z'), ...tokenizer.encode('z')])
+  })
+
+  test('SentencePiece puts its space before what follows a user-defined token too', () => {
+    const tokenizer = tokenizerWith({
+      ...spm,
+      'tokenizer.ggml.tokens': { type: 'texts', value: [...SPM_BYTES, '\u2581', 'a', '<x>'] },
+      'tokenizer.ggml.scores': { type: 'f32s', value: Array<number>(259).fill(0) },
+      'tokenizer.ggml.token_type': {
+        type: 'i32s',
+        value: Array.from({ length: 259 }, (_, id) => (id < 256 ? 6 : id < 258 ? 1 : 4)),
+      },
+    })
+    expect([...tokenizer.encode('a<x>a')]).toEqual([256, 257, 258, 256, 257])
+  })
+})
+
 describe('what begins a prompt', () => {
   const with_ = (changes: Readonly<Record<string, MetadataValue | undefined>>): Tokenizer =>
     tokenizerWith(
@@ -193,14 +246,6 @@ describe('what begins a prompt', () => {
     expect(with_({ 'tokenizer.ggml.eot_token_id': { type: 'u32', value: 7 } }).endTokens).toEqual([0, 7])
   })
 })
-
-const SPM_BYTES = Array.from({ length: 256 }, (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`)
-const spm: Readonly<Record<string, MetadataValue>> = {
-  'tokenizer.ggml.model': { type: 'text', value: 'llama' },
-  'tokenizer.ggml.tokens': { type: 'texts', value: [...SPM_BYTES, '\u2581'] },
-  'tokenizer.ggml.scores': { type: 'f32s', value: Array<number>(257).fill(0) },
-  'tokenizer.ggml.token_type': { type: 'i32s', value: Array.from({ length: 257 }, (_, id) => (id < 256 ? 6 : 1)) },
-}
 
 describe('tokenizerOf', () => {
   const small = smallTokenizer(300)
