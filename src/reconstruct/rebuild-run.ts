@@ -302,7 +302,10 @@ function isGap({ step, gap, retrieval }: Leg): boolean {
   return step.source === 'prefill' || gap !== null || (retrieval !== null && retrieval.failure !== null)
 }
 
-function withMore(span: ExplainedSpan, { end, seconds }: { readonly end: number; readonly seconds: number }): ExplainedSpan {
+function withMore(
+  span: ExplainedSpan,
+  { end, seconds }: { readonly end: number; readonly seconds: number },
+): ExplainedSpan {
   return {
     ...span,
     end,

@@ -40,7 +40,9 @@ export async function lookUp(parts: RebuildParts, options: LookUp): Promise<Look
   try {
     const found = answer(() => memory.find(prompt, leaseSeconds), late.signal)
     const located =
-      directory === null || peers === null ? null : answer(() => directory.locate(prompt, { signal: late.signal }), late.signal)
+      directory === null || peers === null
+        ? null
+        : answer(() => directory.locate(prompt, { signal: late.signal }), late.signal)
     const local = await found
     const ofNode = (local ?? []).slice(0, LIMITS.rebuildFragmentsMax).map((one) => fromMemory(memory, one))
     const isEnough = located === null || coversAll(ofNode, options)
@@ -105,7 +107,7 @@ function coversAll(fragments: readonly ProposedFragment[], { blocks, blockTokens
 }
 
 /** What of `whole` none of the spans covers, in order. */
-export function gapsBetween(spans: readonly TokenSpan[], whole: TokenSpan): readonly TokenSpan[] {
+function gapsBetween(spans: readonly TokenSpan[], whole: TokenSpan): readonly TokenSpan[] {
   const gaps: TokenSpan[] = []
   let { start } = whole
   for (const span of spans.toSorted((a, b) => a.start - b.start)) {

@@ -78,7 +78,10 @@ export class ComputedFragments {
     if (this.#unkept > 0)
       writer.refuse(
         this.#unkept,
-        new MembraneError('LIMIT_REACHED', `More than ${this.#bytesMax} bytes of one prompt are not held to be stored.`),
+        new MembraneError(
+          'LIMIT_REACHED',
+          `More than ${this.#bytesMax} bytes of one prompt are not held to be stored.`,
+        ),
       )
     for (let next = this.#fragments.shift(); next !== undefined; next = this.#fragments.shift()) await writer.put(next)
     return writer.stored
