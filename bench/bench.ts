@@ -56,6 +56,8 @@ export const BENCH_NAMES = [
   'cli',
   'micro',
   'index',
+  'plan-rebuild',
+  'load-or-recompute',
 ] as const
 export type BenchName = (typeof BENCH_NAMES)[number]
 

@@ -375,3 +375,31 @@ export type {
   StoreReport,
 } from './reconstruct/rebuild-ports.ts'
 export { type ComputingNode, EngineRemotePrefill, InMemoryPeers } from './reconstruct/in-memory-peers.ts'
+/** Rebuilding a prompt's context: what is planned, by which rates, and how it is explained. */
+export { explainPlan, explainSpans, type ExplainOptions } from './reconstruct/explain.ts'
+export { planRebuild } from './reconstruct/plan-rebuild.ts'
+export { type ScheduledStep, scheduleSeconds } from './reconstruct/plan-rebuild-schedule.ts'
+export {
+  type ExplainedSpan,
+  type PlanRequest as RebuildPlanRequest,
+  type PlanStep,
+  type ReadRate,
+  type RebuildPlan,
+  type RebuildRates,
+  type RefusedCandidate,
+  type RemotePrefillOffer,
+  type ReuseCandidate,
+  type ReuseSource,
+  SPAN_SOURCES,
+  type SpanSource,
+} from './reconstruct/rebuild-plan.ts'
+export { type FitState } from './policy/measured-rates-fit.ts'
+export {
+  ASSUMED_RATES,
+  type AssumedPrefill,
+  type AssumedRates,
+  type AssumedRead,
+  type MeasuredRead,
+  MeasuredRates,
+  type RatesSnapshot,
+} from './policy/measured-rates.ts'

@@ -120,6 +120,10 @@ export const LIMITS = {
   indexNamespacesMax: 65_536,
   /** Nodes that one index knows; another one is refused with LIMIT_REACHED. */
   indexNodesMax: 65_536,
+  /** Candidates over one token that a plan of a rebuild compares; the dearest beyond are refused. Copies on a few nodes and tiers. */
+  planOverlapMax: 16,
+  /** Places whose speed is remembered; beyond, the one that was longest not read is forgotten. Some hundred bytes each. */
+  measuredPlacesMax: 1024,
   /** Refusals that a rebuild of the indices explains; the others are counted. */
   rebuildReasonsMax: 100,
   /** Tenants with cache statistics of their own; the others are counted together. About a kilobyte each. */
