@@ -365,6 +365,7 @@ export {
 export { planContext, rebuildContext, storeContext, type StoreRequest } from './reconstruct/rebuild.ts'
 export { DEFAULT_REBUILD } from './reconstruct/rebuild-options.ts'
 export type {
+  FailedRead,
   LocalFragment,
   RateBook,
   RebuildMemory,

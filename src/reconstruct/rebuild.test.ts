@@ -164,6 +164,9 @@ describe('a rebuild', () => {
     const result = await rebuild()
     expect(spansOf(result)).toEqual(['0-8 peer', '8-16 peer', '16-20 peer', '20-21 prefill'])
     expect(result.explain[0]?.reason).toContain(`From bob instead. ${reason}`)
+    expect(result.failedReads.map(({ place, reason: text }) => [place, text.includes(reason)])).toEqual(
+      Array(3).fill(['amy', true]),
+    )
     expect(world.observed.some((line) => line.startsWith('read amy'))).toBe(false)
   })
 
@@ -275,7 +278,14 @@ describe('a rebuild', () => {
     const { world, context, rebuild } = await worldWith(allOnDisk)
     await rebuild()
     world.memory.findSeconds = null
+    const prefill = context.prefill.bind(context)
+    const filled: number[] = []
+    context.prefill = async (...args) => {
+      filled.push(context.filledTokens)
+      return prefill(...args)
+    }
     const result = await rebuild({ reuse: 'none' })
+    expect(filled).toEqual([0, 8, 16])
     expect(spansOf(result)).toEqual(['0-21 prefill'])
     expect(result.seconds).toBe(PREFILL_SECONDS)
     expect(await world.alarm.run(result.stored)).toMatchObject({ fragments: 3, refused: 0 })
