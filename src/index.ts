@@ -128,6 +128,21 @@ export { type ApproximateLabel, type DivergenceSampling, kullbackLeibler, labelA
 export { DEFAULT_MOVED, type MovedCandidate, movedCandidates, type MovedOptions, type MovedParts, type MovedRequest, readMoved } from './reconstruct/moved-find.ts'
 export { canMoveKeys, type KeyForm, moveKeys } from './reconstruct/moved-keys.ts'
 export { canMove, DEFAULT_MOVED_RECOMPUTE, type MovedRecompute, type MovedWrite, moveSpan, recomputedTokens, type SpanMove, writeMoved } from './reconstruct/moved-span.ts'
+/** Rebuilding: a prompt's context in an engine, from the KV that anybody has of it. Ports with implementations in memory. */
+export { planContext, rebuildContext, storeContext, type StoreRequest } from './reconstruct/rebuild.ts'
+export { DEFAULT_REBUILD } from './reconstruct/rebuild-options.ts'
+export type {
+  FailedRead,
+  LocalFragment,
+  RateBook,
+  RebuildMemory,
+  RebuildOptions,
+  RebuildParts,
+  RebuildRequest,
+  RebuildResult,
+  StoreReport,
+} from './reconstruct/rebuild-ports.ts'
+export { type ComputingNode, EngineRemotePrefill, InMemoryPeers } from './reconstruct/in-memory-peers.ts'
 /** Rebuilding a prompt's context: what is planned, by which rates, and how it is explained. */
 export { explainPlan, explainSpans, type ExplainOptions } from './reconstruct/explain.ts'
 export { planRebuild } from './reconstruct/plan-rebuild.ts'

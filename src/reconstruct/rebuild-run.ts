@@ -8,12 +8,12 @@ import { assert, MembraneError } from '../core/errors.ts'
 import type { TokenSpan } from '../core/fragment.ts'
 import { sliceParts } from './context-parts.ts'
 import type { ExplainedSpan, PlanStep } from './rebuild-plan.ts'
-import type { RebuildOptions, RebuildParts, RebuildRequest } from './rebuild-ports.ts'
+import type { FailedRead, RebuildOptions, RebuildParts, RebuildRequest } from './rebuild-ports.ts'
 import { optionsOf, type PreparedRebuild } from './rebuild-prepare.ts'
 import { retrievalsOf } from './rebuild-retrievals.ts'
 import { ComputedFragments, spanText, storedSpans, wholeBlocks } from './rebuild-store.ts'
 import { type Delivery, type Retrieval, RetrievalQueue } from './retrieval.ts'
-import { throwIfAborted, untilAborted } from './waiting.ts'
+import { deadline, throwIfAborted, untilAborted } from './waiting.ts'
 
 /** A step, and how far it is. */
 interface Leg {
@@ -47,6 +47,8 @@ export class RebuildRun {
   /** Retrievals whose bytes have been told. */
   readonly #told = new Set<Delivery>()
   #cursor = 0
+  /** In the order in which they failed. */
+  readonly failedReads: FailedRead[] = []
   /** What was computed, to be stored. */
   readonly computed: ComputedFragments
   /** Fragments of this node that were used, or computed again though they are here. */
@@ -63,10 +65,11 @@ export class RebuildRun {
     this.computed = new ComputedFragments(this.#options.storeBytesMax)
     const queue = new RetrievalQueue(this.#options.bytesInFlightMax, request)
     this.#queue = queue
-    const onLost = (span: string): void => {
-      this.#lost.add(span)
+    const onFailure = (failure: FailedRead, lost: string | null): void => {
+      this.failedReads.push(failure)
+      if (lost !== null) this.#lost.add(lost)
     }
-    const retrievals = retrievalsOf({ parts, request, prepared, options: this.#options, queue, onLost })
+    const retrievals = retrievalsOf({ parts, request, prepared, options: this.#options, queue, onFailure })
     const { steps } = prepared.plan
     this.#legs = steps.map((step, index) => ({
       step,
@@ -168,7 +171,7 @@ export class RebuildRun {
     let isLate = limitSeconds === 0
     const cancel = isLate
       ? null
-      : alarm.after(limitSeconds, () => {
+      : deadline(alarm, limitSeconds, () => {
           isLate = true
           this.#queue.bell.ring()
         })

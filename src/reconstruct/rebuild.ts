@@ -6,7 +6,7 @@ import type { KvContext } from '../core/compute.ts'
 import { MembraneError } from '../core/errors.ts'
 import type { RebuildPlan } from './rebuild-plan.ts'
 import type { RebuildParts, RebuildRequest, RebuildResult, StoreReport } from './rebuild-ports.ts'
-import { prepareRebuild } from './rebuild-prepare.ts'
+import { findForPrompt, prepareRebuild } from './rebuild-prepare.ts'
 import { RebuildRun } from './rebuild-run.ts'
 import { type Stored, storedSpans, storeSpans } from './rebuild-store.ts'
 import { nextTurn } from './waiting.ts'
@@ -38,6 +38,7 @@ export async function rebuildContext(
       explain,
       reusedTokens,
       prefilledTokens: prepared.promptTokens - reusedTokens,
+      failedReads: run.failedReads,
       unheard: prepared.unheard,
       seconds: stopwatch.seconds() - beganSeconds,
       stored: storeComputed(parts, request, { run: () => run.computed.store(memory), keys: run.keys }),
@@ -81,7 +82,7 @@ export async function storeContext(
   const filled = Math.min(tokenIds.length, context.filledTokens)
   const whole = { start: request.start - (request.start % blockTokens), end: filled - (filled % blockTokens) }
   try {
-    const { prompt, candidates } = await prepareRebuild(
+    const { prompt, candidates } = await findForPrompt(
       { ...parts, directory: null, peers: null, remotePrefill: null },
       request,
       0,
@@ -114,7 +115,6 @@ async function keepResident(parts: RebuildParts, context: KvContext, request: Re
 /** A recurrent state stands at one token only, and that is where the context ends. */
 async function hasStateAt({ model, fragmentize }: RebuildParts, context: KvContext, tokens: number): Promise<boolean> {
   if (model.parts.every(({ kind }) => kind === 'kv')) return true
-  if (context.filledTokens !== tokens) return false
   const given = await context.read({ start: tokens - fragmentize.blockTokens, end: tokens })
   return given.length === model.parts.length
 }

@@ -33,7 +33,7 @@ export interface MixingOptions {
   readonly dtype?: string
 }
 
-export function mixingModel({ hasState, digit = 'a', dtype = 'U32' }: Partial<MixingOptions>): KvModel {
+function mixingModel({ hasState, digit = 'a', dtype = 'U32' }: Partial<MixingOptions>): KvModel {
   const form = {
     layers: { start: 0, end: LAYERS },
     dtype,

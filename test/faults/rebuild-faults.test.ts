@@ -108,7 +108,7 @@ const arbitraryCase = fc.record({
   /** Another prompt's fragments, which must not be used beyond the common prefix. */
   other: fc.record({
     keeps: fc.nat(45),
-    then: fc.array(fc.nat(3), { maxLength: 20, size: 'max' }),
+    tail: fc.array(fc.nat(3), { maxLength: 20, size: 'max' }),
     copies: fc.array(arbitraryCopy, { minLength: 8, maxLength: 8 }),
   }),
   faults: fc.array(arbitraryFault, { minLength: 1, maxLength: 12 }),
@@ -139,7 +139,7 @@ async function prepare(given: Case) {
   world.isIndexWrong = given.isIndexWrong
   world.memory.findSeconds = given.findSeconds
   world.locateSeconds = given.locateSeconds
-  const other = [...tokens.slice(0, given.other.keeps), ...given.other.then]
+  const other = [...tokens.slice(0, given.other.keeps), ...given.other.tail]
   const whole = await world.prefilled(tokens)
   const sets = [
     { fragments: whole.fragments, copies: given.copies },
@@ -165,8 +165,7 @@ async function prepare(given: Case) {
   const context = await world.open(tokens.length + 3)
   const resident = Math.min(tokens.length, given.resident)
   if (resident > 0) {
-    const { wait } = { wait: world.alarm.run(context.prefill(0, Uint32Array.from(tokens.slice(0, resident)))) }
-    await wait
+    await world.alarm.run(context.prefill(0, Uint32Array.from(tokens.slice(0, resident))))
   }
   return { world, context, expected: whole.dump, request: world.request(tokens) }
 }
@@ -255,7 +254,6 @@ describe('a rebuild', () => {
       }),
       { numRuns: runs(300, 100_000) },
     )
-    if (process.env['DEBUG_USES']) console.log(uses)
     for (const source of ['resident', 'memory', 'disk', 'remote', 'peer', 'remote-prefill', 'prefill'])
       expect(uses.get(source) ?? 0, source).toBeGreaterThan(0)
   })

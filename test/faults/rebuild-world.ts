@@ -5,6 +5,7 @@ import { contextName, fragmentKey } from '../../src/core/fragment-key.ts'
 import type { Fragment } from '../../src/core/fragment.ts'
 import type { BlockHashes } from '../../src/core/block-hashes.ts'
 import { unpackBlockHashes } from '../../src/core/block-hashes.ts'
+import { unreachable } from '../../src/core/errors.ts'
 import { DEFAULT_TENANT, type TenantId } from '../../src/core/ids.ts'
 import type { PeerFetch, PromptName, PutOutcome, RemoteFragment } from '../../src/core/ports.ts'
 import { loadChainHashes } from '../../src/hashing/chain-hashes.ts'
@@ -257,6 +258,8 @@ export class World {
           return payload?.map((byte, index) => (index === payload.length - 1 ? byte ^ 1 : byte)) ?? null
         case 'truncated':
           return payload?.subarray(0, -4) ?? null
+        default:
+          return unreachable(kind)
       }
     })
   }
@@ -272,7 +275,7 @@ export class World {
   }
 }
 
-export function hashesOf(
+function hashesOf(
   tokenIds: Uint32Array,
   { model, salt, adapter }: { model: MixingBackend['model']['fingerprint']; salt: string; adapter: string | undefined },
 ): BlockHashes {
