@@ -367,9 +367,9 @@ function joined(pieces: readonly Uint8Array[]): Uint8Array {
 /** Of this version of the arithmetic (KV_ARITHMETIC): another one has another name. */
 const GOLDEN = {
   fingerprint: '71da0574814923167c8eb20ae7119616d870511a79b04ddd283fcf2f8fefe33a',
-  kv: 'bd187a92dedf42e132d983bef0bbce80bf543ce4546ef284b0d704d993ef2a3a',
-  kvOf40: '28ea8669eddc34089d99a89776efe9ca8608f365181c55ebdaf43400bb7bb128',
-  logits: '89cac05712d275389f515234dc11ca49f17b6ad572e7b1d68209b36fd6b76664',
+  kv: '3e30a28c05c827880d876a34dd513f88a2970a17c661ddd33130fa9fe4839d15',
+  kvOf40: 'f469a759c959e2b48623e9e1dbb9099ddce397f3d88893a212bdc2296c74303f',
+  logits: '49eec5bcd26860ead39acdb2dcff70426622dd4e8962514cf6166257b2e99c3f',
   text: ' * memcache - development files\n\nThis package contains the development files for libmemcache.',
   perplexity: 24.16,
   story:
