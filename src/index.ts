@@ -131,17 +131,7 @@ export { canMove, DEFAULT_MOVED_RECOMPUTE, type MovedRecompute, type MovedWrite,
 /** Rebuilding: a prompt's context in an engine, from the KV that anybody has of it. Ports with implementations in memory. */
 export { planContext, rebuildContext, storeContext, type StoreRequest } from './reconstruct/rebuild.ts'
 export { DEFAULT_REBUILD } from './reconstruct/rebuild-options.ts'
-export type {
-  FailedRead,
-  LocalFragment,
-  RateBook,
-  RebuildMemory,
-  RebuildOptions,
-  RebuildParts,
-  RebuildRequest,
-  RebuildResult,
-  StoreReport,
-} from './reconstruct/rebuild-ports.ts'
+export type { FailedRead, LocalFragment, RateBook, RebuildMemory, RebuildOptions, RebuildParts, RebuildRequest, RebuildResult, StoreReport } from './reconstruct/rebuild-ports.ts'
 export { type ComputingNode, EngineRemotePrefill, InMemoryPeers } from './reconstruct/in-memory-peers.ts'
 /** Rebuilding a prompt's context: what is planned, by which rates, and how it is explained. */
 export { explainPlan, explainSpans, type ExplainOptions } from './reconstruct/explain.ts'

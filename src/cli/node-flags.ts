@@ -12,9 +12,8 @@ import { COMPUTE_CHOICES, type ComputeChoice, openBackend } from '../server/back
 import { DEFAULT_FABRIC_OPTIONS, type Fabric, openFabric } from '../server/fabric.ts'
 import type { RebuildRequest } from '../reconstruct/rebuild-ports.ts'
 import type { GenerateRequest, Generation } from '../server/generation.ts'
-import { DEFAULT_NODE_OPTIONS, Node } from '../server/node.ts'
+import { DEFAULT_NODE_OPTIONS, type Node, openNode } from '../server/node.ts'
 import { generateText } from '../server/generate-text.ts'
-import { rateBookOf } from '../server/rate-book.ts'
 import { RatesFile } from '../server/rates-file.ts'
 import { systemAlarm, systemStopwatch } from '../server/system-time.ts'
 import { MeasuredRates } from '../policy/measured-rates.ts'
@@ -117,12 +116,12 @@ export async function withNode<T>(flags: NodeFlags, use: (opened: OpenedNode) =>
     if (notice !== null) printWarnings([notice])
     const chain = createHashChain('blake3', { hashes: chainHashes, blockTokens: BLOCK_TOKENS })
     const time = { stopwatch: systemStopwatch, alarm: systemAlarm }
-    const node = new Node({
+    const node = await openNode({
       ...DEFAULT_NODE_OPTIONS,
       fabric,
       backend,
       chain,
-      rates: rateBookOf(rates),
+      rates,
       hashers,
       ...time,
     })

@@ -149,8 +149,7 @@ export async function storeSpans(
   const { spans } = fragmentSpans(whole, parts.fragmentize)
   const hasState = parts.model.parts.some(({ kind }) => kind === 'state')
   try {
-    for (const span of spans) {
-      if (stored.has(spanText(span))) continue
+    for (const span of hasState ? spans.filter((one) => !stored.has(spanText(one))) : missingOf(spans, stored)) {
       const given = await context.read(span, { signal })
       // A state is there at the end alone; KV without one is worth nothing.
       if (hasState && given.length < parts.model.parts.length) continue
@@ -161,4 +160,19 @@ export async function storeSpans(
     writer.refuse(1, error instanceof Error ? error : new Error(String(error)))
   }
   return writer.stored
+}
+
+/** What no stored fragment covers: pieces that were stored one by one are not stored again as a whole. */
+function missingOf(spans: readonly TokenSpan[], stored: StoredSpans): readonly TokenSpan[] {
+  const covers = Array.from(stored.values(), ({ span }) => span).toSorted((a, b) => a.start - b.start)
+  return spans.flatMap((span) => {
+    const missing: TokenSpan[] = []
+    let at = span.start
+    for (const cover of covers) {
+      if (cover.end <= at || cover.start >= span.end) continue
+      if (cover.start > at) missing.push({ start: at, end: cover.start })
+      at = cover.end
+    }
+    return at < span.end ? [...missing, { start: at, end: span.end }] : missing
+  })
 }

@@ -26,6 +26,7 @@ import type { GenerateRequest, Generation, PromptRequest, Rebuilt } from './gene
 import { hashContext } from './kv-hash.ts'
 import { FabricMemory } from './rebuild-memory.ts'
 import { DEFAULT_READ_AHEAD, type Foresight, ReadAhead, type ReadAheadStats } from './read-ahead.ts'
+import { selfTest } from './self-test.ts'
 import { type ContextLease, type HeldContext, ResidentPool, type ResidentStats } from './resident-pool.ts'
 
 /** What a node is put together from. */
@@ -67,7 +68,19 @@ export const DEFAULT_NODE_OPTIONS = {
   remotePrefill: null,
 } as const satisfies Partial<NodeOptions>
 
-/** See the top of this file. Closing it closes its backend, and leaves its fabric open. */
+/**
+ * A node whose engine has shown that it takes back the KV that it gives: see `selfTest`. Throws COMPUTE_FAILED when it
+ * does not; the backend stays open then. A simulated engine, whose every token takes its time, is not asked.
+ */
+export async function openNode(options: NodeOptions): Promise<Node> {
+  const { backend, chain, rates, hashers, stopwatch, alarm, fragmentTokens } = options
+  const fragmentize = { blockTokens: chain.blockTokens, fragmentTokens }
+  const { model, isSimulated } = backend
+  if (!isSimulated) await selfTest({ backend, chain, model, rates, hashers, stopwatch, alarm, fragmentize })
+  return new Node(options)
+}
+
+/** See the top of this file. Made by `openNode`. Closing it closes its backend, and leaves its fabric open. */
 export class Node {
   readonly #options: NodeOptions
   readonly #resident: ResidentPool
