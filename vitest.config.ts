@@ -4,6 +4,7 @@ export default defineConfig({
   test: {
     pool: 'threads',
     reporters: ['default', './test/reporter.ts'],
+    globalSetup: './test/build-kernel.ts',
     projects: [
       {
         extends: true,

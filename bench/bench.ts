@@ -57,6 +57,9 @@ export const BENCH_NAMES = [
   'micro',
   'index',
   'fabric',
+  'prefill',
+  'plan-rebuild',
+  'load-or-recompute',
 ] as const
 export type BenchName = (typeof BENCH_NAMES)[number]
 

@@ -44,6 +44,18 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     load: async () => (await import('./egress.ts')).defineEgress,
   },
   trace: { summary: 'describe and make request traces', load: async () => (await import('./trace.ts')).defineTrace },
+  generate: {
+    summary: 'continue a prompt, computing only what the memory does not hold',
+    load: async () => (await import('./generate.ts')).defineGenerate,
+  },
+  rebuild: {
+    summary: "make a prompt's KV ready and keep it, without generating",
+    load: async () => (await import('./rebuild.ts')).defineRebuild,
+  },
+  explain: {
+    summary: 'what each span of a prompt would come from, and cost',
+    load: async () => (await import('./explain.ts')).defineExplain,
+  },
   put: {
     summary: 'store a file in a data directory, once for equal bytes',
     load: async () => (await import('./put.ts')).definePut,
@@ -66,6 +78,10 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
   import: {
     summary: 'fragments out of a tar file, verified',
     load: async () => (await import('./import.ts')).defineImport,
+  },
+  models: {
+    summary: 'model files that are here, and whether the built-in engine runs them',
+    load: async () => (await import('./models.ts')).defineModels,
   },
   presets: {
     summary: 'the ready-made scenarios and profiles',

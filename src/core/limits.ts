@@ -120,6 +120,10 @@ export const LIMITS = {
   indexNamespacesMax: 65_536,
   /** Nodes that one index knows; another one is refused with LIMIT_REACHED. */
   indexNodesMax: 65_536,
+  /** Candidates over one token that a plan of a rebuild compares; the dearest beyond are refused. Copies on a few nodes and tiers. */
+  planOverlapMax: 16,
+  /** Places whose speed is remembered; beyond, the one that was longest not read is forgotten. Some hundred bytes each. */
+  measuredPlacesMax: 1024,
   /** Refusals that a rebuild of the indices explains; the others are counted. */
   rebuildReasonsMax: 100,
   /** Tenants with cache statistics of their own; the others are counted together. About a kilobyte each. */
@@ -143,6 +147,71 @@ export const LIMITS = {
   edgeWeightMax: 1e9,
   /** Bytes of a file of word vectors; more is rejected with LIMIT_REACHED. A million words of 300 dimensions. */
   wordVectorsFileBytesMax: 512 * 1024 * 1024,
+  /** Places at which the moved index keeps equal blocks of tokens; beyond, the oldest is forgotten. Each is looked at for every match. */
+  movedPlacesMax: 8,
+  /** Stretches of a prompt for which KV of other positions is proposed; those after them are computed. */
+  movedRunsMax: 64,
+  /** Numbers of one key, and tokens of the vocabulary, of a simulated model; more is rejected with INVALID_CONFIG. The largest have 576 and 262,144. */
+  simulatedHeadDimMax: 65_536,
+  simulatedVocabularyTokensMax: 2 ** 20,
   /** Characters of a text that are embedded; the rest is left out. Means hardly move after some thousand words. */
   embeddedCharactersMax: 256 * 1024,
+  /** Requests that wait for a context of a node; more are refused with LIMIT_REACHED. Each holds its prompt. */
+  nodeRequestsWaitingMax: 1024,
+  /** Engines whose rates a data directory remembers; the one that was longest not used is forgotten. Some kilobytes each. */
+  ratedEnginesMax: 64,
+  /** Bytes of a prompt's text on the command line; more is rejected with LIMIT_REACHED. Some 10 M tokens. */
+  promptBytesMax: 64 * 1024 * 1024,
+  /** Bytes of a model file; more is rejected with LIMIT_REACHED before anything is read. All of it is held in memory. */
+  modelFileBytesMax: 64 * 1024 ** 3,
+  /** Bytes before the tensors of a GGUF file; more is rejected with INVALID_MODEL. Vocabularies of 262,144 tokens take some 12 MB. */
+  ggufHeaderBytesMax: 128 * 1024 * 1024,
+  /** Metadata and tensors of a GGUF file; more is rejected with INVALID_MODEL. Files have some 40 and at most some thousands. */
+  ggufMetadataMax: 16_384,
+  ggufTensorsMax: 65_536,
+  /** Bytes of a metadata key and of a tensor's name; more is rejected with INVALID_MODEL. The format allows 65,535 and 64. */
+  ggufKeyBytesMax: 65_535,
+  ggufTensorNameBytesMax: 64,
+  /** Axes of a tensor; more is rejected with INVALID_MODEL. What ggml has. */
+  ggufTensorAxesMax: 4,
+  /** Texts in all arrays of a GGUF file together; more is rejected with INVALID_MODEL. Tokens and merges of the largest are 800,000; 30 bytes each. */
+  ggufTextsMax: 4_194_304,
+  /** Alignment of a GGUF file's tensors, bytes; more is rejected with INVALID_MODEL. 32 everywhere; a huge page is 2 MiB. */
+  ggufAlignmentBytesMax: 2 * 1024 * 1024,
+  /** Tokens of a vocabulary; more is rejected with INVALID_MODEL. The largest have 262,144. */
+  vocabularyTokensMax: 1_048_576,
+  /** Characters of a token; more is rejected with INVALID_MODEL. Longest are runs of 256 spaces; looking for a merge costs as much. */
+  tokenCharactersMax: 1024,
+  /** Tokens of a vocabulary that are cut out of a text before it is split; more is rejected with INVALID_MODEL. Models have some 200. */
+  userDefinedTokensMax: 8192,
+  /** Characters of a text that is encoded; more is rejected with INVALID_REQUEST. Half a million tokens; as one word, what regular expressions can match. */
+  encodedTextCharactersMax: 2 * 1024 * 1024,
+  /** Words whose tokens are kept, and the characters of one; beyond, the cache starts anew, and longer ones are not kept. About 10 MB. */
+  cachedWordsMax: 65_536,
+  cachedWordCharactersMax: 48,
+  /** Threads of one in-process engine; more is rejected with INVALID_REQUEST. All wait for each other some 50 times a call. */
+  engineThreadsMax: 64,
+  /** Fragments of one node, and those of all others, that one rebuild looks at; those after them are not used. */
+  rebuildFragmentsMax: 65_536,
+  /** Stretches of a prompt for which other nodes are asked what computing would take; those after them are computed here. */
+  rebuildOffersMax: 64,
+  /** Other places that are tried for a span whose read failed; then it is computed. */
+  rebuildRetriesMax: 3,
+  /** Characters of a provider's key, and bytes of the file that holds it; more is rejected with INVALID_CONFIG. Tokens of gateways have some 2,000. */
+  apiKeyCharactersMax: 8192,
+  /** Bytes of one answer of a provider, unpacked; more is PROVIDER_MALFORMED. A streamed token takes about 250: a quarter of a million tokens. */
+  providerAnswerBytesMax: 64 * 1024 * 1024,
+  /** Bytes of the text of a provider's refusal; what comes after is not read. Only its beginning is shown. */
+  providerRefusalBytesMax: 64 * 1024,
+  /** Tries of one request after the first; more is rejected with INVALID_CONFIG. */
+  providerRetriesMax: 20,
+  /** Milliseconds that are waited for a provider, in one stretch; more is rejected with INVALID_CONFIG. A day. */
+  providerWaitMsMax: 86_400_000,
+  /** Contexts of one engine that an option may allow, and threads of it; more is rejected with INVALID_CONFIG. Each context takes its memory at once. */
+  computeContextsMax: 1024,
+  computeThreadsMax: 1024,
+  /** Model files of one list; more is rejected with LIMIT_REACHED. The header of each is read. */
+  listedModelsMax: 1024,
+  /** Tensors of a model file, and its settings; more is rejected with INVALID_MODEL. Large models have some thousand. */
+  modelEntriesMax: 1_000_000,
 } as const

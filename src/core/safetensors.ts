@@ -6,7 +6,7 @@
  */
 import { MembraneError } from './errors.ts'
 import { LIMITS } from './limits.ts'
-import type { ByteSpan } from './ports.ts'
+import type { Span } from './fragment.ts'
 import { DTYPE_BYTES, type Dtype, DTYPES, isDtype, tensorBytes } from './safetensors-dtypes.ts'
 import { type HeaderTensor, parseHeaderText } from './safetensors-header.ts'
 
@@ -24,7 +24,7 @@ export interface Tensor extends TensorInfo {
 
 /** Where a tensor lies: `span` counts from the start of the payload. */
 export interface TensorPlace extends TensorInfo {
-  readonly span: ByteSpan
+  readonly span: Span
 }
 
 /** A file without its data, enough to read single tensors of it. */

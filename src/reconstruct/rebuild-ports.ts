@@ -1,5 +1,6 @@
 /** What a rebuild needs of the node that it runs in. */
 import type { CallOptions, KvModel } from '../core/compute.ts'
+import type { ErrorCode } from '../core/errors.ts'
 import type { Fragment, FragmentDescription } from '../core/fragment.ts'
 import type { BlockHashes } from '../core/block-hashes.ts'
 import type { ContentHash, TenantId } from '../core/ids.ts'
@@ -15,7 +16,7 @@ import type {
 } from '../core/ports.ts'
 import type { TokenSpan } from '../core/fragment.ts'
 import type { FragmentizeOptions } from './fragmentize.ts'
-import type { ExplainedSpan, RebuildPlan, RebuildRates } from './rebuild-plan.ts'
+import type { ExplainedSpan, PlanRequest, RebuildPlan, RebuildRates } from './rebuild-plan.ts'
 
 /** A fragment of this node. */
 export interface LocalFragment {
@@ -55,6 +56,23 @@ export interface RebuildParts {
   readonly directory: FragmentDirectory | null
   readonly peers: PeerFetch | null
   readonly remotePrefill: RemotePrefill | null
+  /** Default DEFAULT_REBUILD. */
+  readonly options?: Partial<RebuildOptions>
+}
+
+/** How a rebuild goes about it. */
+export interface RebuildOptions {
+  /** Reads of one place at a time, 1 or more. */
+  readonly parallelReads: number
+  /** Bytes on their way or waiting to be written, of one rebuild; what is larger is computed. */
+  readonly bytesInFlightMax: number
+  /** Bytes that were computed and are held until they are stored, of one rebuild; what is beyond is not stored. */
+  readonly storeBytesMax: number
+  /** Share of the time to compute the whole prompt that look-ups may take, 0 to 1. */
+  readonly lookUpRatio: number
+  /** No wait is given up sooner: computing something short takes less than it takes to notice that it was short. */
+  readonly patienceSecondsMin: number
+  readonly plan: (request: PlanRequest) => RebuildPlan
 }
 
 /** A prompt to make ready. */
@@ -74,12 +92,27 @@ export interface RebuildResult {
   readonly plan: RebuildPlan
   /** In order, end to end, over all tokens. */
   readonly explain: readonly ExplainedSpan[]
+  /** Tokens whose KV existed before. */
   readonly reusedTokens: number
+  /** All others: computed for this prompt, here or by another node. */
   readonly prefilledTokens: number
+  /** Of all places; a read that was late is explained, and not here. */
+  readonly failedReads: readonly FailedRead[]
+  /** What was not heard of while looking for KV: sentences; empty as a rule. */
+  readonly unheard: readonly string[]
   /** From the call until the context was ready. */
   readonly seconds: number
   /** Ends when what was computed is stored; never rejects. */
   readonly stored: Promise<StoreReport>
+}
+
+/** KV that could not be had as it was said to be: a gap, or had from elsewhere. */
+export interface FailedRead {
+  readonly place: string
+  /** NOT_FOUND gone, CONTENT_MISMATCH other bytes, INVALID_FRAGMENT other tensors, STORE_UNAVAILABLE no answer. */
+  readonly code: ErrorCode
+  /** A sentence. */
+  readonly reason: string
 }
 
 /** What became of what was computed. */

@@ -46,3 +46,51 @@ export { type CanonicalStore, openCanonicalStore } from '../store/canonical.ts'
 export { SnapshotFile } from '../store/snapshot-file.ts'
 export { Tenants } from '../store/tenants.ts'
 export { loadSemanticPorts } from './semantic-ports.ts'
+
+// Services that keep their KV: text in, text out, and what they say was cached.
+export { openOpenAiBackend, type MaxTokensField, type OpenAiOptions } from '../compute/openai.ts'
+export { openAnthropicBackend, type AnthropicOptions, type CacheTtl } from '../compute/anthropic.ts'
+export { openOllamaBackend, type OllamaOptions } from '../compute/ollama.ts'
+export { ApiKey, apiKeyFrom, type ApiKeySources, type ProviderName } from '../compute/provider-key.ts'
+export {
+  DEFAULT_PROVIDER_RETRIES,
+  DEFAULT_PROVIDER_TIMEOUTS,
+  type ProviderAttemptReport,
+  type ProviderOptions,
+  type ProviderRetries,
+  type ProviderTimers,
+} from '../compute/provider-options.ts'
+export type { AnswerHeaders } from '../compute/provider-headers.ts'
+
+// Engines, the files of their models, and drawing tokens.
+export { dequantize } from '../engine/dequantize.ts'
+export { type GgufHeader, type GgufTensorInfo } from '../engine/gguf-header.ts'
+export { type TensorType } from '../engine/gguf-types.ts'
+export { type GgufValue } from '../engine/gguf-value.ts'
+export { type Gguf, type GgufTensor, readGguf, readGgufHeader } from '../engine/gguf.ts'
+export { sample, TokenSampler } from '../engine/sampling.ts'
+export { tokenizerOf } from '../engine/tokenizer.ts'
+export {
+  DEFAULT_SIMULATED_MEMORY_BYTES,
+  type EngineWait,
+  openSimulatedBackend,
+  type SimulatedOptions,
+  waitOf,
+} from '../compute/simulated.ts'
+export {
+  SIMULATED_DTYPES,
+  type SimulatedDtype,
+  type SimulatedHybrid,
+  type SimulatedShape,
+} from '../compute/simulated-model.ts'
+export { type CpuBackendOptions, DEFAULT_MODEL_PATH, openCpuBackend } from '../compute/cpu.ts'
+export { type KernelBuild } from '../engine/kernel-build.ts'
+export { DEFAULT_LLAMA_OPTIONS, type LlamaBackendOptions, openLlamaBackend } from '../compute/llama.ts'
+export type { LlamaKvType } from '../compute/llama-state.ts'
+export type { ModelHashes } from '../compute/model-file.ts'
+export type { OnnxWeights } from '../compute/transformers-folder.ts'
+export {
+  DEFAULT_TRANSFORMERS_OPTIONS,
+  openTransformersBackend,
+  type TransformersBackendOptions,
+} from '../compute/transformers.ts'

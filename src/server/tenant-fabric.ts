@@ -151,6 +151,23 @@ export class TenantFabric {
     return { blocks, tokens: blocks * blockTokens, fragments, leasedUntilMs }
   }
 
+  /**
+   * All fragments that cover any block of a prompt, wherever in it, leased for `leaseMs` (LIMITS.leaseMsMax at most):
+   * those that the index proposes and the store has.
+   */
+  async fragmentsOf(
+    prompt: { readonly model: ModelFingerprint; readonly hashes: BlockHashes },
+    leaseMs: number,
+  ): Promise<readonly IndexedFragment[]> {
+    const { tenant, bounded, index } = this.#parts
+    const proposed = index.indices.fragmentsIn({ tenant, ...prompt }, 0, prompt.hashes.count)
+    const isThere = await bounded.lease(
+      proposed.map(({ key }) => key),
+      leaseMs,
+    )
+    return proposed.filter((_, position) => isThere[position]).map((fragment) => this.#own(fragment))
+  }
+
   /** One turn of a session: it used these fragments, in this order. What is used together is linked, and kept together. */
   accessed(session: string, keys: readonly string[]): void {
     const { tenant, index } = this.#parts

@@ -23,15 +23,21 @@ beforeAll(() => {
 
 afterAll(() => rmSync(consumer, { recursive: true, force: true }))
 
-test('the package holds what runs, its models, scenarios, schemas and papers, and nothing else', () => {
+test('the package holds what runs, its kernel, models, scenarios, schemas and papers, and nothing else', () => {
   const foreign = packedPaths.filter(
-    (path) => !/^(dist|models|scenarios|schemas)\/|^(package\.json|[A-Z]+(\.md)?)$/.test(path),
+    (path) =>
+      !/^(dist|models|scenarios|schemas)\/|^kernel\/build\/llama(-portable)?\.wasm$|^(package\.json|[A-Z]+(\.md)?)$/.test(
+        path,
+      ),
   )
   expect(foreign).toEqual([])
   const unneeded = packedPaths.filter((path) => /\.(test|bench)\.|(?<!\.d)\.ts$|\/\.|\.map$/.test(path))
   expect(unneeded).toEqual([])
   expect(packedPaths).toEqual(
-    expect.arrayContaining(['dist/index.js', 'dist/index.d.ts', 'dist/cli/main.js', 'LICENSE']),
+    expect.arrayContaining([
+      ...['dist/index.js', 'dist/index.d.ts', 'dist/cli/main.js', 'dist/engine/kernel-worker.js', 'LICENSE'],
+      ...['kernel/build/llama.wasm', 'kernel/build/llama-portable.wasm'],
+    ]),
   )
 })
 

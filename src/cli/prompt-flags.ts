@@ -1,0 +1,56 @@
+/** Prompts from the command line, a file or standard input. */
+import { readFile } from 'node:fs/promises'
+import type { Command } from 'commander'
+import { MembraneError } from '../core/errors.ts'
+import { LIMITS } from '../core/limits.ts'
+
+export interface PromptFlags {
+  readonly prompt?: string
+  readonly promptFile?: string
+}
+
+export function addPromptFlags(command: Command): Command {
+  return command
+    .optionsGroup('Prompt:')
+    .option('--prompt <text>', 'the prompt itself')
+    .option('--prompt-file <file>', 'a file with the prompt, UTF-8; - for standard input')
+}
+
+/** As it is, to the last line break. Throws INVALID_REQUEST and FILE_UNREADABLE. */
+export async function promptOf({ prompt, promptFile }: PromptFlags): Promise<string> {
+  if ((prompt === undefined) === (promptFile === undefined))
+    throw new MembraneError('INVALID_REQUEST', 'One prompt is needed: give either --prompt or --prompt-file.')
+  const text = prompt ?? (await readPrompt(promptFile ?? '-'))
+  if (text === '') throw new MembraneError('INVALID_REQUEST', 'The prompt is empty.')
+  return text
+}
+
+async function readPrompt(path: string): Promise<string> {
+  const name = path === '-' ? 'Standard input' : path
+  const bytes = await (path === '-' ? readStandardInput() : readFile(path)).catch((cause: unknown) => {
+    if (cause instanceof MembraneError) throw cause
+    const reason = cause instanceof Error && 'code' in cause ? String(cause.code) : String(cause)
+    throw new MembraneError('FILE_UNREADABLE', `${name} cannot be read (${reason}).`, { cause, details: { path } })
+  })
+  if (bytes.length > LIMITS.promptBytesMax) throw tooLong(name)
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
+  } catch (cause) {
+    throw new MembraneError('INVALID_REQUEST', `${name} is not UTF-8 text.`, { cause, details: { path } })
+  }
+}
+
+async function readStandardInput(): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = []
+  let bytes = 0
+  for await (const chunk of process.stdin as AsyncIterable<Uint8Array>) {
+    bytes += chunk.length
+    if (bytes > LIMITS.promptBytesMax) throw tooLong('Standard input')
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks)
+}
+
+function tooLong(name: string): MembraneError {
+  return new MembraneError('LIMIT_REACHED', `${name} has more than ${LIMITS.promptBytesMax} bytes of prompt.`)
+}

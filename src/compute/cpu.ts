@@ -1,0 +1,131 @@
+/** The engine that comes along: models of the Llama family on the processor, without native code. */
+import { createReadStream } from 'node:fs'
+import { basename } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { ContextPartShape, KvBackend, KvModel } from '../core/compute.ts'
+import { MembraneError } from '../core/errors.ts'
+import type { ContentHash } from '../core/ids.ts'
+import { LIMITS } from '../core/limits.ts'
+import { modelFingerprint } from '../core/model-fingerprint.ts'
+import type { ContentHasher, HashFunction } from '../core/ports.ts'
+import type { KernelBuild } from '../engine/kernel-build.ts'
+import { type Gguf, readGguf } from '../engine/gguf.ts'
+import type { LlamaConfig } from '../engine/llama-config.ts'
+import { KV_ARITHMETIC, LlamaEngine } from '../engine/llama-engine.ts'
+import { tokenizerOf } from '../engine/tokenizer.ts'
+import { CpuContext } from './cpu-context.ts'
+
+/** debian-desc-5M, which writes descriptions of Debian packages: see models/README.md. */
+export const DEFAULT_MODEL_PATH = fileURLToPath(new URL('../../models/debian-desc-5M-q8_0.gguf', import.meta.url))
+
+/** What `openCpuBackend` takes. */
+export interface CpuBackendOptions {
+  /** A GGUF file of architecture `llama` with weights of F32, F16 or Q8_0. */
+  readonly modelPath: string
+  /** Part of the fingerprint: nodes that share KV say the same. Default is the file's `general.name`, else its file name. */
+  readonly modelName?: string | undefined
+  /** 1 to LIMITS.engineThreadsMax; they sleep between calls. The KV does not depend on it. */
+  readonly threads: number
+  /** Of weights, which are kept as 32-bit floats, contexts and work together; at most 4 GiB are used. */
+  readonly memoryBytesMax: number
+  /** Hashes the fingerprint, and the model's file. */
+  readonly blake3: HashFunction
+  readonly contentHasher: ContentHasher
+  /** Default is the fastest build of the kernel that is right on this machine. All give the same bits. */
+  readonly build?: KernelBuild | undefined
+}
+
+/**
+ * Reads a model and starts the threads. Equal tokens give equal KV for every chunking, thread count and machine. Throws
+ * FILE_UNREADABLE, LIMIT_REACHED and INVALID_MODEL for the file, COMPUTE_FULL when its weights do not fit
+ * `memoryBytesMax`, COMPUTE_FAILED when the kernel does not run here, INVALID_REQUEST for options out of range.
+ */
+export async function openCpuBackend(options: CpuBackendOptions): Promise<KvBackend> {
+  const { modelPath, threads, memoryBytesMax, build } = options
+  if (!Number.isInteger(threads) || threads < 1 || threads > LIMITS.engineThreadsMax)
+    throw invalidRequest(`An engine has 1 to ${LIMITS.engineThreadsMax} threads; found ${threads}.`)
+  if (!(memoryBytesMax > 0)) throw invalidRequest(`memoryBytesMax must be above 0; found ${memoryBytesMax}.`)
+  const [gguf, weights] = await Promise.all([readGguf(modelPath), hashFile(modelPath, options.contentHasher)])
+  const tokenizer = tokenizerOf(gguf)
+  const engine = await LlamaEngine.open(gguf, { threads, memoryBytesMax, build })
+  try {
+    const { config } = engine
+    if (tokenizer.vocabularyTokens !== config.vocabularyTokens)
+      throw new MembraneError(
+        'INVALID_MODEL',
+        `The tokenizer has ${tokenizer.vocabularyTokens} tokens, and the weights have ${config.vocabularyTokens}.`,
+        { details: { path: modelPath } },
+      )
+    const name = options.modelName ?? nameOf(gguf, modelPath)
+    return backendOf(engine, {
+      name,
+      fingerprint: modelFingerprint(options.blake3, `${name} (${KV_ARITHMETIC})`, weights),
+      tokenizer,
+      contextTokensMax: config.contextTokensMax,
+      parts: [partShape(config)],
+      isCanonical: true,
+    })
+  } catch (error) {
+    await engine.close()
+    throw error
+  }
+}
+
+function backendOf(engine: LlamaEngine, model: KvModel): KvBackend {
+  const contexts = new Set<CpuContext>()
+  let isClosed = false
+  return {
+    kind: 'kv',
+    name: 'cpu',
+    description: `${engine.threads} ${engine.threads === 1 ? 'thread' : 'threads'}, ${engine.build} kernel`,
+    model,
+    isSimulated: false,
+    openContext: async (tokens) => {
+      if (!Number.isInteger(tokens) || tokens < 1 || tokens > model.contextTokensMax)
+        throw new MembraneError(
+          'OUT_OF_DOMAIN',
+          `A context of ${model.name} has 1 to ${model.contextTokensMax} tokens; found ${tokens}.`,
+        )
+      if (isClosed) throw new MembraneError('COMPUTE_FAILED', 'The engine has been closed.')
+      const context = await CpuContext.open(engine, model, { tokens, onClose: () => contexts.delete(context) })
+      contexts.add(context)
+      return context
+    },
+    close: async () => {
+      isClosed = true
+      await Promise.all([...contexts].map((context) => context.close()))
+      await engine.close()
+    },
+  }
+}
+
+function partShape({ layers, kvHeads, headDim, ropeTheta }: LlamaConfig): ContextPartShape {
+  return {
+    kind: 'kv',
+    pool: 'kv',
+    layers: { start: 0, end: layers },
+    dtype: 'F32',
+    layout: 'tokens,heads,headDim',
+    positionEncoding: `rope:${ropeTheta}`,
+    bytes: 2 * layers * kvHeads * headDim * 4,
+  }
+}
+
+function nameOf({ metadata }: Gguf, path: string): string {
+  const name = metadata.get('general.name')
+  return typeof name === 'string' && name !== '' ? name : basename(path, '.gguf')
+}
+
+async function hashFile(path: string, hasher: ContentHasher): Promise<ContentHash> {
+  const hash = hasher.start()
+  try {
+    for await (const piece of createReadStream(path, { highWaterMark: 1024 * 1024 })) hash.update(piece as Uint8Array)
+  } catch (cause) {
+    throw new MembraneError('FILE_UNREADABLE', `The model ${path} cannot be read.`, { cause, details: { path } })
+  }
+  return hash.contentHash()
+}
+
+function invalidRequest(message: string): MembraneError {
+  return new MembraneError('INVALID_REQUEST', message)
+}

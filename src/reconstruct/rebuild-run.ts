@@ -1,0 +1,320 @@
+/**
+ * Carries out a plan. The engine goes through the prompt from its first token to its last: what has come is written,
+ * what is missing is computed. Nothing is written before the cursor, so a late read never overwrites what was computed;
+ * while the engine would stand and wait, what has come early is written ahead.
+ */
+import type { KvContext } from '../core/compute.ts'
+import { assert, MembraneError } from '../core/errors.ts'
+import type { TokenSpan } from '../core/fragment.ts'
+import { sliceParts } from './context-parts.ts'
+import type { ExplainedSpan, PlanStep } from './rebuild-plan.ts'
+import type { FailedRead, RebuildOptions, RebuildParts, RebuildRequest } from './rebuild-ports.ts'
+import { optionsOf, type PreparedRebuild } from './rebuild-prepare.ts'
+import { retrievalsOf } from './rebuild-retrievals.ts'
+import { ComputedFragments, spanText, storedSpans, wholeBlocks } from './rebuild-store.ts'
+import { type Delivery, type Retrieval, RetrievalQueue } from './retrieval.ts'
+import { deadline, throwIfAborted, untilAborted } from './waiting.ts'
+
+/** A step, and how far it is. */
+interface Leg {
+  readonly step: PlanStep
+  readonly retrieval: Retrieval | null
+  /** Whether the next step is computed by plan: what is written beyond this one is then replaced. */
+  readonly isBeforePrefill: boolean
+  /** Whether no later step uses the same retrieval. */
+  readonly isLastUse: boolean
+  /** Why it is computed after all. */
+  gap: string | null
+  /** How far it was written ahead. */
+  writtenTo: number
+  waitedSeconds: number
+}
+
+export class RebuildRun {
+  readonly #parts: RebuildParts
+  readonly #context: KvContext
+  readonly #request: RebuildRequest
+  readonly #prepared: PreparedRebuild
+  readonly #options: RebuildOptions
+  readonly #queue: RetrievalQueue
+  readonly #legs: readonly Leg[]
+  readonly #hasState: boolean
+  /** Places that kept the engine waiting for as long as computing takes: nobody waits for them again. */
+  readonly #latePlaces = new Set<string>()
+  readonly #lost = new Set<string>()
+  readonly #stored: ReturnType<typeof storedSpans>
+  readonly #explain: ExplainedSpan[] = []
+  /** Retrievals whose bytes have been told. */
+  readonly #told = new Set<Delivery>()
+  #cursor = 0
+  /** In the order in which they failed. */
+  readonly failedReads: FailedRead[] = []
+  /** What was computed, to be stored. */
+  readonly computed: ComputedFragments
+  /** Fragments of this node that were used, or computed again though they are here. */
+  readonly keys: { readonly key: string; readonly start: number }[] = []
+
+  constructor(parts: RebuildParts, context: KvContext, request: RebuildRequest, prepared: PreparedRebuild) {
+    this.#parts = parts
+    this.#context = context
+    this.#request = request
+    this.#prepared = prepared
+    this.#options = optionsOf(parts)
+    this.#hasState = parts.model.parts.some(({ kind }) => kind === 'state')
+    this.#stored = storedSpans(prepared.candidates)
+    this.computed = new ComputedFragments(this.#options.storeBytesMax)
+    const queue = new RetrievalQueue(this.#options.bytesInFlightMax, request)
+    this.#queue = queue
+    const onFailure = (failure: FailedRead, lost: string | null): void => {
+      this.failedReads.push(failure)
+      if (lost !== null) this.#lost.add(lost)
+    }
+    const retrievals = retrievalsOf({ parts, request, prepared, options: this.#options, queue, onFailure })
+    const { steps } = prepared.plan
+    this.#legs = steps.map((step, index) => ({
+      step,
+      retrieval: retrievals[index] ?? null,
+      isBeforePrefill: steps[index + 1]?.source === 'prefill',
+      isLastUse: retrievals.lastIndexOf(retrievals[index] ?? null) === index,
+      gap: null,
+      writtenTo: 0,
+      waitedSeconds: 0,
+    }))
+  }
+
+  /** Throws ABORTED and what the engine throws; no read goes on after it has ended. */
+  async run(): Promise<readonly ExplainedSpan[]> {
+    const { promptTokens } = this.#prepared
+    try {
+      this.#queue.open()
+      for (const [index, leg] of this.#legs.entries())
+        while (this.#cursor < leg.step.span.end) {
+          throwIfAborted(this.#request.signal)
+          if (!(await this.#fill(leg))) await this.#compute(index)
+        }
+      throwIfAborted(this.#request.signal)
+      assert(this.#context.filledTokens === promptTokens, 'the context holds the prompt and nothing else')
+      return this.#explain
+    } finally {
+      this.#queue.close()
+    }
+  }
+
+  /** Whether the context holds more of the step than before. If not, it is to be computed. */
+  async #fill(leg: Leg): Promise<boolean> {
+    const { step, retrieval } = leg
+    if (step.source === 'prefill' || leg.gap !== null) return false
+    if (retrieval === null) return this.#takeResident(leg)
+    const delivery = await this.#awaitDelivery(leg, retrieval)
+    if (delivery === null) return false
+    const failure = await this.#write(leg, delivery, this.#cursor)
+    if (failure !== null) {
+      leg.gap = failure
+      retrieval.abandon(failure)
+      return false
+    }
+    const start = this.#cursor
+    this.#cursor = Math.min(delivery.span.end, step.span.end)
+    const { source, keys } = delivery
+    // Read once, told once.
+    const { bytes, seconds } = this.#told.has(delivery) ? { bytes: 0, seconds: 0 } : delivery
+    this.#told.add(delivery)
+    this.#explain.push({
+      start,
+      end: this.#cursor,
+      source,
+      bytes,
+      seconds,
+      get reason() {
+        return delivery.reason
+      },
+    })
+    this.keys.push(...keys.map((key) => ({ key, start: delivery.span.start })))
+    if (leg.isLastUse) retrieval.take()
+    return true
+  }
+
+  #takeResident(leg: Leg): boolean {
+    const { step } = leg
+    const { start, end } = step.span
+    if (this.#context.filledTokens < end) {
+      leg.gap = 'The engine holds it no more.'
+      return false
+    }
+    this.#explain.push({
+      start,
+      end,
+      source: 'resident',
+      bytes: 0,
+      seconds: 0,
+      get reason() {
+        return step.reason
+      },
+    })
+    for (const { span, keys } of this.#stored.values())
+      if (span.end <= end) this.keys.push(...keys.map((key) => ({ key, start: span.start })))
+    this.#cursor = end
+    return true
+  }
+
+  /**
+   * Waits for at most as long as computing would take: whoever waits longer would have been better off computing, and
+   * so all waiting at most doubles the time, once for each place. Null when it is to be computed.
+   */
+  async #awaitDelivery(leg: Leg, retrieval: Retrieval): Promise<Delivery | null> {
+    const { alarm, rates, stopwatch } = this.#parts
+    const { place } = retrieval.work
+    const span = { start: leg.step.span.start, end: leg.step.span.end }
+    const patience = Math.max(this.#options.patienceSecondsMin, rates.prefillSeconds(span))
+    const limitSeconds = this.#latePlaces.has(place) ? 0 : Math.max(0, patience - leg.waitedSeconds)
+    const beganSeconds = stopwatch.seconds()
+    let isLate = limitSeconds === 0
+    const cancel = isLate
+      ? null
+      : deadline(alarm, limitSeconds, () => {
+          isLate = true
+          this.#queue.bell.ring()
+        })
+    try {
+      for (;;) {
+        const { delivery, failure } = retrieval
+        if (delivery !== null) return delivery
+        if (failure !== null) leg.gap = failure
+        else if (isLate) {
+          leg.gap = `${place} did not give it within ${patience.toPrecision(3)} s, in which it can be computed.`
+          if (this.#latePlaces.has(place)) leg.gap = `${place} was late before, and was not waited for.`
+          this.#latePlaces.add(place)
+          retrieval.abandon(leg.gap)
+        }
+        if (leg.gap !== null) return null
+        const { rung } = this.#queue.bell
+        if (!(await this.#writeAhead())) await untilAborted(rung, this.#request.signal)
+        throwIfAborted(this.#request.signal)
+      }
+    } finally {
+      cancel?.()
+      leg.waitedSeconds += stopwatch.seconds() - beganSeconds
+    }
+  }
+
+  /** Writes something that came before its turn; whether there was anything. A recurrent state is only written in turn. */
+  async #writeAhead(): Promise<boolean> {
+    if (this.#hasState) return false
+    for (const leg of this.#legs) {
+      const { step, retrieval } = leg
+      if (step.span.start < this.#cursor || retrieval === null || leg.gap !== null || leg.writtenTo > 0) continue
+      const { delivery } = retrieval
+      if (delivery === null) continue
+      const failure = await this.#write(leg, delivery, step.span.start)
+      if (failure !== null) {
+        leg.gap = failure
+        retrieval.abandon(failure)
+      }
+      return true
+    }
+    return false
+  }
+
+  /** Null, or why the engine did not take it. From `start` on, which is not before the cursor. */
+  async #write(leg: Leg, { span, parts }: Delivery, start: number): Promise<string | null> {
+    const { step, isBeforePrefill } = leg
+    assert(start >= this.#cursor, 'nothing is written before the cursor')
+    const end = isBeforePrefill ? span.end : Math.min(span.end, step.span.end)
+    if (span.start > start || span.end <= start) return 'It holds other tokens than those that were planned.'
+    if (this.#hasState && end < span.end) return 'A recurrent state cannot be cut.'
+    // An engine may forget what lies after a span that it computes.
+    if (leg.writtenTo === end && this.#context.filledTokens >= Math.min(end, step.span.end)) return null
+    try {
+      await this.#context.write(sliceParts(parts, { start, end }), { signal: this.#request.signal })
+    } catch (error) {
+      if (error instanceof MembraneError && error.code === 'INVALID_FRAGMENT')
+        return `The engine did not take it: ${error.message}`
+      throw error
+    }
+    leg.writtenTo = end
+    return null
+  }
+
+  /** Up to where a fragment ends, so that a recurrent state can be read there. */
+  async #compute(index: number): Promise<void> {
+    const { tokenIds, signal } = this.#request
+    const { rates, stopwatch } = this.#parts
+    const span = { start: this.#cursor, end: this.#chunkEnd(index) }
+    const beganSeconds = stopwatch.seconds()
+    await this.#context.prefill(span.start, tokenIds.subarray(span.start, span.end), { signal })
+    const seconds = stopwatch.seconds() - beganSeconds
+    rates.observePrefill(span, seconds)
+    this.#explainComputed(index, span, seconds)
+    await this.#keep(span)
+    this.#cursor = span.end
+  }
+
+  #chunkEnd(index: number): number {
+    const { fragmentTokens, blockTokens } = this.#parts.fragmentize
+    let end = this.#cursor
+    for (const leg of this.#legs.slice(index)) {
+      if (!isGap(leg)) break
+      end = leg.step.span.end
+    }
+    const nextCut = this.#cursor - (this.#cursor % fragmentTokens) + fragmentTokens
+    const lastBlock = end - (end % blockTokens)
+    return Math.min(end, nextCut, this.#hasState && lastBlock > this.#cursor ? lastBlock : Infinity)
+  }
+
+  /** A chunk may be of several steps; its seconds are shared out by tokens. */
+  #explainComputed(index: number, chunk: TokenSpan, chunkSeconds: number): void {
+    for (const { step, gap, retrieval } of this.#legs.slice(index)) {
+      const start = Math.max(chunk.start, step.span.start)
+      const end = Math.min(chunk.end, step.span.end)
+      if (start >= end) return
+      const seconds = (chunkSeconds * (end - start)) / (chunk.end - chunk.start)
+      const failure = gap ?? retrieval?.failure ?? null
+      const before = this.#explain.at(-1)
+      const isSameStep = before?.source === 'prefill' && before.end === start && start > step.span.start
+      if (before !== undefined && isSameStep)
+        this.#explain[this.#explain.length - 1] = withMore(before, { end, seconds })
+      else
+        this.#explain.push({
+          start,
+          end,
+          source: 'prefill',
+          bytes: 0,
+          seconds,
+          get reason() {
+            return failure === null ? step.reason : `Computed after all. ${failure}`
+          },
+        })
+    }
+  }
+
+  /** Copied at once: the next call of the engine may change what it gives. */
+  async #keep(chunk: TokenSpan): Promise<void> {
+    const span = wholeBlocks(chunk, this.#parts.fragmentize.blockTokens)
+    if (span === null) return
+    const here = this.#stored.get(spanText(span))
+    if (here !== undefined && !this.#lost.has(spanText(span))) {
+      this.keys.push(...here.keys.map((key) => ({ key, start: span.start })))
+      return
+    }
+    const { prompt } = this.#prepared
+    await this.computed.keep(this.#context, { span, prompt }, { signal: this.#request.signal })
+  }
+}
+
+function isGap({ step, gap, retrieval }: Leg): boolean {
+  return step.source === 'prefill' || gap !== null || (retrieval !== null && retrieval.failure !== null)
+}
+
+function withMore(
+  span: ExplainedSpan,
+  { end, seconds }: { readonly end: number; readonly seconds: number },
+): ExplainedSpan {
+  return {
+    ...span,
+    end,
+    seconds: span.seconds + seconds,
+    get reason() {
+      return span.reason
+    },
+  }
+}

@@ -1,0 +1,51 @@
+/** Generation by a service that keeps its KV: the same request and answer, without what only an engine can say. */
+import type { TextBackend } from '../core/compute.ts'
+import { MembraneError } from '../core/errors.ts'
+import type { Stopwatch } from '../core/ports.ts'
+import type { GenerateRequest, Generation } from './generation.ts'
+
+/** Throws INVALID_REQUEST for token ids, and what the backend throws. */
+export async function generateText(
+  backend: TextBackend,
+  request: GenerateRequest,
+  stopwatch: Stopwatch,
+): Promise<Generation> {
+  const { prompt, maxTokens, sampling = {}, session = null, signal, onText } = request
+  if (!('text' in prompt))
+    throw new MembraneError('INVALID_REQUEST', `${backend.name} takes text; token ids are for engines.`)
+  const startSeconds = stopwatch.seconds()
+  let firstSeconds: number | null = null
+  for await (const event of backend.stream({
+    segments: [{ role: 'user', text: prompt.text, lasts: 'once' }],
+    maxTokens,
+    sampling,
+    cacheKey: session,
+    signal,
+  })) {
+    firstSeconds ??= stopwatch.seconds()
+    if (event.kind === 'text') {
+      onText?.(event.text)
+      continue
+    }
+    const { text, finish, usage } = event
+    const { promptTokens, cachedTokens, completionTokens } = usage
+    const decodeSeconds = stopwatch.seconds() - firstSeconds
+    const isTimed = completionTokens !== null && completionTokens > 1 && decodeSeconds > 0
+    return {
+      text,
+      tokenIds: new Uint32Array(0),
+      finish,
+      promptTokens,
+      reusedTokens: cachedTokens,
+      prefilledTokens: promptTokens === null || cachedTokens === null ? null : promptTokens - cachedTokens,
+      ttftSeconds: firstSeconds - startSeconds,
+      decodeTokensPerSecond: isTimed ? (completionTokens - 1) / decodeSeconds : null,
+      kvHash: null,
+      explain: [],
+      isSimulated: backend.isSimulated,
+      usage,
+      stored: null,
+    }
+  }
+  throw new MembraneError('PROVIDER_MALFORMED', `${backend.name} ended its stream without an answer.`)
+}

@@ -1,0 +1,72 @@
+/** What is asked of a node, and what it answers. */
+import type { CallOptions, Sampling, TextUsage } from '../core/compute.ts'
+import type { ContentHash, TenantId } from '../core/ids.ts'
+import type { ExplainedSpan, RebuildPlan } from '../reconstruct/rebuild-plan.ts'
+import type { RebuildRequest, StoreReport } from '../reconstruct/rebuild-ports.ts'
+
+/** A prompt as text, which the model's tokenizer reads with its start tokens before, or as token ids, taken as they are. */
+export type Prompt = { readonly text: string } | { readonly tokenIds: Uint32Array }
+
+/** Whose prompt it is, and how much of it may be reused. */
+export interface PromptRequest extends CallOptions {
+  readonly tenant: TenantId
+  readonly prompt: Prompt
+  /** Turns of one session are kept together; null for none. */
+  readonly session?: string | null
+  /** Default `exact`. `none` computes everything, and stores it. */
+  readonly reuse?: RebuildRequest['reuse']
+}
+
+/** A prompt to continue. */
+export interface GenerateRequest extends PromptRequest {
+  /** Tokens to generate, 1 to what the model's context leaves beside the prompt. */
+  readonly maxTokens: number
+  /** Greedy where nothing is said. */
+  readonly sampling?: Partial<Sampling>
+  /** Called with each piece of text as it is ready. */
+  readonly onText?: (text: string) => void
+  /** Hash the prompt's KV when it is ready: takes a pass over its bytes, after the first token. */
+  readonly wantsKvHash?: boolean
+}
+
+/** A prompt that was made ready. */
+export interface Rebuilt {
+  readonly promptTokens: number
+  /** Leading tokens and others whose KV was read, not computed. */
+  readonly reusedTokens: number
+  readonly prefilledTokens: number
+  /** From the call until the context was ready. */
+  readonly seconds: number
+  /** See `hashContext`; null when it was not asked for. */
+  readonly kvHash: ContentHash | null
+  readonly plan: RebuildPlan
+  /** Span by span where the KV came from. */
+  readonly explain: readonly ExplainedSpan[]
+  /** What was computed and is kept as fragments now. */
+  readonly stored: StoreReport
+}
+
+/** An answer. */
+export interface Generation {
+  readonly text: string
+  /** Generated; an end token is not among them. */
+  readonly tokenIds: Uint32Array
+  readonly finish: 'stop' | 'length' | 'other'
+  /** Null where a service did not say. */
+  readonly promptTokens: number | null
+  readonly reusedTokens: number | null
+  readonly prefilledTokens: number | null
+  /** From the call to the first token. */
+  readonly ttftSeconds: number
+  /** Null when only one token was generated. */
+  readonly decodeTokensPerSecond: number | null
+  /** Null when it was not asked for, and from services, which keep their KV. */
+  readonly kvHash: ContentHash | null
+  readonly explain: readonly ExplainedSpan[]
+  /** Its tokens and times are made up. */
+  readonly isSimulated: boolean
+  /** What a service reported. */
+  readonly usage: TextUsage | null
+  /** What was computed and is kept as fragments now; null from services. */
+  readonly stored: StoreReport | null
+}

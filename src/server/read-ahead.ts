@@ -1,0 +1,178 @@
+/**
+ * Reads what a session is likely to want next, before it asks: fragments that were used together with those that it has
+ * just used. Kept in a bounded piece of memory until the session's next turn, which uses them or proves them wrong.
+ */
+import type { RebuildMemory } from '../reconstruct/rebuild-ports.ts'
+
+export interface ReadAheadOptions {
+  /** Of all sessions' bytes together; what would exceed it is not read. */
+  readonly bytesMax: number
+  /** Fragments for one turn. */
+  readonly fragmentsMax: number
+}
+
+export const DEFAULT_READ_AHEAD: ReadAheadOptions = { bytesMax: 256 * 1024 ** 2, fragmentsMax: 16 }
+
+export interface ReadAheadStats {
+  /** Fragments that were read ahead, and their bytes. */
+  readonly fragments: number
+  readonly bytes: number
+  /** Of these, those that the next turn used. */
+  readonly usedFragments: number
+  readonly usedBytes: number
+  /** Those that it did not use, and those whose reading was cancelled. */
+  readonly wastedFragments: number
+  readonly cancelledFragments: number
+  readonly heldBytes: number
+}
+
+/** What is likely wanted after these keys, likeliest first. */
+export type Foresight = (
+  keys: readonly string[],
+  limit: number,
+) => Promise<readonly { readonly key: string; readonly payloadBytes: number }[]>
+
+interface Ahead {
+  readonly name: string
+  readonly bytes: number
+  readonly cancel: AbortController
+  readonly payload: Promise<Uint8Array | null>
+  isThere: boolean
+  isUsed: boolean
+}
+
+/** Where one tenant's fragments are, and what is likely wanted of them. */
+export interface ReadAheadSource {
+  /** Keys and sessions of different scopes are different. */
+  readonly scope: string
+  readonly memory: RebuildMemory
+  readonly foresight: Foresight
+}
+
+/** For all tenants of a node: `over` gives what one of them reads through. */
+export class ReadAhead {
+  readonly #options: ReadAheadOptions
+  /** The session that was longest without a turn first. */
+  readonly #bySession = new Map<string, Map<string, Ahead>>()
+  readonly #byKey = new Map<string, Ahead>()
+  readonly #looking = new Set<Promise<void>>()
+  readonly #counts = {
+    fragments: 0,
+    bytes: 0,
+    usedFragments: 0,
+    usedBytes: 0,
+    wastedFragments: 0,
+    cancelledFragments: 0,
+  }
+  #heldBytes = 0
+
+  constructor(options: ReadAheadOptions = DEFAULT_READ_AHEAD) {
+    this.#options = options
+  }
+
+  stats(): ReadAheadStats {
+    return { ...this.#counts, heldBytes: this.#heldBytes }
+  }
+
+  /** One tenant's fragments, with what was read ahead before them. */
+  over(source: ReadAheadSource): RebuildMemory {
+    const { scope, memory } = source
+    return {
+      find: async (prompt, leaseSeconds) => {
+        const found = await memory.find(prompt, leaseSeconds)
+        return found.map((fragment) =>
+          this.#byKey.get(nameOf(scope, fragment.key))?.isThere === true ? { ...fragment, tier: 'memory' } : fragment,
+        )
+      },
+      read: async (key, options) => {
+        const ahead = this.#byKey.get(nameOf(scope, key))
+        if (ahead === undefined) return memory.read(key, options)
+        ahead.isUsed = true
+        // One that was cancelled or failed meanwhile is read as any other.
+        return (await ahead.payload) ?? memory.read(key, options)
+      },
+      put: (fragment) => memory.put(fragment),
+      used: (session, keys) => {
+        memory.used(session, keys)
+        this.#turnEnded(source, session, keys)
+      },
+    }
+  }
+
+  /** Ends when all reading that is under way has ended. */
+  async idle(): Promise<void> {
+    await Promise.all(this.#looking)
+    await Promise.all(Array.from(this.#byKey.values(), ({ payload }) => payload))
+  }
+
+  /** Cancels and forgets everything. */
+  async close(): Promise<void> {
+    await Promise.all(this.#looking)
+    for (const session of [...this.#bySession.keys()]) this.#settle(session)
+  }
+
+  /** What was read for the turn and not used was wrong, and the next turn's is looked for. */
+  #turnEnded(source: ReadAheadSource, session: string, keys: readonly string[]): void {
+    const name = nameOf(source.scope, session)
+    this.#settle(name)
+    const looking = this.#lookAhead(source, name, keys).catch(() => {})
+    this.#looking.add(looking)
+    void looking.then(() => this.#looking.delete(looking))
+  }
+
+  async #lookAhead(
+    { scope, memory, foresight }: ReadAheadSource,
+    session: string,
+    keys: readonly string[],
+  ): Promise<void> {
+    for (const { key, payloadBytes } of await foresight(keys, this.#options.fragmentsMax)) {
+      const name = nameOf(scope, key)
+      if (this.#byKey.has(name) || !this.#makeRoom(session, payloadBytes)) continue
+      const cancel = new AbortController()
+      const payload = memory.read(key, { signal: cancel.signal }).catch(() => null)
+      this.#hold(session, { name, bytes: payloadBytes, cancel, payload, isThere: false, isUsed: false })
+    }
+  }
+
+  #hold(session: string, ahead: Ahead): void {
+    void ahead.payload.then((read) => {
+      ahead.isThere = read !== null
+    })
+    const ofSession = this.#bySession.get(session) ?? new Map<string, Ahead>()
+    ofSession.set(ahead.name, ahead)
+    this.#bySession.set(session, ofSession)
+    this.#byKey.set(ahead.name, ahead)
+    this.#heldBytes += ahead.bytes
+    this.#counts.fragments += 1
+    this.#counts.bytes += ahead.bytes
+  }
+
+  /** Sessions that were longest without a turn lose what was read for them. */
+  #makeRoom(session: string, bytes: number): boolean {
+    for (const other of this.#bySession.keys()) {
+      if (this.#heldBytes + bytes <= this.#options.bytesMax) return true
+      if (other !== session) this.#settle(other)
+    }
+    return this.#heldBytes + bytes <= this.#options.bytesMax
+  }
+
+  #settle(session: string): void {
+    for (const ahead of this.#bySession.get(session)?.values() ?? []) {
+      this.#byKey.delete(ahead.name)
+      this.#heldBytes -= ahead.bytes
+      if (ahead.isUsed) {
+        this.#counts.usedFragments += 1
+        this.#counts.usedBytes += ahead.bytes
+      } else if (ahead.isThere) this.#counts.wastedFragments += 1
+      else {
+        this.#counts.cancelledFragments += 1
+        ahead.cancel.abort()
+      }
+    }
+    this.#bySession.delete(session)
+  }
+}
+
+function nameOf(scope: string, key: string): string {
+  return `${scope}/${key}`
+}

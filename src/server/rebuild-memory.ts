@@ -1,0 +1,36 @@
+/** One tenant's fragments, as a rebuild asks for them. */
+import type { CallOptions } from '../core/compute.ts'
+import type { Fragment } from '../core/fragment.ts'
+import type { PromptName, PutOutcome } from '../core/ports.ts'
+import type { LocalFragment, RebuildMemory } from '../reconstruct/rebuild-ports.ts'
+import type { TenantFabric } from './tenant-fabric.ts'
+
+export class FabricMemory implements RebuildMemory {
+  readonly #fabric: TenantFabric
+
+  constructor(fabric: TenantFabric) {
+    this.#fabric = fabric
+  }
+
+  /** A fragment that lies in an engine's own memory is none that can be read from here. */
+  async find({ model, hashes }: PromptName, leaseSeconds: number): Promise<readonly LocalFragment[]> {
+    const found = await this.#fabric.fragmentsOf({ model, hashes }, leaseSeconds * 1000)
+    return found.flatMap(({ key, description, contentHash, payloadBytes, tier }) =>
+      tier === 'device' ? [] : [{ key, description, contentHash, payloadBytes, tier }],
+    )
+  }
+
+  async read(key: string, { signal }: CallOptions = {}): Promise<Uint8Array | null> {
+    signal?.throwIfAborted()
+    return (await this.#fabric.get(key))?.payload ?? null
+  }
+
+  async put({ description, payload }: Fragment): Promise<PutOutcome> {
+    const { outcome } = await this.#fabric.put({ description, payload })
+    return outcome
+  }
+
+  used(session: string, keys: readonly string[]): void {
+    this.#fabric.accessed(session, keys)
+  }
+}
