@@ -78,14 +78,7 @@ export { type ByteName, type ContextName, contextName, fragmentKey, type Fragmen
 /** Indices of a node behind one door: which fragments and nodes have which blocks, what lies where, what goes together. */
 export type { FragmentIndicesOptions, SemanticPorts } from './indices/fragment-indices-options.ts'
 export { FragmentIndices } from './indices/fragment-indices.ts'
-export type {
-  AdjacentFragments,
-  IndexedFragment,
-  IndexEdge,
-  SimilarFragment,
-  SimilarQuery,
-} from './indices/indexed-fragment.ts'
-export { type AdjacentFragments, FragmentIndices, type FragmentIndicesOptions, type IndexedFragment, type IndexEdge, type SemanticPorts, type SimilarFragment, type SimilarQuery } from './indices/fragment-indices.ts'
+export type { AdjacentFragments, IndexedFragment, IndexEdge, SimilarFragment, SimilarQuery } from './indices/indexed-fragment.ts'
 export type { LayersOf } from './indices/exact-fragments.ts'
 export type { Announcement, LongestPrefix, NodeRun, Prompt } from './indices/exact-holders.ts'
 export type { AdjacentOptions, Sequence } from './indices/positional.ts'
