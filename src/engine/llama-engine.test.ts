@@ -55,8 +55,15 @@ function tokensOf(count: number, { vocabularyTokens }: LlamaShape): Uint32Array 
 /** Heads of 16, three queries a key, FFN and vocabulary that fill no panel, more positions than one block of sums. */
 const ODD: LlamaShape = {
   ...TINY_LLAMA,
-  ...{ dimensions: 96, heads: 6, kvHeads: 2, feedForward: 172, vocabularyTokens: 301, contextTokens: 700 },
-  ...{ isTied: false, ropeTheta: 500_000, seed: 7 },
+  dimensions: 96,
+  heads: 6,
+  kvHeads: 2,
+  feedForward: 172,
+  vocabularyTokens: 301,
+  contextTokens: 700,
+  isTied: false,
+  ropeTheta: 500_000,
+  seed: 7,
 }
 
 describe('the numbers', () => {
