@@ -15,7 +15,9 @@ const MODULE = fileURLToPath(new URL('../.optional/node_modules/node-llama-cpp/d
 
 /** What is used of node-llama-cpp. */
 interface LlamaModule {
-  getLlama(options: object): Promise<{ loadModel(options: { modelPath: string }): Promise<LlamaModel> } & Disposable>
+  readonly getLlama: (
+    options: object,
+  ) => Promise<{ loadModel(options: { modelPath: string }): Promise<LlamaModel> } & Disposable>
 }
 interface Disposable {
   dispose(): Promise<void>

@@ -32,8 +32,8 @@ async function engineOf(shape: LlamaShape, options: Partial<LlamaEngineOptions> 
 async function computed(engine: LlamaEngine, tokenIds: Uint32Array, step: number) {
   const capacity = tokenIds.length + 5
   const kv = await engine.allocateKv(capacity)
-  // What is beyond the tokens must not matter.
-  engine.bytes(kv, capacity * engine.kvBytesPerToken).fill(0x7f)
+  // What is beyond the tokens must not matter: here numbers that are none.
+  engine.bytes(kv, capacity * engine.kvBytesPerToken).fill(0xff)
   const logits = new Float32Array(engine.config.vocabularyTokens)
   for (let start = 0; start < tokenIds.length; start += step) {
     await engine.prefill({ kv, capacity, start, tokenIds: tokenIds.subarray(start, start + step), logits })
