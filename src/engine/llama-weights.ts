@@ -8,8 +8,6 @@ import { layerWeights, type LlamaConfig } from './llama-config.ts'
 import { PANEL, packRows, roundUp } from './panels.ts'
 import { ropeFrequencies } from './rope.ts'
 
-const LOG2_E = 1.4426950408889634
-
 /** Where the model's description lies. Throws COMPUTE_FULL when the weights do not fit. */
 export function loadWeights({ tensors }: Pick<Gguf, 'tensors'>, config: LlamaConfig, memory: KernelMemory): number {
   const { dim, ffnDim, heads, kvHeads, headDim, layers, vocabularyTokens } = config
@@ -74,7 +72,7 @@ export function loadWeights({ tensors }: Pick<Gguf, 'tensors'>, config: LlamaCon
     vocabularyWidth: roundUp(vocabularyTokens),
     epsilon: config.epsilon,
     // A square root is rounded alike everywhere. The kernel's softmax is one of powers of 2.
-    queryScale: LOG2_E / Math.sqrt(headDim),
+    queryScale: Math.LOG2E / Math.sqrt(headDim),
     embedding,
     output: config.isTied ? embedding : panels(dim, vocabularyTokens, { 'output.weight': same }),
     outputNorm: vector('output_norm.weight'),
