@@ -75,6 +75,7 @@ function readWork(
     run: async (retrieval) => {
       const failures: string[] = []
       for (const candidate of fitting) {
+        retrieval.askInstead(candidate.place)
         const outcome = await readCandidate(candidate, tools, retrieval.signal)
         if (retrieval.signal.aborted) return 'It was given up.'
         const { span, source, place, bytes } = candidate
