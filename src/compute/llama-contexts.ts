@@ -13,7 +13,10 @@ export interface LlamaSource {
   readonly log: LlamaLog
 }
 
-/** The first error that llama.cpp wrote in a call: its own exceptions say only that there was one. */
+/**
+ * The first error that llama.cpp wrote in a call: its own exceptions say only that there was one. Of a model that is not
+ * the first of its process it often comes too late to be told.
+ */
 export interface LlamaLog {
   error: string
 }
