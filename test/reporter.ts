@@ -5,8 +5,11 @@ import type { Reporter, TestModule, TestSuite, Vitest } from 'vitest/node'
 /** Set to `fail` where everything that tests need is installed, so that a test cannot quietly stop running. */
 const SKIPS_FAIL = process.env['MEMBRANE_SKIPS'] === 'fail'
 
-/** Data of others that the project may use and does not ship: a test that looks for it says so in its name. */
-const ALLOWED_SKIP = /no data folder/
+/**
+ * Data of others that the project may use and does not ship, and engines of others that only the soak runs: a test that
+ * needs them says so in its name.
+ */
+const ALLOWED_SKIP = /no data folder|optional engines run in npm run soak/
 
 /**
  * Ends a run with the plain line `N passed, N failed`, for people and programs alike.

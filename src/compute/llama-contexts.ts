@@ -10,11 +10,21 @@ export interface LlamaSource {
   readonly model: LlamaModel
   readonly threads: number
   readonly kvType: LlamaKvType
+  readonly log: LlamaLog
+}
+
+/**
+ * The first error that llama.cpp wrote in a call: its own exceptions say only that there was one. Of a model that is not
+ * the first of its process it often comes too late to be told.
+ */
+export interface LlamaLog {
+  error: string
 }
 
 /** Throws COMPUTE_FULL when there is no memory for it, and INVALID_CONFIG for a type of KV that the model cannot have. */
 export async function createLlamaContext(source: LlamaSource, tokens: number): Promise<LlamaContext> {
-  const { llama, model, threads, kvType } = source
+  const { llama, model, threads, kvType, log } = source
+  log.error = ''
   try {
     return await model.createContext({
       // In a full context, the package drops the first tokens to make room: so it is never full.
@@ -32,9 +42,13 @@ export async function createLlamaContext(source: LlamaSource, tokens: number): P
       throw new MembraneError('COMPUTE_FULL', `There is no memory for a context of ${tokens} tokens: ${reason}`, {
         cause,
       })
-    throw new MembraneError('INVALID_CONFIG', `llama.cpp makes no context with KV of ${kvType}: ${reason}`, {
-      cause,
-      remedy: 'Take kvType F16: groups of 32 numbers must fit into the heads of the model for Q8_0.',
-    })
+    throw new MembraneError(
+      'INVALID_CONFIG',
+      `llama.cpp makes no context with KV of ${kvType}: ${log.error || reason}`,
+      {
+        cause,
+        remedy: 'Take kvType F16: groups of 32 numbers must fit into the heads of the model for Q8_0.',
+      },
+    )
   }
 }

@@ -23,8 +23,8 @@ export async function requireGguf(path: string): Promise<void> {
 
 async function readHead(path: string, head: DataView): Promise<number> {
   try {
-    await using file = await open(path)
-    const { bytesRead } = await file.read(head, 0, HEAD_BYTES, 0)
+    const file = await open(path)
+    const { bytesRead } = await file.read(head, 0, HEAD_BYTES, 0).finally(() => file.close())
     return bytesRead
   } catch (cause) {
     throw new MembraneError('FILE_UNREADABLE', 'The model file could not be read.', { cause, details: { path } })

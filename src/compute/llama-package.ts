@@ -9,6 +9,7 @@ export interface LlamaPackage {
     readonly skipDownload: true
     readonly progressLogs: false
     readonly logLevel: 'error'
+    readonly logger: (level: string, message: string) => void
     readonly maxThreads: number
   }): Promise<LlamaRuntime>
   readonly InsufficientMemoryError: ErrorClass

@@ -5,15 +5,20 @@ import { MembraneError } from '../core/errors.ts'
 import { buildLlamaState, GGML_TYPES, type LlamaKvType, type LlamaState, parseLlamaState } from './llama-state.ts'
 
 /** Two tokens, one layer with keys of two F32 numbers and values of one F16 number. */
-const GOLDEN = Uint8Array.from([
-  ...[0x71, 0x73, 0x67, 0x67, 3, 0, 0, 0, 2, 0, 0, 0, 7, 0, 0, 0, 0xe8, 3, 0, 0],
-  ...[1, 0, 0, 0, 2, 0, 0, 0],
-  ...[0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0],
-  ...[1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0],
-  ...[0, 0, 0, 0, 1, 0, 0, 0],
-  ...[0, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 10, 11, 12, 13, 14, 15, 16, 17, 20, 21, 22, 23, 24, 25, 26, 27],
-  ...[1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 30, 31, 40, 41],
-])
+const GOLDEN = Uint8Array.from(
+  Buffer.from(
+    `
+    71736767 03000000 02000000 07000000 e8030000
+    01000000 02000000
+    00000000 01000000 00000000
+    01000000 01000000 00000000
+    00000000 01000000
+    00000000 0800000000000000 0a0b0c0d0e0f1011 1415161718191a1b
+    01000000 0200000000000000 1e1f 2829
+    `.replaceAll(/\s/g, ''),
+    'hex',
+  ),
+)
 
 const KV_TYPES = Object.keys(GGML_TYPES) as readonly LlamaKvType[]
 

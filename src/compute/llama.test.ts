@@ -157,9 +157,15 @@ describe.skipIf(SKIP_OPTIONAL)(`llama.cpp${WHY_OPTIONAL}`, () => {
     const broken = join(folder, 'broken.gguf')
     await writeFile(broken, 'GGUF and nothing more')
     await expect(open(broken)).rejects.toMatchObject({ code: 'INVALID_MODEL' })
+    const half = join(folder, 'half.gguf')
+    await writeFile(half, readFileSync(STORIES).subarray(0, 1_000_000))
+    await expect(open(half)).rejects.toMatchObject({ code: 'INVALID_MODEL' })
     await expect(open(join(folder, 'none.gguf'))).rejects.toMatchObject({ code: 'FILE_UNREADABLE' })
     await expect(open(STORIES, { threads: -1 })).rejects.toMatchObject({ code: 'INVALID_CONFIG' })
     await expect(open(STORIES, { contextsMax: 0 })).rejects.toMatchObject({ code: 'INVALID_CONFIG' })
+    // In heads of 8 numbers, no group of 32 has room.
+    await expect(open(STORIES, { kvType: 'Q8_0' })).rejects.toMatchObject({ code: 'INVALID_CONFIG' })
+    await expect(open(STORIES, { gpu: 'cuda' })).rejects.toMatchObject({ code: 'MISSING_PACKAGE' })
   })
 
   test('keeps a fingerprint with the bytes of the file, the name and the type of KV, wherever the file lies', async () => {

@@ -7,7 +7,7 @@ import type { KvBackend } from '../core/compute.ts'
 import { MembraneError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import { modelFingerprint } from '../core/model-fingerprint.ts'
-import { createLlamaContext } from './llama-contexts.ts'
+import { createLlamaContext, type LlamaLog } from './llama-contexts.ts'
 import { requireGguf } from './llama-file.ts'
 import { llamaForm } from './llama-form.ts'
 import { type LlamaModel, type LlamaPackage, type LlamaRuntime, loadLlamaPackage } from './llama-package.ts'
@@ -61,18 +61,19 @@ export async function openLlamaBackend(
   const llama = await loadLlamaPackage()
   await requireGguf(all.modelPath)
   const file = await hashFile(hashes.content, all.modelPath)
-  const runtime = await startRuntime(llama, all)
+  const log: LlamaLog = { error: '' }
+  const runtime = await startRuntime(llama, all, log)
   let model: LlamaModel | null = null
   const closeEngine = async (): Promise<void> => {
     await model?.dispose()
     await runtime.dispose()
   }
   try {
-    model = await loadModel(runtime, all)
+    model = await loadModel(runtime, all, log)
     await requireUnchanged(file)
     const { kvType, contextsMax } = all
     const threads = all.threads === 0 ? runtime.cpuMathCores : all.threads
-    const source = { llama, model, threads, kvType }
+    const source = { llama, model, threads, kvType, log }
     const name = all.modelName ?? basename(all.modelPath, '.gguf')
     // Rows of another engine, of other weights or of another type are other rows.
     const fingerprint = modelFingerprint(hashes.blake3, `${name} llama.cpp ${kvType}`, file.contentHash)
@@ -103,7 +104,7 @@ function checkOptions({ threads, kvType, contextTokensMax, contextsMax }: LlamaB
     throw new MembraneError('INVALID_CONFIG', `kvType is ${Object.keys(GGML_TYPES).join(', ')}; found ${kvType}.`)
 }
 
-async function startRuntime(llama: LlamaPackage, { gpu }: LlamaBackendOptions): Promise<LlamaRuntime> {
+async function startRuntime(llama: LlamaPackage, { gpu }: LlamaBackendOptions, log: LlamaLog): Promise<LlamaRuntime> {
   try {
     // Nothing is built and nothing fetched: what runs is what was installed.
     return await llama.getLlama({
@@ -112,6 +113,9 @@ async function startRuntime(llama: LlamaPackage, { gpu }: LlamaBackendOptions): 
       skipDownload: true,
       progressLogs: false,
       logLevel: 'error',
+      logger: (_, message) => {
+        log.error ||= message.trim()
+      },
       maxThreads: 0,
     })
   } catch (cause) {
@@ -119,12 +123,17 @@ async function startRuntime(llama: LlamaPackage, { gpu }: LlamaBackendOptions): 
   }
 }
 
-async function loadModel(runtime: LlamaRuntime, { modelPath, gpu }: LlamaBackendOptions): Promise<LlamaModel> {
+async function loadModel(
+  runtime: LlamaRuntime,
+  { modelPath, gpu }: LlamaBackendOptions,
+  log: LlamaLog,
+): Promise<LlamaModel> {
+  log.error = ''
   try {
     return await runtime.loadModel({ modelPath, ...(gpu === false && { gpuLayers: 0 }) })
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause)
-    throw new MembraneError('INVALID_MODEL', `llama.cpp does not load the model: ${reason}`, {
+    throw new MembraneError('INVALID_MODEL', `llama.cpp does not load the model: ${log.error || reason}`, {
       cause,
       details: { modelPath },
     })

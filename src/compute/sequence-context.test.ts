@@ -87,21 +87,21 @@ function copied(parts: readonly ContextPart[]): readonly ContextPart[] {
 
 const PROMPT = Uint32Array.from({ length: CONTEXT_TOKENS }, (_, index) => (index * 37) % VOCABULARY_TOKENS)
 
-/** The spans of a prompt that was computed in one go, and the logits after each of its prefixes. */
-async function prefilled() {
+/** The spans of a prompt that was computed, and the logits after each of its prefixes. */
+async function prefilled(tokenIds: Uint32Array) {
   const { context } = open()
   const logits: number[] = []
-  for (const [start, id] of PROMPT.entries()) {
+  for (const [start, id] of tokenIds.entries()) {
     await context.prefill(start, Uint32Array.of(id))
     logits.push(context.logits()[0] ?? Number.NaN)
   }
   const partsOf = async (start: number, end: number) => copied(await context.read({ start, end }))
-  return { logits, partsOf }
+  return { tokenIds, logits, partsOf }
 }
 
 describe('a context', () => {
   test('gives the logits of the whole prompt, whichever spans were written in whatever order', async () => {
-    const { logits, partsOf } = await prefilled()
+    const { logits, partsOf } = await prefilled(PROMPT)
     const cuts = fc.uniqueArray(fc.integer({ min: 1, max: CONTEXT_TOKENS - 1 }), { minLength: 1, maxLength: 5 })
     await fc.assert(
       fc.asyncProperty(cuts, fc.infiniteStream(fc.nat()), async (ends, order) => {
@@ -123,48 +123,68 @@ describe('a context', () => {
   })
 
   test('stays right through any run of calls', async () => {
-    const { logits, partsOf } = await prefilled()
+    const sources = [await prefilled(PROMPT), await prefilled(PROMPT.toReversed())] as const
     const at = fc.integer({ min: 0, max: CONTEXT_TOKENS - 1 })
     const length = fc.integer({ min: 1, max: 12 })
-    const step = fc.tuple(fc.constantFrom('write', 'prefill', 'truncate', 'read', 'abort'), at, length)
+    const step = fc.tuple(
+      fc.constantFrom('write', 'write at the end', 'prefill', 'prefill at the end', 'truncate', 'read', 'abort'),
+      at,
+      length,
+      fc.constantFrom(...sources),
+    )
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 20 }), async (steps) => {
         const { context, sequence } = open()
-        let filled = new Set<number>()
-        for (const [call, start, count] of steps) {
+        // What each position should hold: of all rows, the bytes of that token.
+        let expected: (readonly Uint8Array[] | null)[] = Array.from({ length: CONTEXT_TOKENS }, () => null)
+        for (const [call, anywhere, count, { partsOf, tokenIds }] of steps) {
+          const filled = filledTokens(expected)
+          const start = call.endsWith('at the end') ? Math.min(filled, CONTEXT_TOKENS - 1) : anywhere
           const end = Math.min(start + count, CONTEXT_TOKENS)
-          const span = Array.from({ length: end - start }, (_, index) => start + index)
-          if (call === 'write') {
-            await context.write(await partsOf(start, end))
-            filled = new Set([...filled, ...span])
+          if (call.startsWith('write')) {
+            const parts = await partsOf(start, end)
+            await context.write(parts)
+            for (const [index, rows] of rowsOf(parts).entries()) expected[start + index] = rows
           } else if (call === 'truncate') {
             context.truncate(start)
-            filled = new Set([...filled].filter((position) => position < start))
+            expected = expected.map((rows, position) => (position < start ? rows : null))
           } else if (call === 'read') {
             const reading = context.read({ start, end })
-            if (span.every((position) => filled.has(position))) expect(await reading).toEqual(await partsOf(start, end))
-            else await expect(reading).rejects.toMatchObject({ code: 'INVALID_REQUEST' })
+            if (expected.slice(start, end).includes(null))
+              await expect(reading).rejects.toMatchObject({ code: 'INVALID_REQUEST' })
+            else expect(rowsOf(await reading)).toEqual(expected.slice(start, end))
           } else {
             const controller = new AbortController()
             sequence.onStep = call === 'abort' ? () => controller.abort() : () => {}
-            const prefill = context.prefill(start, PROMPT.subarray(start, end), { signal: controller.signal })
-            if (start > filledTokens(filled)) await expect(prefill).rejects.toMatchObject({ code: 'INVALID_REQUEST' })
+            const ids = tokenIds.subarray(start, end)
+            const prefill = context.prefill(start, ids, { signal: controller.signal })
+            if (start > filled) await expect(prefill).rejects.toMatchObject({ code: 'INVALID_REQUEST' })
             else if (call === 'abort') await expect(prefill).rejects.toMatchObject({ code: 'ABORTED' })
             else {
               await prefill
-              expect(context.logits()[0]).toBe(logits[end - 1])
-              filled = new Set(Array.from({ length: end }, (_, position) => position))
+              const alone = new FakeSequence()
+              const before = expected.slice(0, start).map((rows) => rows ?? [])
+              await alone.load(
+                start,
+                FORM.rowShapes.map((_, index) => joined(before.map((rows) => rows[index]))),
+              )
+              expect(context.logits()).toEqual(await alone.evaluate(ids, 'logits'))
+              expected = expected.map((_, position) =>
+                position < end ? alone.rows.map((rows) => rows.slice(3 * position, 3 * position + 3)) : null,
+              )
             }
           }
-          expect(context.filledTokens).toBe(filledTokens(filled))
+          expect(context.filledTokens).toBe(filledTokens(expected))
         }
+        const filled = filledTokens(expected)
+        if (filled > 0) expect(rowsOf(await context.read({ start: 0, end: filled }))).toEqual(expected.slice(0, filled))
       }),
-      { numRuns: runs(150) },
+      { numRuns: runs(300) },
     )
   })
 
   test('refuses parts of another model, shape or place, and is as before', async () => {
-    const { partsOf } = await prefilled()
+    const { partsOf } = await prefilled(PROMPT)
     const [part] = await partsOf(0, 4)
     const { context } = open(20)
     if (part === undefined) expect.unreachable('there is a part')
@@ -233,8 +253,22 @@ describe('a context', () => {
   })
 })
 
-function filledTokens(filled: ReadonlySet<number>): number {
-  let tokens = 0
-  while (filled.has(tokens)) tokens++
-  return tokens
+/** Tokens from the first on that have rows. */
+function filledTokens(expected: readonly unknown[]): number {
+  const gap = expected.indexOf(null)
+  return gap < 0 ? expected.length : gap
+}
+
+/** Of each token of a part, its bytes in each tensor. */
+function rowsOf(parts: readonly ContextPart[]): readonly (readonly Uint8Array[])[] {
+  const [part] = parts
+  if (part === undefined) return expect.unreachable('there is a part')
+  const { start, end } = part.signature.tokens
+  return Array.from({ length: end - start }, (_, token) =>
+    part.tensors.map(({ data }) => data.slice(3 * token, 3 * token + 3)),
+  )
+}
+
+function joined(rows: readonly (Uint8Array | undefined)[]): Uint8Array {
+  return Uint8Array.from(rows.flatMap((row) => [...(row ?? [])]))
 }
