@@ -7,7 +7,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 import { dequantize } from '../src/engine/dequantize.ts'
 import type { GgufValue } from '../src/engine/gguf-value.ts'
 import { readGguf } from '../src/engine/gguf.ts'
-import { DEFAULT_MODEL_PATH } from '../src/index.ts'
+import { DEFAULT_MODEL_PATH } from '../src/server/library.ts'
 import { ggufBytes, type MetadataValue } from '../test/gguf-writer.ts'
 import { type PrefillEngine, threadsText } from './prefill-engine.ts'
 

@@ -2,7 +2,7 @@
  * Prefill and decode of the engine with the model that comes along, beside other engines with the same weights where
  * these are installed. All take turns, with the calibration loop and the machine's peak between them.
  */
-import { DEFAULT_MODEL_PATH, openCpuBackend } from '../src/index.ts'
+import { DEFAULT_MODEL_PATH, openCpuBackend } from '../src/server/library.ts'
 import { loadChainHashes } from '../src/hashing/chain-hashes.ts'
 import { loadContentHashers } from '../src/hashing/content-hashers.ts'
 import { instantiateKernel, wasm } from '../src/engine/webassembly.ts'

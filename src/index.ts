@@ -7,8 +7,22 @@ export { figure5a, figure5b, type RolesPoint, type ThresholdPoint } from './plan
 
 /** Questions: scenarios and the parts that they are made of. */
 export { listPresets, preset, presetProfiles } from './planner/presets.ts'
-export { buildScenario, type InputSpec, type PoolSpec, type Scenario, type ScenarioSpec, type Slo } from './planner/scenario.ts'
-export { compileProfile, kvRateBytesPerSecond, type LatencyProfileData, type Profile, type ProfileData, type RateProfileData } from './planner/profile.ts'
+export {
+  buildScenario,
+  type InputSpec,
+  type PoolSpec,
+  type Scenario,
+  type ScenarioSpec,
+  type Slo,
+} from './planner/scenario.ts'
+export {
+  compileProfile,
+  kvRateBytesPerSecond,
+  type LatencyProfileData,
+  type Profile,
+  type ProfileData,
+  type RateProfileData,
+} from './planner/profile.ts'
 export { type DecodeProfile, decodeStepSeconds } from './planner/decode.ts'
 export { parseProfile } from './api/profile-schema.ts'
 export { jsonSchema, SCHEMA_NAMES, type SchemaName } from './api/json-schemas.ts'
@@ -21,10 +35,32 @@ export { conditionalMean, type LengthDistribution, meanTokens, sampleLength } fr
 export { type Random, seededRandom } from './core/random.ts'
 
 /** Equations (1) to (8) of arXiv:2604.15039v2. */
-export { decodeRps, kvThroughputBytesPerSecond, lambdaMaxRps, localBoundRps, localPrefillRps, minimumEgressBytesPerSecond, remoteBoundRps, remotePrefillRps, type RemoteStage, roleImbalanceRps, type StageRates, thresholdImbalanceRps } from './planner/throughput.ts'
+export {
+  decodeRps,
+  kvThroughputBytesPerSecond,
+  lambdaMaxRps,
+  localBoundRps,
+  localPrefillRps,
+  minimumEgressBytesPerSecond,
+  remoteBoundRps,
+  remotePrefillRps,
+  type RemoteStage,
+  roleImbalanceRps,
+  type StageRates,
+  thresholdImbalanceRps,
+} from './planner/throughput.ts'
 
 /** Queueing in closed form. */
-export { allenCunneen, erlangB, erlangC, meanWaitSeconds, mg1WaitSeconds, type QueueInput, type Wait, waitTail } from './planner/queueing.ts'
+export {
+  allenCunneen,
+  erlangB,
+  erlangC,
+  meanWaitSeconds,
+  mg1WaitSeconds,
+  type QueueInput,
+  type Wait,
+  waitTail,
+} from './planner/queueing.ts'
 
 /** Traces. */
 export { analyzeTrace, type TraceAnalysis } from './planner/trace-analysis.ts'
@@ -39,8 +75,26 @@ export { ERROR_CODES, type ErrorCode, MembraneError } from './core/errors.ts'
 
 /** Simulation: true discrete events with the scheduler in the loop; a batch is one seed, results put batches together. */
 export { type ReplicationData, simulateBatch, type StageData } from './planner/sim-run.ts'
-export { curvesOf, type LatencySummary, type LoadVerdict, type SimulationCurves, type SimulationResult, type StageSummary, summarize } from './planner/simulation-result.ts'
-export { type CacheOptions, DEFAULT_SIMULATION, type PoolName, type RoutingKind, type SchedulerKind, type SimulationOptions, type TimedEvent, type TraceWorkload, type TransferOptions } from './planner/sim-options.ts'
+export {
+  curvesOf,
+  type LatencySummary,
+  type LoadVerdict,
+  type SimulationCurves,
+  type SimulationResult,
+  type StageSummary,
+  summarize,
+} from './planner/simulation-result.ts'
+export {
+  type CacheOptions,
+  DEFAULT_SIMULATION,
+  type PoolName,
+  type RoutingKind,
+  type SchedulerKind,
+  type SimulationOptions,
+  type TimedEvent,
+  type TraceWorkload,
+  type TransferOptions,
+} from './planner/sim-options.ts'
 export type { CacheData } from './planner/sim-caches.ts'
 export type { SimulationSeries } from './planner/sim-series.ts'
 export type { RequestTimeline } from './planner/sim-timeline.ts'
@@ -62,83 +116,325 @@ export type { ObservedRequests } from './planner/observed-requests.ts'
 export { simulateEngine } from './planner/engine-sim.ts'
 
 /** Stores of fragments. */
-export type { ByteSpan, Clock, FragmentPut, FragmentStore, GetOptions, PutOutcome, Quarantine, QuarantinedBytes, StoredEntry, StoredFragment, StoredStream, StoreStats } from './core/ports.ts'
+export type {
+  ByteSpan,
+  Clock,
+  FragmentPut,
+  FragmentStore,
+  GetOptions,
+  PutOutcome,
+  Quarantine,
+  QuarantinedBytes,
+  StoredEntry,
+  StoredFragment,
+  StoredStream,
+  StoreStats,
+} from './core/ports.ts'
 /** Hashing: block hashes of a prompt by a chain, and the hashes that chains and content hashes are made of. */
-export { type BlockHashes, blockHashAt, commonBlocks, digestAt, eventHashes, joinBlockHashes, packBlockHashes, sliceBlockHashes, unpackBlockHashes } from './core/block-hashes.ts'
-export { CHAIN_EXTRAS, CHAIN_IDS, type ChainContext, type ChainExtra, type ChainId, type ChainOptions, type ChainPosition, type HashChain, type MediaSpan, tokenIds } from './core/hash-chain.ts'
+export {
+  type BlockHashes,
+  blockHashAt,
+  commonBlocks,
+  digestAt,
+  eventHashes,
+  joinBlockHashes,
+  packBlockHashes,
+  sliceBlockHashes,
+  unpackBlockHashes,
+} from './core/block-hashes.ts'
+export {
+  CHAIN_EXTRAS,
+  CHAIN_IDS,
+  type ChainContext,
+  type ChainExtra,
+  type ChainId,
+  type ChainOptions,
+  type ChainPosition,
+  type HashChain,
+  type MediaSpan,
+  tokenIds,
+} from './core/hash-chain.ts'
 export { modelFingerprint } from './core/model-fingerprint.ts'
 export { createHashChain, dynamoLocalHashes, parseChainId } from './core/hash-chains.ts'
 export type { ChainHashes, HashFunction } from './core/ports.ts'
 /** Fragments as values: what they are, their heads and keys. */
-export { type ByteKind, type ContextKind, FRAGMENT_KINDS, type Fragment, type FragmentDescription, type FragmentGroup, type FragmentKind, type Span, type StructuralSignature, type TokenSpan } from './core/fragment.ts'
+export {
+  type ByteKind,
+  type ContextKind,
+  FRAGMENT_KINDS,
+  type Fragment,
+  type FragmentDescription,
+  type FragmentGroup,
+  type FragmentKind,
+  type Span,
+  type StructuralSignature,
+  type TokenSpan,
+} from './core/fragment.ts'
 export { checkFragment } from './core/fragment-check.ts'
 export { decodeDescription, encodeDescription } from './core/fragment-codec.ts'
-export { type ByteName, type ContextName, contextName, fragmentKey, type FragmentName, parseFragmentKey } from './core/fragment-key.ts'
+export {
+  type ByteName,
+  type ContextName,
+  contextName,
+  fragmentKey,
+  type FragmentName,
+  parseFragmentKey,
+} from './core/fragment-key.ts'
 
 /** Indices of a node behind one door: which fragments and nodes have which blocks, what lies where, what goes together. */
 export type { FragmentIndicesOptions, SemanticPorts } from './indices/fragment-indices-options.ts'
 export { FragmentIndices } from './indices/fragment-indices.ts'
-export type { AdjacentFragments, IndexedFragment, IndexEdge, SimilarFragment, SimilarQuery } from './indices/indexed-fragment.ts'
+export type {
+  AdjacentFragments,
+  IndexedFragment,
+  IndexEdge,
+  SimilarFragment,
+  SimilarQuery,
+} from './indices/indexed-fragment.ts'
 export type { LayersOf } from './indices/exact-fragments.ts'
 export type { Announcement, LongestPrefix, NodeRun, Prompt } from './indices/exact-holders.ts'
 export type { AdjacentOptions, Sequence } from './indices/positional.ts'
-export { type CacheBreakdown, type CacheCounts, type CacheStatistics, INDEX_NAMES, type IndexName, OTHER_TENANTS, StatisticsRecorder } from './indices/statistics.ts'
+export {
+  type CacheBreakdown,
+  type CacheCounts,
+  type CacheStatistics,
+  INDEX_NAMES,
+  type IndexName,
+  OTHER_TENANTS,
+  StatisticsRecorder,
+} from './indices/statistics.ts'
 export { type DescribeEntry, rebuildIndices, type RebuildReport } from './indices/rebuild.ts'
-export { encodeSnapshot, restoreSnapshot, SNAPSHOT_VERSION, type SnapshotOptions, type SnapshotOutcome, type SnapshotRefusal } from './indices/snapshot.ts'
+export {
+  encodeSnapshot,
+  restoreSnapshot,
+  SNAPSHOT_VERSION,
+  type SnapshotOptions,
+  type SnapshotOutcome,
+  type SnapshotRefusal,
+} from './indices/snapshot.ts'
 export { type Tier, TIER_BIT, TIERS } from './indices/tiers.ts'
 
 /**
  * Proposals for prefetch, eviction and search: the graph of fragments, the semantic index with its vector indices and
  * embedders, and sessions. None of them says that KV may be used for other tokens.
  */
-export { type EdgeFilter, FragmentGraph, type Neighbour, type PrefetchCandidate, type Subgraph, type SubgraphEdge } from './indices/graph.ts'
+export {
+  type EdgeFilter,
+  FragmentGraph,
+  type Neighbour,
+  type PrefetchCandidate,
+  type Subgraph,
+  type SubgraphEdge,
+} from './indices/graph.ts'
 export { EDGE_KINDS, type EdgeKind, type HalfLives } from './indices/graph-edges.ts'
 export { DEFAULT_GRAPH_OPTIONS, type GraphOptions } from './indices/graph-options.ts'
-export { DEFAULT_SEMANTIC_OPTIONS, type SemanticClusters, type SemanticClustersQuery, type SemanticEntry, SemanticIndex, type SemanticInsert, type SemanticMatch, type SemanticOptions, type SemanticQuery, type SemanticScope } from './indices/semantic.ts'
+export {
+  DEFAULT_SEMANTIC_OPTIONS,
+  type SemanticClusters,
+  type SemanticClustersQuery,
+  type SemanticEntry,
+  SemanticIndex,
+  type SemanticInsert,
+  type SemanticMatch,
+  type SemanticOptions,
+  type SemanticQuery,
+  type SemanticScope,
+} from './indices/semantic.ts'
 export { DEFAULT_SIM_HASH_OPTIONS, simHashVectors, type SimHashOptions } from './indices/sim-hash.ts'
-export { DEFAULT_SESSIONS_OPTIONS, type Prospect, type SessionName, Sessions, type SessionsOptions, type SessionView } from './indices/sessions.ts'
-export { DEFAULT_WORKLOAD_OPTIONS, type PopularPrefix, WorkloadAnalyser, type WorkloadAnalysis, type WorkloadOptions } from './indices/workload.ts'
-export { DEFAULT_REUSE_PREDICTOR_OPTIONS, ReusePredictor, type ReusePredictorOptions } from './indices/reuse-predictor.ts'
+export {
+  DEFAULT_SESSIONS_OPTIONS,
+  type Prospect,
+  type SessionName,
+  Sessions,
+  type SessionsOptions,
+  type SessionView,
+} from './indices/sessions.ts'
+export {
+  DEFAULT_WORKLOAD_OPTIONS,
+  type PopularPrefix,
+  WorkloadAnalyser,
+  type WorkloadAnalysis,
+  type WorkloadOptions,
+} from './indices/workload.ts'
+export {
+  DEFAULT_REUSE_PREDICTOR_OPTIONS,
+  ReusePredictor,
+  type ReusePredictorOptions,
+} from './indices/reuse-predictor.ts'
 export type { Embedder, NearVector, VectorIndex, VectorIndexFactory } from './core/ports.ts'
-export { type FragmentContent, type KvLayer, type PrefixTokens, type StateLayer, type TensorData, buildKv, buildPrefix, buildState, parseKv, parsePrefix, parseState } from './core/fragment-kv.ts'
-export { type Artifact, buildArtifact, buildOpaque, buildToolTrace, byteSignature, NO_MODEL, parseArtifact, parseToolTrace, type ToolTrace } from './core/fragment-bytes.ts'
-export { type GroupState, groupState, type PoolParts, type PoolRule, type PromptBlocks, type UsablePrefix, usablePrefix } from './core/fragment-group.ts'
+export {
+  type FragmentContent,
+  type KvLayer,
+  type PrefixTokens,
+  type StateLayer,
+  type TensorData,
+  buildKv,
+  buildPrefix,
+  buildState,
+  parseKv,
+  parsePrefix,
+  parseState,
+} from './core/fragment-kv.ts'
+export {
+  type Artifact,
+  buildArtifact,
+  buildOpaque,
+  buildToolTrace,
+  byteSignature,
+  NO_MODEL,
+  parseArtifact,
+  parseToolTrace,
+  type ToolTrace,
+} from './core/fragment-bytes.ts'
+export {
+  type GroupState,
+  groupState,
+  type PoolParts,
+  type PoolRule,
+  type PromptBlocks,
+  type UsablePrefix,
+  usablePrefix,
+} from './core/fragment-group.ts'
 export { type Dtype, DTYPE_BYTES } from './core/safetensors-dtypes.ts'
-export { readSafetensors, readSafetensorsLayout, type Safetensors, safetensorsHeaderEnd, type SafetensorsLayout, type Tensor, type TensorInfo, type TensorPlace } from './core/safetensors.ts'
-export { layOutSafetensors, type Metadata, type PayloadPieces, safetensorsPieces, type WritableLayout, writeSafetensors } from './core/safetensors-writer.ts'
-export { DEFAULT_PREFIX_VERSIONS, type PrefixVersion, PrefixVersions, type PrefixVersionsOptions, type VersionAddition } from './indices/versions.ts'
-export { DEFAULT_FRAGMENTIZE, fragmentize, type Fragmentizable, type Fragmentized, type FragmentizedTensors, type FragmentizeOptions, fragmentizeTensors, type FragmentSpans, fragmentSpans } from './reconstruct/fragmentize.ts'
+export {
+  readSafetensors,
+  readSafetensorsLayout,
+  type Safetensors,
+  safetensorsHeaderEnd,
+  type SafetensorsLayout,
+  type Tensor,
+  type TensorInfo,
+  type TensorPlace,
+} from './core/safetensors.ts'
+export {
+  layOutSafetensors,
+  type Metadata,
+  type PayloadPieces,
+  safetensorsPieces,
+  type WritableLayout,
+  writeSafetensors,
+} from './core/safetensors-writer.ts'
+export {
+  DEFAULT_PREFIX_VERSIONS,
+  type PrefixVersion,
+  PrefixVersions,
+  type PrefixVersionsOptions,
+  type VersionAddition,
+} from './indices/versions.ts'
+export {
+  DEFAULT_FRAGMENTIZE,
+  fragmentize,
+  type Fragmentizable,
+  type Fragmentized,
+  type FragmentizedTensors,
+  type FragmentizeOptions,
+  fragmentizeTensors,
+  type FragmentSpans,
+  fragmentSpans,
+} from './reconstruct/fragmentize.ts'
 export { mergeFragments } from './reconstruct/merge-fragments.ts'
 export { type FragmentAxis } from './reconstruct/slice-payload.ts'
 export { type FragmentCuts, splitFragment } from './reconstruct/split-fragment.ts'
 /** Eviction: what leaves a full cache first, and what caches would have held of a trace. */
-export { DEFAULT_EVICTION_POLICY, EVICTION_POLICIES, type EvictionPolicyName, parseEvictionPolicy } from './policy/evict-policies.ts'
+export {
+  DEFAULT_EVICTION_POLICY,
+  EVICTION_POLICIES,
+  type EvictionPolicyName,
+  parseEvictionPolicy,
+} from './policy/evict-policies.ts'
 export { type EvictionPolicy, type EvictionPriority, NORMAL_PRIORITY } from './policy/evict.ts'
 export { type CacheComparison, compareCaches, type ComparedCache } from './planner/replay-compare.ts'
 export type { CacheReplay, CacheReplayOptions } from './planner/replay-cache.ts'
 export { type ClosedHints, sessionsOf, type TraceSessions } from './planner/replay-sessions.ts'
 
 /** The memory of a node put together, as a library: fragments of many tenants over any store, found by four indices. */
-export { type BlockHash, type ContentHash, DEFAULT_TENANT, type ModelFingerprint, parseBlockHash, parseContentHash, parseModelFingerprint, parseTenantId, type TenantId } from './core/ids.ts'
-
-/** A simulated engine: KV, times and texts without a model. */
+export {
+  type BlockHash,
+  type ContentHash,
+  DEFAULT_TENANT,
+  type ModelFingerprint,
+  parseBlockHash,
+  parseContentHash,
+  parseModelFingerprint,
+  parseTenantId,
+  type TenantId,
+} from './core/ids.ts'
 
 /** Moved reuse: KV of the same tokens at another position, approximate and measured. */
-export { DEFAULT_MOVED_INDEX, MovedIndex, type MovedIndexOptions, type MovedQuery, type MovedRun } from './indices/moved.ts'
+export {
+  DEFAULT_MOVED_INDEX,
+  MovedIndex,
+  type MovedIndexOptions,
+  type MovedQuery,
+  type MovedRun,
+} from './indices/moved.ts'
 export { type TokenRecord } from './indices/moved-places.ts'
-export { type ApproximateLabel, type DivergenceSampling, kullbackLeibler, labelApproximate } from './reconstruct/moved-divergence.ts'
-export { DEFAULT_MOVED, type MovedCandidate, movedCandidates, type MovedOptions, type MovedParts, type MovedRequest, readMoved } from './reconstruct/moved-find.ts'
+export {
+  type ApproximateLabel,
+  type DivergenceSampling,
+  kullbackLeibler,
+  labelApproximate,
+} from './reconstruct/moved-divergence.ts'
+export {
+  DEFAULT_MOVED,
+  type MovedCandidate,
+  movedCandidates,
+  type MovedOptions,
+  type MovedParts,
+  type MovedRequest,
+  readMoved,
+} from './reconstruct/moved-find.ts'
 export { canMoveKeys, type KeyForm, moveKeys } from './reconstruct/moved-keys.ts'
-export { canMove, DEFAULT_MOVED_RECOMPUTE, type MovedRecompute, type MovedWrite, moveSpan, recomputedTokens, type SpanMove, writeMoved } from './reconstruct/moved-span.ts'
+export {
+  canMove,
+  DEFAULT_MOVED_RECOMPUTE,
+  type MovedRecompute,
+  type MovedWrite,
+  moveSpan,
+  recomputedTokens,
+  type SpanMove,
+  writeMoved,
+} from './reconstruct/moved-span.ts'
 /** Rebuilding: a prompt's context in an engine, from the KV that anybody has of it. Ports with implementations in memory. */
 export { planContext, rebuildContext, storeContext, type StoreRequest } from './reconstruct/rebuild.ts'
 export { DEFAULT_REBUILD } from './reconstruct/rebuild-options.ts'
-export type { FailedRead, LocalFragment, RateBook, RebuildMemory, RebuildOptions, RebuildParts, RebuildRequest, RebuildResult, StoreReport } from './reconstruct/rebuild-ports.ts'
+export type {
+  FailedRead,
+  LocalFragment,
+  RateBook,
+  RebuildMemory,
+  RebuildOptions,
+  RebuildParts,
+  RebuildRequest,
+  RebuildResult,
+  StoreReport,
+} from './reconstruct/rebuild-ports.ts'
 export { type ComputingNode, EngineRemotePrefill, InMemoryPeers } from './reconstruct/in-memory-peers.ts'
 /** Rebuilding a prompt's context: what is planned, by which rates, and how it is explained. */
 export { explainPlan, explainSpans, type ExplainOptions } from './reconstruct/explain.ts'
 export { planRebuild } from './reconstruct/plan-rebuild.ts'
 export { type ScheduledStep, scheduleSeconds } from './reconstruct/plan-rebuild-schedule.ts'
-export { type ExplainedSpan, type PlanRequest as RebuildPlanRequest, type PlanStep, type ReadRate, type RebuildPlan, type RebuildRates, type RefusedCandidate, type RemotePrefillOffer, type ReuseCandidate, type ReuseSource, SPAN_SOURCES, type SpanSource } from './reconstruct/rebuild-plan.ts'
+export {
+  type ExplainedSpan,
+  type PlanRequest as RebuildPlanRequest,
+  type PlanStep,
+  type ReadRate,
+  type RebuildPlan,
+  type RebuildRates,
+  type RefusedCandidate,
+  type RemotePrefillOffer,
+  type ReuseCandidate,
+  type ReuseSource,
+  SPAN_SOURCES,
+  type SpanSource,
+} from './reconstruct/rebuild-plan.ts'
 export { type FitState } from './policy/measured-rates-fit.ts'
-export { ASSUMED_RATES, type AssumedPrefill, type AssumedRates, type AssumedRead, type MeasuredRead, MeasuredRates, type RatesSnapshot } from './policy/measured-rates.ts'
+export {
+  ASSUMED_RATES,
+  type AssumedPrefill,
+  type AssumedRates,
+  type AssumedRead,
+  type MeasuredRead,
+  MeasuredRates,
+  type RatesSnapshot,
+} from './policy/measured-rates.ts'

@@ -122,7 +122,8 @@ describe('monotone cubic', () => {
       fc.property(measurements, fc.boolean(), ({ x, y }, isRising) => {
         const sorted = y.toSorted((a, b) => (isRising ? a - b : b - a))
         const curve = interpolate(x, sorted, 'monotone-cubic', HOLD)
-        const [first = 0, last = 0] = [x[0], x.at(-1)]
+        const first = x[0] ?? 0
+        const last = x.at(-1) ?? 0
         let previous = curve.at(first)
         for (let k = 1; k <= 200; k++) {
           const next = curve.at(first + ((last - first) * k) / 200)

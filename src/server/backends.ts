@@ -1,7 +1,6 @@
 /** Opens the engine or the service that a command line or a configuration names. Each is loaded when it is asked for. */
-import { fileURLToPath } from 'node:url'
 import { BACKENDS, type ComputeBackend, type TextBackend } from '../core/compute.ts'
-import { MembraneError } from '../core/errors.ts'
+import { MembraneError, unreachable } from '../core/errors.ts'
 import type { ChainHashes, ContentHashers } from '../core/ports.ts'
 import { systemAlarm } from './system-time.ts'
 import type { ProviderName } from '../compute/provider-key.ts'
@@ -10,9 +9,6 @@ import type { ProviderName } from '../compute/provider-key.ts'
 export const COMPUTE_CHOICES = [...BACKENDS, 'gpu'] as const
 /** One of COMPUTE_CHOICES. */
 export type ComputeChoice = (typeof COMPUTE_CHOICES)[number]
-
-/** The model that comes along: see models/README.md. */
-export const DEFAULT_MODEL_PATH = fileURLToPath(new URL('../../models/debian-desc-5M-q8_0.gguf', import.meta.url))
 
 /** Which backend, and what it is opened with. */
 export interface BackendRequest {
@@ -45,30 +41,32 @@ export async function openBackend(request: BackendRequest): Promise<ComputeBacke
     })
   switch (compute) {
     case 'cpu': {
-      const { openCpuBackend } = await import('../compute/cpu.ts')
+      const { DEFAULT_MODEL_PATH, openCpuBackend } = await import('../compute/cpu.ts')
       const { threads, memoryBytesMax, chainHashes, hashers } = request
       const modelPath = request.model ?? DEFAULT_MODEL_PATH
       const hashing = { blake3: chainHashes.blake3, contentHasher: hashers.b3 }
       return openCpuBackend({ modelPath, threads, memoryBytesMax, ...hashing })
     }
     case 'llama':
-    case 'gpu': {
-      const { openLlamaBackend } = await import('../compute/llama.ts')
-      const { threads, chainHashes, hashers } = request
-      const modelPath = request.model ?? DEFAULT_MODEL_PATH
-      // Asked for a device, the processor is no answer.
-      const gpu = compute === 'gpu' ? 'auto' : false
-      const backend = await openLlamaBackend(
-        { modelPath, threads, gpu },
-        { blake3: chainHashes.blake3, content: hashers.b3 },
-      )
-      return backend
-    }
+    case 'gpu':
+      return openLlama(request)
     case 'transformers':
       return openTransformers(request)
     case 'simulated':
       return openSimulated(request)
+    default:
+      return unreachable(compute)
   }
+}
+
+async function openLlama({ compute, model, threads, chainHashes, hashers }: BackendRequest): Promise<ComputeBackend> {
+  if (model === null)
+    throw new MembraneError('INVALID_REQUEST', `${compute} needs a model: the one that comes along is for cpu.`, {
+      remedy: 'Give --model FILE.gguf.',
+    })
+  const { openLlamaBackend } = await import('../compute/llama.ts')
+  const gpu = compute === 'gpu' ? 'auto' : false
+  return openLlamaBackend({ modelPath: model, threads, gpu }, { blake3: chainHashes.blake3, content: hashers.b3 })
 }
 
 async function openProvider(provider: ProviderName, request: BackendRequest): Promise<TextBackend> {
@@ -91,6 +89,8 @@ async function openProvider(provider: ProviderName, request: BackendRequest): Pr
       return (await import('../compute/anthropic.ts')).openAnthropicBackend(options)
     case 'ollama':
       return (await import('../compute/ollama.ts')).openOllamaBackend(options)
+    default:
+      return unreachable(provider)
   }
 }
 

@@ -108,7 +108,7 @@ export class ReadAhead {
   /** Cancels and forgets everything. */
   async close(): Promise<void> {
     await Promise.all(this.#looking)
-    for (const session of [...this.#bySession.keys()]) this.#settle(session)
+    for (const session of this.#bySession.keys()) this.#settle(session)
   }
 
   /** What was read for the turn and not used was wrong, and the next turn's is looked for. */

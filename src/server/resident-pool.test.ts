@@ -169,7 +169,7 @@ describe('a pool of resident KV', () => {
       Array.from({ length: 4 }, async () => pool.acquire({ scope: 'a', tokenIds: ids(20), capacityTokens: 24 })),
     )
     expect(new Set(leases.map(({ context }) => context)).size).toBe(4)
-    for (const { discard } of leases) await discard()
+    for (const lease of leases) await lease.discard()
     expect(pool.stats()).toMatchObject({ contexts: 0, contextsInUse: 0 })
   })
 
