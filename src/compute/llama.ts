@@ -25,8 +25,8 @@ export interface LlamaBackendOptions {
   readonly modelPath: string
   /** Its name in fingerprints; null for the name of the file without its ending. */
   readonly modelName: string | null
-  /** What computes: `auto` takes the best that is there, false the processor. */
-  readonly gpu: 'auto' | 'cuda' | 'vulkan' | 'metal' | false
+  /** What computes: `auto` takes the best that is there, `any` the best device but not the processor, false the processor. */
+  readonly gpu: 'auto' | 'any' | 'cuda' | 'vulkan' | 'metal' | false
   /** Threads of a prefill; 0 for one on each core. */
   readonly threads: number
   /** Numbers of the KV. Q8_0 takes half the memory of F16 and is further from it than F16 is from F32. */
@@ -69,6 +69,8 @@ export async function openLlamaBackend(
     await runtime.dispose()
   }
   try {
+    if (all.gpu === 'any' && runtime.gpu === false)
+      throw missing('node-llama-cpp', 'node-llama-cpp finds no device on this machine but the processor.')
     model = await loadModel(runtime, all, log)
     await requireUnchanged(file)
     const { kvType, contextsMax } = all
@@ -108,7 +110,7 @@ async function startRuntime(llama: LlamaPackage, { gpu }: LlamaBackendOptions, l
   try {
     // Nothing is built and nothing fetched: what runs is what was installed.
     return await llama.getLlama({
-      gpu,
+      gpu: gpu === 'any' ? 'auto' : gpu,
       build: 'never',
       skipDownload: true,
       progressLogs: false,

@@ -60,13 +60,14 @@ export async function openBackend(request: BackendRequest): Promise<ComputeBacke
 }
 
 async function openLlama({ compute, model, threads, chainHashes, hashers }: BackendRequest): Promise<ComputeBackend> {
-  if (model === null)
-    throw new MembraneError('INVALID_REQUEST', `${compute} needs a model: the one that comes along is for cpu.`, {
-      remedy: 'Give --model FILE.gguf.',
-    })
-  const { openLlamaBackend } = await import('../compute/llama.ts')
-  const gpu = compute === 'gpu' ? 'auto' : false
-  return openLlamaBackend({ modelPath: model, threads, gpu }, { blake3: chainHashes.blake3, content: hashers.b3 })
+  const [{ DEFAULT_MODEL_PATH }, { openLlamaBackend }] = await Promise.all([
+    import('../compute/cpu.ts'),
+    import('../compute/llama.ts'),
+  ])
+  // Asked for a device, the processor is no answer.
+  const gpu = compute === 'gpu' ? 'any' : false
+  const hashing = { blake3: chainHashes.blake3, content: hashers.b3 }
+  return openLlamaBackend({ modelPath: model ?? DEFAULT_MODEL_PATH, threads, gpu }, hashing)
 }
 
 async function openProvider(provider: ProviderName, request: BackendRequest): Promise<TextBackend> {
