@@ -392,15 +392,16 @@ export {
   labelApproximate,
 } from './reconstruct/moved-divergence.ts'
 export {
+  assembleMoved,
   DEFAULT_MOVED,
   type MovedCandidate,
   movedCandidates,
   type MovedOptions,
   type MovedParts,
   type MovedRequest,
-  readMoved,
 } from './reconstruct/moved-find.ts'
 export { canMoveKeys, type KeyForm, moveKeys } from './reconstruct/moved-keys.ts'
+export { type MovedReuse } from './reconstruct/moved-reuse.ts'
 export {
   canMove,
   DEFAULT_MOVED_RECOMPUTE,
@@ -428,7 +429,7 @@ export { planRebuild } from './reconstruct/plan-rebuild.ts'
 export { type ScheduledStep, scheduleSeconds } from './reconstruct/plan-rebuild-schedule.ts'
 export {
   type ExplainedSpan,
-  type PlanRequest,
+  type PlanRequest as RebuildPlanRequest,
   type PlanStep,
   type ReadRate,
   type RebuildPlan,

@@ -3,6 +3,7 @@ import type { CallOptions } from '../core/compute.ts'
 import { unpackBlockHashes } from '../core/block-hashes.ts'
 import { assert, MembraneError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
+import { checkMoved, findMoved } from './moved-reuse.ts'
 import { findCandidates, type FoundCandidate, type PromptShape } from './rebuild-candidates.ts'
 import type { RebuildPlan, RemotePrefillOffer } from './rebuild-plan.ts'
 import { DEFAULT_REBUILD } from './rebuild-options.ts'
@@ -31,6 +32,7 @@ export async function prepareRebuild(
 ): Promise<PreparedRebuild> {
   throwIfAborted(request.signal)
   checkRequest(parts, request)
+  checkMoved(parts, request)
   const options = optionsOf(parts)
   const { blockTokens } = parts.fragmentize
   const { tenant, tokenIds, hashes, reuse, signal } = request
@@ -39,7 +41,7 @@ export async function prepareRebuild(
   const candidates: FoundCandidate[] = []
   let offers: readonly RemotePrefillOffer[] = []
   let unheard: readonly string[] = []
-  if (reuse === 'exact') {
+  if (reuse !== 'none') {
     const asked = {
       prompt: { tenant, model: parts.model.fingerprint, hashes },
       blocks: hashes.count,
@@ -51,6 +53,12 @@ export async function prepareRebuild(
     candidates.push(...residentCandidate(parts, residentTokens), ...findCandidates(found.proposed, prompt))
     offers = findOffers(parts, asked, { spans: candidates.map(({ span }) => span), promptTokens })
     unheard = found.unheard
+    if (reuse === 'moved') {
+      const exact = candidates.map(({ span }) => span)
+      const moved = await findMoved(parts, request, { ...asked, blocks: prompt.blocks, exact })
+      candidates.push(...moved.candidates)
+      unheard = [...unheard, ...moved.unheard]
+    }
   }
   const { rates } = parts
   const { parallelReads } = options
