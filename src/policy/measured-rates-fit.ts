@@ -17,8 +17,6 @@ export interface FitState {
   readonly surprises: number
 }
 
-/** Kept of all older observations when one is added: the last ten count as much as all others. */
-const KEPT = 0.93
 /** An observation so many times above or below what was expected is a surprise: */
 const SURPRISE_RATIO = 1.5
 /** one alone counts no more than this (a pause, a neighbour), */
@@ -34,13 +32,21 @@ const TRUST_MAX = 100
 const RATIO_MIN = 1e-9
 const RATIO_MAX = 1e9
 
+export interface FitOptions {
+  readonly terms: number
+  /** Kept of all older observations when one is added, 0 to 1: the smaller, the sooner a change is seen, and the noisier. */
+  readonly kept: number
+}
+
 export class RateFit {
   readonly #terms: number
+  readonly #kept: number
   #state: FitState
   #factors: readonly number[] | null = null
 
-  constructor(terms: number, state: FitState = emptyFit(terms)) {
+  constructor({ terms, kept }: FitOptions, state: FitState = emptyFit(terms)) {
     this.#terms = terms
+    this.#kept = kept
     this.#state = state
   }
 
@@ -74,7 +80,7 @@ export class RateFit {
       Math.max(expected, RATIO_MIN),
     )
     const { products, responses, weight, meanRatio } = this.#state
-    const kept = Math.abs(surprises) === 2 ? KEPT_AT_CHANGE : KEPT
+    const kept = Math.abs(surprises) === 2 ? KEPT_AT_CHANGE : this.#kept
     // Noise is relative: what is expected to take long beside the others says less by as much.
     const trust = clamped((meanRatio / Math.max(expected, RATIO_MIN)) ** 2, 1 / TRUST_MAX, TRUST_MAX)
     const n = this.#terms
@@ -98,10 +104,10 @@ export class RateFit {
   }
 }
 
-export function emptyFit(terms: number): FitState {
+function emptyFit(terms: number): FitState {
   return {
-    products: new Array<number>(terms * terms).fill(0),
-    responses: new Array<number>(terms).fill(0),
+    products: Array.from({ length: terms * terms }, () => 0),
+    responses: Array.from({ length: terms }, () => 0),
     weight: 0,
     meanRatio: 1,
     surprises: 0,
@@ -133,7 +139,7 @@ function isNumbers(values: unknown, length: number): boolean {
 function nonNegativeFactors({ products, responses, meanRatio }: FitState, terms: number): readonly number[] {
   const matrix = products.map((sum, k) => sum + (k % (terms + 1) === 0 ? PROPORTIONS_WEIGHT : 0))
   const right = responses.map((sum) => sum + PROPORTIONS_WEIGHT * meanRatio)
-  let best: readonly number[] = new Array<number>(terms).fill(meanRatio)
+  let best: readonly number[] = Array.from({ length: terms }, () => meanRatio)
   let least = Infinity
   for (let chosen = 1; chosen < 2 ** terms; chosen++) {
     const factors = solved(matrix, right, chosen)
@@ -163,7 +169,7 @@ function solved(matrix: readonly number[], right: readonly number[], chosen: num
         row[column] = (row[column] ?? 0) - scale * (pivot[column] ?? 0)
     }
   }
-  const factors = new Array<number>(terms).fill(0)
+  const factors = Array.from({ length: terms }, () => 0)
   for (const [k, term] of used.entries()) factors[term] = (rows[k]?.at(-1) ?? 0) / (rows[k]?.[k] ?? 1)
   return factors
 }

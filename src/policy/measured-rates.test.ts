@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { runs } from '../../test/effort.ts'
 import { LIMITS } from '../core/limits.ts'
 import { seededRandom, standardNormal } from '../core/random.ts'
+import type { RateBook } from '../reconstruct/rebuild-ports.ts'
 import { ASSUMED_RATES, MeasuredRates } from './measured-rates.ts'
 
 const ANY = fc.oneof(
@@ -166,6 +167,13 @@ describe('rates of computing', () => {
 })
 
 describe('measured rates', () => {
+  test('are what a rebuild asks for', () => {
+    const book: RateBook = new MeasuredRates()
+    book.observePrefill({ start: 0, end: 100 }, 1)
+    book.observeRead('disk', 1e6, 1)
+    expect(book.isPrefillMeasured).toBe(true)
+  })
+
   test('are never negative, infinite or NaN, whatever was observed', () => {
     fc.assert(
       fc.property(fc.array(observation, { maxLength: 40 }), (seen) => {

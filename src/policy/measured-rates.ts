@@ -51,6 +51,10 @@ export const ASSUMED_RATES: AssumedRates = {
   prefill: { callSeconds: 1e-3, secondsPerToken: 1e-3, secondsPerPair: 1e-7 },
 }
 
+/** Links change from minute to minute: half of what counts is the last ten reads. */
+const READ_FIT = { terms: 2, kept: 0.93 } as const
+/** An engine hardly changes, and three terms take more observations to tell apart. */
+const PREFILL_FIT = { terms: 3, kept: 0.98 } as const
 /** After so many observations of other places a slow place is believed to be half as slow, in octaves, and is tried again. */
 const RETRY_OBSERVATIONS = 256
 /** No link and no memory is faster, and no computing: below, plans would divide by nothing. */
@@ -82,7 +86,7 @@ interface PlaceFit {
 export class MeasuredRates {
   readonly #assumed: AssumedRates
   readonly #places = new Map<string, PlaceFit>()
-  #prefill = new RateFit(3)
+  #prefill = new RateFit(PREFILL_FIT)
   #observations = 0
 
   constructor(assumed: AssumedRates = ASSUMED_RATES) {
@@ -125,7 +129,7 @@ export class MeasuredRates {
   observeRead(place: string, bytes: number, seconds: number): void {
     if (!(bytes >= 0 && seconds >= 0 && bytes < Infinity && seconds < Infinity)) return
     const assumed = this.#assumedOf(place)
-    const known = this.#places.get(place) ?? { fit: new RateFit(2), lastObservation: 0 }
+    const known = this.#places.get(place) ?? { fit: new RateFit(READ_FIT), lastObservation: 0 }
     known.fit.observe([assumed.latencySeconds, bytes / assumed.bytesPerSecond], seconds)
     this.#observations += 1
     known.lastObservation = this.#observations
@@ -156,10 +160,10 @@ export class MeasuredRates {
    */
   restore(snapshot: unknown): void {
     const { prefill, places } = parseSnapshot(snapshot)
-    this.#prefill = new RateFit(3, prefill)
+    this.#prefill = new RateFit(PREFILL_FIT, prefill)
     this.#places.clear()
     for (const { place, fit } of places.slice(-LIMITS.measuredPlacesMax))
-      this.#places.set(place, { fit: new RateFit(2, fit), lastObservation: this.#observations })
+      this.#places.set(place, { fit: new RateFit(READ_FIT, fit), lastObservation: this.#observations })
   }
 
   #assumedOf(place: string): AssumedRead {
@@ -197,9 +201,9 @@ function parseSnapshot(value: unknown): RatesSnapshot {
   const snapshot = value as RatesSnapshot | null | undefined
   if (
     snapshot?.version === 1 &&
-    isFitState(snapshot.prefill, 3) &&
+    isFitState(snapshot.prefill, PREFILL_FIT.terms) &&
     Array.isArray(snapshot.places) &&
-    snapshot.places.every((entry) => typeof entry?.place === 'string' && isFitState(entry.fit, 2))
+    snapshot.places.every((entry) => typeof entry?.place === 'string' && isFitState(entry.fit, READ_FIT.terms))
   )
     return snapshot
   throw new MembraneError('INVALID_REQUEST', 'A snapshot of measured rates was expected, of version 1.', {

@@ -1,4 +1,5 @@
 /** Why a plan takes what it takes, as sentences for people. */
+import { unreachable } from '../core/errors.ts'
 import type { TokenSpan } from '../core/fragment.ts'
 import { bytesText, secondsText, tokensText } from './explain-numbers.ts'
 import type { PlanRequest, PlanStep, ReuseCandidate, SpanSource } from './rebuild-plan.ts'
@@ -7,7 +8,7 @@ import type { PlanRequest, PlanStep, ReuseCandidate, SpanSource } from './rebuil
 const LOOK_BACK = 64
 
 /** What a candidate is called in a sentence. */
-export function placeText(source: SpanSource, place: string): string {
+function placeText(source: SpanSource, place: string): string {
   switch (source) {
     case 'resident':
       return "the engine's memory"
@@ -23,6 +24,8 @@ export function placeText(source: SpanSource, place: string): string {
       return 'this engine'
     case 'remote-prefill':
       return `the engine of node ${place}`
+    default:
+      return unreachable(source)
   }
 }
 
@@ -37,16 +40,10 @@ export class PlanReasons {
   }
 
   ofStep(step: PlanStep): string {
-    switch (step.source) {
-      case 'prefill':
-        return this.#ofComputed(step)
-      case 'remote-prefill': {
-        const node = this.#request.offers[step.index ?? 0]?.node ?? ''
-        return `Node ${node} computes it in ${secondsText(step.expectedSeconds)}; ${this.#hereInstead(step)}`
-      }
-      default:
-        return this.#ofRead(step)
-    }
+    if (step.source === 'prefill') return this.#ofComputed(step)
+    if (step.source !== 'remote-prefill') return this.#ofRead(step)
+    const node = this.#request.offers[step.index ?? 0]?.node ?? ''
+    return `Node ${node} computes it in ${secondsText(step.expectedSeconds)}; ${this.#hereInstead(step)}`
   }
 
   #ofRead(step: PlanStep): string {

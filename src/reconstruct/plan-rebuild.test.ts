@@ -382,11 +382,11 @@ describe('a prompt', () => {
   })
 
   test('that is held as a whole is read but for its last token', () => {
-    const plan = planRebuild(requestOf(40, [candidate(0, 40)]))
+    const plan = planRebuild(requestOf(40, [candidate(0, 40, { place: 'near' })]))
     expect(spansOf(plan)).toEqual(['disk 0-39', 'prefill 39-40'])
     expect(plan.steps[0]?.bytes).toBe(4000)
     expect(plan.steps[0]?.reason).toBe(
-      'Reading 4 kB from disk takes 5 ms; computing its 39 tokens here would take 42 ms.',
+      'Reading 4 kB from disk (near) takes 140 µs; computing its 39 tokens here would take 42 ms.',
     )
     expect(plan.steps[1]?.reason).toBe('The last token is always computed here: the answer begins with its logits.')
   })
@@ -422,8 +422,8 @@ describe('a prompt', () => {
   })
 
   test('takes exact KV before moved KV that costs the same, and moved KV before computing', () => {
-    const moved = candidate(0, 40, { source: 'moved', recomputedTokens: 0 })
-    expect(spansOf(planRebuild(requestOf(41, [moved, candidate(0, 40)])))[0]).toBe('disk 0-40')
+    const moved = candidate(0, 40, { source: 'moved', place: 'near' })
+    expect(spansOf(planRebuild(requestOf(41, [moved, candidate(0, 40, { place: 'near' })])))[0]).toBe('disk 0-40')
     const plan = planRebuild(requestOf(41, [{ ...moved, recomputedTokens: 4 }]))
     expect(spansOf(plan)).toEqual(['moved 0-40', 'prefill 40-41'])
     expect(plan.steps[0]?.reason).toContain('with 4 tokens computed anew')

@@ -98,7 +98,8 @@ class PlannedStep implements PlanStep {
   }
 
   toJSON(): PlanStep {
-    return { ...this, reason: this.reason }
+    const { span, source, index, bytes, expectedSeconds, prefillSeconds, reason } = this
+    return { span, source, index, bytes, expectedSeconds, prefillSeconds, reason }
   }
 }
 
