@@ -451,3 +451,17 @@ export {
   MeasuredRates,
   type RatesSnapshot,
 } from './policy/measured-rates.ts'
+/** Rebuilding: a prompt's context in an engine, from the KV that anybody has of it. Ports with implementations in memory. */
+export { planContext, rebuildContext, storeContext, type StoreRequest } from './reconstruct/rebuild.ts'
+export { DEFAULT_REBUILD } from './reconstruct/rebuild-options.ts'
+export type {
+  LocalFragment,
+  RateBook,
+  RebuildMemory,
+  RebuildOptions,
+  RebuildParts,
+  RebuildRequest,
+  RebuildResult,
+  StoreReport,
+} from './reconstruct/rebuild-ports.ts'
+export { type ComputingNode, EngineRemotePrefill, InMemoryPeers } from './reconstruct/in-memory-peers.ts'

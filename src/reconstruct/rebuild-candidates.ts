@@ -126,9 +126,14 @@ function candidatesOf(bundle: readonly Piece[], prompt: PromptShape): readonly F
   const pieces = bundle.toSorted((a, b) => orderOf(a.fragment) - orderOf(b.fragment))
   const byPlace = Map.groupBy(pieces, ({ fragment }) => `${fragment.source} ${fragment.place}`)
   const whole = [...byPlace.values()].flatMap((ofPlace) => candidateOf(ofPlace, prompt) ?? [])
-  if (whole.length > 0 || byPlace.size === 1) return whole
+  if (whole.some(hasAllHeads) || byPlace.size === 1) return whole
   const mixed = candidateOf(pieces, prompt)
-  return mixed === null ? [] : [mixed]
+  return mixed === null ? whole : [...whole, mixed]
+}
+
+/** Of heads that were cut, nobody knows how many there are before the bytes are read. */
+function hasAllHeads({ parts }: FoundCandidate): boolean {
+  return parts.every(({ pieces }) => pieces.every(({ description }) => description.signature.heads === null))
 }
 
 function candidateOf(pieces: readonly Piece[], { model }: PromptShape): FoundCandidate | null {

@@ -107,7 +107,7 @@ function coversAll(fragments: readonly ProposedFragment[], { blocks, blockTokens
 }
 
 /** What of `whole` none of the spans covers, in order. */
-export function gapsBetween(spans: readonly TokenSpan[], whole: TokenSpan): readonly TokenSpan[] {
+function gapsBetween(spans: readonly TokenSpan[], whole: TokenSpan): readonly TokenSpan[] {
   const gaps: TokenSpan[] = []
   let { start } = whole
   for (const span of spans.toSorted((a, b) => a.start - b.start)) {

@@ -2,7 +2,14 @@
  * An engine whose KV is a mixture of the tokens and of every byte of KV before them: one wrong bit anywhere shows in all
  * that is computed after it. What it gives are views that the next call spoils.
  */
-import type { CallOptions, ContextPart, ContextPartShape, KvBackend, KvContext, KvModel } from '../../src/core/compute.ts'
+import type {
+  CallOptions,
+  ContextPart,
+  ContextPartShape,
+  KvBackend,
+  KvContext,
+  KvModel,
+} from '../../src/core/compute.ts'
 import { MembraneError } from '../../src/core/errors.ts'
 import type { TokenSpan } from '../../src/core/fragment.ts'
 import { parseModelFingerprint } from '../../src/core/ids.ts'
@@ -26,8 +33,13 @@ export interface MixingOptions {
   readonly dtype?: string
 }
 
-export function mixingModel({ hasState, digit = 'a', dtype = 'U32' }: Partial<MixingOptions>): KvModel {
-  const form = { layers: { start: 0, end: LAYERS }, dtype, layout: 'heads,tokens,headDim', positionEncoding: 'rope:10000' }
+function mixingModel({ hasState, digit = 'a', dtype = 'U32' }: Partial<MixingOptions>): KvModel {
+  const form = {
+    layers: { start: 0, end: LAYERS },
+    dtype,
+    layout: 'heads,tokens,headDim',
+    positionEncoding: 'rope:10000',
+  }
   const kv: ContextPartShape = { ...form, kind: 'kv', pool: 'kv', bytes: 4 * ROW_WORDS }
   const state: ContextPartShape = {
     ...form,
@@ -267,8 +279,7 @@ function wordsOf(tensors: readonly Tensor[]): Uint32Array<ArrayBuffer> {
   for (const { name, data } of tensors) {
     const layer = Number(name.split('.')[1])
     const view = new DataView(data.buffer, data.byteOffset, data.byteLength)
-    for (let word = 0; word < STATE_WORDS; word++)
-      words[layer * STATE_WORDS + word] = view.getUint32(4 * word, true)
+    for (let word = 0; word < STATE_WORDS; word++) words[layer * STATE_WORDS + word] = view.getUint32(4 * word, true)
   }
   return words
 }

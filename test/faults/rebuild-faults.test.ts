@@ -57,7 +57,8 @@ function randomPlan(choices: readonly number[]): (request: PlanRequest) => Rebui
       const ways = [
         ...candidates.flatMap(({ span, source, continuesAt, bytes }, index) => {
           const end = Math.min(span.end, promptTokens - 1)
-          const isUsable = continuesAt === 'any' ? span.start <= start && end > start : span.start === start && end === span.end
+          const isUsable =
+            continuesAt === 'any' ? span.start <= start && end > start : span.start === start && end === span.end
           // Left at any block, now and then.
           const cut = continuesAt === 'any' && choice % 3 === 0 ? Math.max(start + blockTokens, end - blockTokens) : end
           return isUsable ? [{ end: Math.min(end, cut - (cut % blockTokens) || end), source, index, bytes }] : []
@@ -87,7 +88,8 @@ function randomPlan(choices: readonly number[]): (request: PlanRequest) => Rebui
 
 function piecesOf(fragment: Fragment, cut: string): readonly Fragment[] {
   if (fragment.description.group !== null) return [fragment]
-  const byLayers = cut === 'layers' || cut === 'both' ? splitFragment(fragment, { axis: 'layers', at: [1] }) : [fragment]
+  const byLayers =
+    cut === 'layers' || cut === 'both' ? splitFragment(fragment, { axis: 'layers', at: [1] }) : [fragment]
   return cut === 'heads' || cut === 'both'
     ? byLayers.flatMap((one) => splitFragment(one, { axis: 'heads', at: [1] }))
     : byLayers
@@ -104,7 +106,11 @@ const arbitraryCase = fc.record({
   tokens: fc.array(fc.nat(3), { minLength: 1, maxLength: 45, size: 'max' }),
   copies: fc.array(arbitraryCopy, { minLength: 6, maxLength: 6 }),
   /** Another prompt's fragments, which must not be used beyond the common prefix. */
-  other: fc.record({ keeps: fc.nat(45), then: fc.array(fc.nat(3), { maxLength: 20, size: 'max' }), copies: fc.array(arbitraryCopy, { minLength: 8, maxLength: 8 }) }),
+  other: fc.record({
+    keeps: fc.nat(45),
+    tail: fc.array(fc.nat(3), { maxLength: 20, size: 'max' }),
+    copies: fc.array(arbitraryCopy, { minLength: 8, maxLength: 8 }),
+  }),
   faults: fc.array(arbitraryFault, { minLength: 1, maxLength: 12 }),
   choices: fc.option(fc.array(fc.nat(20), { minLength: 1, maxLength: 12 })),
   isIndexWrong: fc.boolean(),
@@ -133,7 +139,7 @@ async function prepare(given: Case) {
   world.isIndexWrong = given.isIndexWrong
   world.memory.findSeconds = given.findSeconds
   world.locateSeconds = given.locateSeconds
-  const other = [...tokens.slice(0, given.other.keeps), ...given.other.then]
+  const other = [...tokens.slice(0, given.other.keeps), ...given.other.tail]
   const whole = await world.prefilled(tokens)
   const sets = [
     { fragments: whole.fragments, copies: given.copies },
@@ -159,18 +165,24 @@ async function prepare(given: Case) {
   const context = await world.open(tokens.length + 3)
   const resident = Math.min(tokens.length, given.resident)
   if (resident > 0) {
-    const { wait } = { wait: world.alarm.run(context.prefill(0, Uint32Array.from(tokens.slice(0, resident)))) }
-    await wait
+    await world.alarm.run(context.prefill(0, Uint32Array.from(tokens.slice(0, resident))))
   }
   return { world, context, expected: whole.dump, request: world.request(tokens) }
 }
 
-function remotePrefill(world: () => World, { secondsAToken, breaksAfter }: NonNullable<Case['remote']>, hasState: boolean) {
+function remotePrefill(
+  world: () => World,
+  { secondsAToken, breaksAfter }: NonNullable<Case['remote']>,
+  hasState: boolean,
+) {
   const backend = new MixingBackend({
     hasState,
     isForgetful: true,
     secondsAToken,
-    wait: (seconds, signal) => world().alarm.wait(seconds, signal).catch(() => undefined),
+    wait: (seconds, signal) =>
+      world()
+        .alarm.wait(seconds, signal)
+        .catch(() => undefined),
   })
   const rates = {
     prefillSeconds: ({ start, end }: { start: number; end: number }) => (end - start) * 0.1,
@@ -230,14 +242,18 @@ describe('a rebuild', () => {
         // What was stored is right too, and enough.
         world.faultOf = () => NO_FAULT
         const again = await world.open(tokens.length)
-        const alone = { ...world.parts, directory: null, remotePrefill: null, options: { ...world.parts.options, plan: planRebuild } }
+        const alone = {
+          ...world.parts,
+          directory: null,
+          remotePrefill: null,
+          options: { ...world.parts.options, plan: planRebuild },
+        }
         const second = await world.alarm.run(rebuildContext(alone, again, request))
         expect(await again.dump(tokens.length)).toBe(expected)
         checkExplain(second, tokens.length)
       }),
       { numRuns: runs(300, 100_000) },
     )
-    if (process.env['DEBUG_USES']) console.log(uses)
     for (const source of ['resident', 'memory', 'disk', 'remote', 'peer', 'remote-prefill', 'prefill'])
       expect(uses.get(source) ?? 0, source).toBeGreaterThan(0)
   })
@@ -254,7 +270,12 @@ describe('a rebuild', () => {
           controller.abort()
         }
         const call = rebuildContext(world.parts, context, { ...request, signal: controller.signal })
-        const outcome = await world.alarm.run(call.then(() => 'ready', (error: unknown) => error))
+        const outcome = await world.alarm.run(
+          call.then(
+            () => 'ready',
+            (error: unknown) => error,
+          ),
+        )
         world.alarm.onTurn = () => undefined
         if (outcome === 'ready') return
         expect(outcome).toMatchObject({ code: 'ABORTED' })

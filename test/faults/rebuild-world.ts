@@ -5,6 +5,7 @@ import { contextName, fragmentKey } from '../../src/core/fragment-key.ts'
 import type { Fragment } from '../../src/core/fragment.ts'
 import type { BlockHashes } from '../../src/core/block-hashes.ts'
 import { unpackBlockHashes } from '../../src/core/block-hashes.ts'
+import { unreachable } from '../../src/core/errors.ts'
 import { DEFAULT_TENANT, type TenantId } from '../../src/core/ids.ts'
 import type { PeerFetch, PromptName, PutOutcome, RemoteFragment } from '../../src/core/ports.ts'
 import { loadChainHashes } from '../../src/hashing/chain-hashes.ts'
@@ -104,7 +105,11 @@ export class WorldMemory implements RebuildMemory {
   read(key: string, { signal }: CallOptions = {}): Promise<Uint8Array | null> {
     const entry = this.entries.get(key)
     const bytes = entry?.payload.length ?? 0
-    return this.#world.read(`${entry?.tier} ${key}`, { place: entry?.tier ?? '', bytes, signal }, async () => entry?.payload ?? null)
+    return this.#world.read(
+      `${entry?.tier} ${key}`,
+      { place: entry?.tier ?? '', bytes, signal },
+      async () => entry?.payload ?? null,
+    )
   }
 
   async put(fragment: Fragment): Promise<PutOutcome> {
@@ -183,7 +188,10 @@ export class World {
   }
 
   /** A prompt of tokens; another salt or adapter is another context. */
-  request(tokens: readonly number[], rest: Partial<RebuildRequest> & { salt?: string; adapter?: string } = {}): RebuildRequest {
+  request(
+    tokens: readonly number[],
+    rest: Partial<RebuildRequest> & { salt?: string; adapter?: string } = {},
+  ): RebuildRequest {
     const { salt = 'salt', adapter, ...other } = rest
     const tokenIds = Uint32Array.from(tokens)
     return {
@@ -225,7 +233,8 @@ export class World {
 
   /** Lets seconds pass; for ever where null. */
   pass(seconds: number | null, signal: AbortSignal | undefined): Promise<void> {
-    if (seconds === null) return new Promise((_, reject) => signal?.addEventListener('abort', () => reject(new Error('gone'))))
+    if (seconds === null)
+      return new Promise((_, reject) => signal?.addEventListener('abort', () => reject(new Error('gone'))))
     return seconds === 0 ? Promise.resolve() : this.alarm.wait(seconds, signal)
   }
 
@@ -249,6 +258,8 @@ export class World {
           return payload?.map((byte, index) => (index === payload.length - 1 ? byte ^ 1 : byte)) ?? null
         case 'truncated':
           return payload?.subarray(0, -4) ?? null
+        default:
+          return unreachable(kind)
       }
     })
   }
@@ -264,7 +275,7 @@ export class World {
   }
 }
 
-export function hashesOf(
+function hashesOf(
   tokenIds: Uint32Array,
   { model, salt, adapter }: { model: MixingBackend['model']['fingerprint']; salt: string; adapter: string | undefined },
 ): BlockHashes {
