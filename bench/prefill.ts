@@ -29,7 +29,7 @@ const THREADS = [1, 2] as const
 /** llama.cpp's threads spin while they wait: beside any other work two of them are slower than one. */
 const PEER_THREADS = [1] as const
 const DECODED = 32
-const PEAK_STEPS = 20_000
+const PEAK_STEPS = 2_000
 /** Many calls, because V8 compiles a function well from one call to the next only. */
 const PEAK_CALLS = 100
 const PEAK_OPERATIONS_PER_STEP = 96
@@ -78,7 +78,7 @@ async function loadPeak(): Promise<() => number> {
   const kernel = await instantiateKernel(module, new wasm.Memory({ initial: 1, maximum: 1, shared: true }))
   return () => {
     const start = performance.now()
-    for (let call = 0; call < PEAK_CALLS; call++) kernel.peak(PEAK_STEPS)
+    for (let call = 0; call < PEAK_CALLS; call++) kernel.peak(PEAK_STEPS, 0.5)
     return performance.now() - start
   }
 }
@@ -125,10 +125,10 @@ async function run(): Promise<Findings> {
   const engines = [...(await Promise.all(THREADS.map(openOurs))), ...peers.engines]
   const peakMs = await loadPeak()
   try {
-    const peaks = Array.from({ length: RUNS }, peakMs)
+    const peaks = Array.from({ length: 8 * RUNS }, peakMs)
     const calibrations = Array.from({ length: RUNS }, calibrationMs)
     const measured = await measure(engines, config)
-    peaks.push(...Array.from({ length: RUNS }, peakMs))
+    peaks.push(...Array.from({ length: 8 * RUNS }, peakMs))
     const peak = (PEAK_CALLS * PEAK_STEPS * PEAK_OPERATIONS_PER_STEP) / spreadOf(peaks).best / 1e6
     return {
       rows: [

@@ -2,34 +2,35 @@
 import { madd } from './madd'
 
 /** Makes `steps` steps of 12 sums, as many as a tile has, of 4 numbers each, and returns something that depends on all of them. */
-export function peak(steps: i32): f32 {
-  const a = f32x4.splat(0.999)
-  const b = f32x4.splat(0.001)
-  let s0 = b
-  let s1 = b
-  let s2 = b
-  let s3 = b
-  let s4 = b
-  let s5 = b
-  let s6 = b
-  let s7 = b
-  let s8 = b
-  let s9 = b
-  let s10 = b
-  let s11 = b
+export function peak(steps: i32, factor: f32): f32 {
+  // No constants, and no two sums alike: compilers would make the ones anew for every use, and join the others.
+  const a = f32x4.splat(factor)
+  const b = f32x4.splat(factor * factor)
+  let s0 = f32x4.splat(factor * 1)
+  let s1 = f32x4.splat(factor * 2)
+  let s2 = f32x4.splat(factor * 3)
+  let s3 = f32x4.splat(factor * 4)
+  let s4 = f32x4.splat(factor * 5)
+  let s5 = f32x4.splat(factor * 6)
+  let s6 = f32x4.splat(factor * 7)
+  let s7 = f32x4.splat(factor * 8)
+  let s8 = f32x4.splat(factor * 9)
+  let s9 = f32x4.splat(factor * 10)
+  let s10 = f32x4.splat(factor * 11)
+  let s11 = f32x4.splat(factor * 12)
   for (let step = 0; step < steps; step++) {
-    s0 = madd(s0, a, b)
-    s1 = madd(s1, a, b)
-    s2 = madd(s2, a, b)
-    s3 = madd(s3, a, b)
-    s4 = madd(s4, a, b)
-    s5 = madd(s5, a, b)
-    s6 = madd(s6, a, b)
-    s7 = madd(s7, a, b)
-    s8 = madd(s8, a, b)
-    s9 = madd(s9, a, b)
-    s10 = madd(s10, a, b)
-    s11 = madd(s11, a, b)
+    s0 = madd(a, b, s0)
+    s1 = madd(a, b, s1)
+    s2 = madd(a, b, s2)
+    s3 = madd(a, b, s3)
+    s4 = madd(a, b, s4)
+    s5 = madd(a, b, s5)
+    s6 = madd(a, b, s6)
+    s7 = madd(a, b, s7)
+    s8 = madd(a, b, s8)
+    s9 = madd(a, b, s9)
+    s10 = madd(a, b, s10)
+    s11 = madd(a, b, s11)
   }
   const first = f32x4.add(f32x4.add(f32x4.add(s0, s1), f32x4.add(s2, s3)), f32x4.add(s4, s5))
   const second = f32x4.add(f32x4.add(f32x4.add(s6, s7), f32x4.add(s8, s9)), f32x4.add(s10, s11))

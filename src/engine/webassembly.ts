@@ -14,8 +14,8 @@ export interface WasmModule {
 export interface Kernel {
   multiplyAdd(a: number, b: number, c: number): number
   forward(job: number, thread: number): void
-  /** 96 operations a step. */
-  peak(steps: number): number
+  /** 96 operations a step, on a factor below 1. */
+  peak(steps: number, factor: number): number
 }
 
 interface WebAssemblyApi {
