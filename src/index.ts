@@ -393,15 +393,13 @@ export {
 } from './reconstruct/moved-divergence.ts'
 export {
   assembleMoved,
-  DEFAULT_MOVED,
   type MovedCandidate,
   movedCandidates,
-  type MovedOptions,
   type MovedParts,
   type MovedRequest,
 } from './reconstruct/moved-find.ts'
 export { canMoveKeys, type KeyForm, moveKeys } from './reconstruct/moved-keys.ts'
-export { type MovedReuse } from './reconstruct/moved-reuse.ts'
+export { DEFAULT_MOVED, type MovedOptions, type MovedReuse } from './reconstruct/moved-options.ts'
 export {
   canMove,
   DEFAULT_MOVED_RECOMPUTE,

@@ -88,7 +88,7 @@ export class MovedIndex {
 
   /** Forgets all records of a scope. */
   clear(scope: string): void {
-    for (const [key, held] of [...this.#records]) if (held.scope === scope) this.#forget(key)
+    for (const [key, held] of this.#records) if (held.scope === scope) this.#forget(key)
   }
 
   /**

@@ -9,19 +9,10 @@ import type { Fragment, FragmentDescription, TokenSpan } from '../core/fragment.
 import type { BlockHash, TenantId } from '../core/ids.ts'
 import type { MovedIndex, MovedRun } from '../indices/moved.ts'
 import { mergeFragments } from './merge-fragments.ts'
-import { canMove, DEFAULT_MOVED_RECOMPUTE, type MovedRecompute, moveSpan, recomputedTokens } from './moved-span.ts'
+import type { MovedOptions } from './moved-options.ts'
+import { canMove, moveSpan, recomputedTokens } from './moved-span.ts'
 import type { ReuseCandidate } from './rebuild-plan.ts'
 import type { LocalFragment, RebuildMemory } from './rebuild-ports.ts'
-
-/** Which runs are worth moving. */
-export interface MovedOptions {
-  /** No run is shorter, before it is cut to whole blocks; at least a block. */
-  readonly minTokens: number
-  readonly recompute: MovedRecompute
-}
-
-/** Four blocks: of less, most would be computed anyway. */
-export const DEFAULT_MOVED: MovedOptions = { minTokens: 64, recompute: DEFAULT_MOVED_RECOMPUTE }
 
 /** What moved reuse needs. */
 export interface MovedParts {

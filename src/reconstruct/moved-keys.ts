@@ -36,19 +36,10 @@ export function moveKeys(keys: Tensor, form: KeyForm, deltaTokens: number): Tens
     )
   const data = keys.data.slice()
   const turn = turnOf(rotation, headDim, deltaTokens)
-  switch (keys.dtype) {
-    case 'F32':
-      turnFloats(new Float32Array(data.buffer), turn)
-      break
-    case 'F16':
-      turnWords(new Uint16Array(data.buffer), turn, fromHalf, toHalf)
-      break
-    case 'BF16':
-      turnWords(new Uint16Array(data.buffer), turn, fromBfloat, toBfloat)
-      break
-    default:
-      throw new MembraneError('INVALID_FRAGMENT', `Keys of F32, F16 or BF16 can be moved; found ${keys.dtype}.`)
-  }
+  if (keys.dtype === 'F32') turnFloats(new Float32Array(data.buffer), turn)
+  else if (keys.dtype === 'F16') turnWords(new Uint16Array(data.buffer), turn, fromHalf, toHalf)
+  else if (keys.dtype === 'BF16') turnWords(new Uint16Array(data.buffer), turn, fromBfloat, toBfloat)
+  else throw new MembraneError('INVALID_FRAGMENT', `Keys of F32, F16 or BF16 can be moved; found ${keys.dtype}.`)
   return { ...keys, data }
 }
 

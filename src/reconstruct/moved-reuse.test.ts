@@ -12,8 +12,9 @@ import { loadChainHashes } from '../hashing/chain-hashes.ts'
 import { loadContentHashers } from '../hashing/content-hashers.ts'
 import { MovedIndex } from '../indices/moved.ts'
 import { kullbackLeibler } from './moved-divergence.ts'
-import { DEFAULT_MOVED, movedCandidates } from './moved-find.ts'
-import { findMoved, type MovedReuse } from './moved-reuse.ts'
+import { movedCandidates } from './moved-find.ts'
+import { DEFAULT_MOVED, type MovedReuse } from './moved-options.ts'
+import { findMoved } from './moved-reuse.ts'
 import { moveSpan, recomputedTokens, writeMoved } from './moved-span.ts'
 import type { RebuildMemory, RebuildParts, RebuildRequest, RebuildResult } from './rebuild-ports.ts'
 import { storedSpans } from './rebuild-store.ts'
@@ -27,8 +28,11 @@ const chain = createHashChain('blake3', { hashes: chainHashes, blockTokens: FRAG
 let backend: KvBackend
 beforeAll(async () => {
   backend = await openCpuBackend({
-    ...{ modelPath: DEFAULT_MODEL_PATH, threads: 1, memoryBytesMax: 256 * 1024 * 1024 },
-    ...{ blake3: chainHashes.blake3, contentHasher: hashers.b3 },
+    modelPath: DEFAULT_MODEL_PATH,
+    threads: 1,
+    memoryBytesMax: 256 * 1024 * 1024,
+    blake3: chainHashes.blake3,
+    contentHasher: hashers.b3,
   })
 })
 afterAll(async () => {
@@ -63,8 +67,11 @@ class MapMemory implements RebuildMemory {
     return [...this.entries]
       .filter(([, { description }]) => description.blocks.some((block) => blocks.has(block)))
       .map(([key, { description, payload }]) => ({
-        ...{ key, description, contentHash: hashers.b3.hash(payload) },
-        ...{ payloadBytes: payload.length, tier: 'memory' as const },
+        key,
+        description,
+        contentHash: hashers.b3.hash(payload),
+        payloadBytes: payload.length,
+        tier: 'memory' as const,
       }))
   }
 
@@ -101,7 +108,10 @@ function partsOf(memory: RebuildMemory, moved: MovedReuse | null): RebuildParts 
       observeRead: () => {},
       observePrefill: () => {},
     },
-    ...{ directory: null, peers: null, remotePrefill: null, moved },
+    directory: null,
+    peers: null,
+    remotePrefill: null,
+    moved,
   }
 }
 

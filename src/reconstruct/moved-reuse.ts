@@ -1,24 +1,12 @@
 /** Moved reuse as a part of a rebuild: which candidates it adds, and what is remembered for it. */
 import { unpackBlockHashes } from '../core/block-hashes.ts'
-import type { KvBackend } from '../core/compute.ts'
 import { assert, MembraneError } from '../core/errors.ts'
 import type { BlockHash } from '../core/ids.ts'
 import type { TokenSpan } from '../core/fragment.ts'
-import type { MovedIndex } from '../indices/moved.ts'
-import type { DivergenceSampling } from './moved-divergence.ts'
-import { assembleMoved, type MovedCandidate, movedCandidates, type MovedOptions } from './moved-find.ts'
+import { assembleMoved, type MovedCandidate, movedCandidates } from './moved-find.ts'
 import type { FoundCandidate } from './rebuild-candidates.ts'
 import type { RebuildParts, RebuildRequest } from './rebuild-ports.ts'
 import { LinkedAbort, throwIfAborted, untilAborted } from './waiting.ts'
-
-/** What a node needs to reuse KV at other positions. */
-export interface MovedReuse {
-  /** Filled by rebuilds; empty after a restart, until prompts come again. */
-  readonly index: MovedIndex
-  readonly options: MovedOptions
-  /** Null: nothing is measured. */
-  readonly measure: (DivergenceSampling & { readonly backend: KvBackend }) | null
-}
 
 /** What there is of a prompt already, and how long to look for more. */
 export interface MovedLookUp {

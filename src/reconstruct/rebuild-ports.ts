@@ -16,7 +16,7 @@ import type {
 import type { TokenSpan } from '../core/fragment.ts'
 import type { FragmentizeOptions } from './fragmentize.ts'
 import type { ApproximateLabel } from './moved-divergence.ts'
-import type { MovedReuse } from './moved-reuse.ts'
+import type { MovedReuse } from './moved-options.ts'
 import type { ExplainedSpan, PlanRequest, RebuildPlan, RebuildRates } from './rebuild-plan.ts'
 
 /** A fragment of this node. */
