@@ -9,13 +9,15 @@ import type { GgufValue } from '../src/engine/gguf-value.ts'
 import { readGguf } from '../src/engine/gguf.ts'
 import { DEFAULT_MODEL_PATH } from '../src/index.ts'
 import { ggufBytes, type MetadataValue } from '../test/gguf-writer.ts'
-import { type PrefillEngine, threadsText } from './prefill.ts'
+import { type PrefillEngine, threadsText } from './prefill-engine.ts'
 
 const MODULE = fileURLToPath(new URL('../.optional/node_modules/node-llama-cpp/dist/index.js', import.meta.url))
 
 /** What is used of node-llama-cpp. */
 interface LlamaModule {
-  getLlama(options: object): Promise<{ loadModel(options: { modelPath: string }): Promise<LlamaModel> } & Disposable>
+  readonly getLlama: (
+    options: object,
+  ) => Promise<{ loadModel(options: { modelPath: string }): Promise<LlamaModel> } & Disposable>
 }
 interface Disposable {
   dispose(): Promise<void>

@@ -12,17 +12,9 @@ import { type LlamaConfig, readLlamaConfig } from '../src/engine/llama-config.ts
 import type { Bench, Findings, Ratio, Row } from './bench.ts'
 import { RUNS } from './harness.ts'
 import { calibrationMs } from './machine.ts'
+import { type PrefillEngine, threadsText } from './prefill-engine.ts'
 import { openLlamaCppPeers } from './prefill-llama-cpp.ts'
 import { spreadOf } from './print.ts'
-
-/** An engine that prefills from an empty context. Times are the caller's to take. */
-export interface PrefillEngine {
-  readonly name: string
-  prefill(tokenIds: Uint32Array): Promise<void>
-  /** One token after what was prefilled, and all scores of the next. */
-  decode(tokenId: number): Promise<void>
-  close(): Promise<void>
-}
 
 const PROMPTS = [512, 1900] as const
 const THREADS = [1, 2] as const
@@ -37,8 +29,11 @@ const PEAK_OPERATIONS_PER_STEP = 96
 async function openOurs(threads: number): Promise<PrefillEngine> {
   const [{ blake3 }, { hashers }] = await Promise.all([loadChainHashes(), loadContentHashers()])
   const backend = await openCpuBackend({
-    ...{ modelPath: DEFAULT_MODEL_PATH, threads, memoryBytesMax: 256 * 1024 * 1024 },
-    ...{ blake3, contentHasher: hashers.b3 },
+    modelPath: DEFAULT_MODEL_PATH,
+    threads,
+    memoryBytesMax: 256 * 1024 * 1024,
+    blake3,
+    contentHasher: hashers.b3,
   })
   const context = await backend.openContext(2048)
   return {
@@ -51,10 +46,6 @@ async function openOurs(threads: number): Promise<PrefillEngine> {
     },
     close: () => backend.close(),
   }
-}
-
-export function threadsText(threads: number): string {
-  return threads === 1 ? '1 thread' : `${threads} threads`
 }
 
 /** Token ids that a text would not have, which no speed depends on. */

@@ -19,12 +19,15 @@ export async function buildKernel(folder = join(ROOT, 'kernel/build')): Promise<
   await mkdir(folder, { recursive: true })
   for (const [file, features] of Object.entries(BUILDS)) {
     const outputs = new Map<string, Uint8Array | string>()
-    const { error, stderr } = await main(
+    let said = ''
+    const { error } = await main(
       ['index.ts', '--baseDir', SOURCES, ...FLAGS, ...features, ...MEMORY_FLAGS, '--outFile', file],
-      { writeFile: (name, contents) => void outputs.set(name, contents) },
+      {
+        writeFile: (name, contents) => void outputs.set(name, contents),
+        stderr: { write: (text: Uint8Array | string) => void (said += String(text)) },
+      },
     )
     // Warnings count: the compiler warns of what 32-bit and 64-bit addresses would do differently.
-    const said = stderr.toString()
     if (error !== null || said !== '') throw new Error(`The kernel does not compile.\n${said || String(error)}`)
     const bytes = outputs.get(file)
     if (bytes === undefined) throw new Error(`The compiler wrote no ${file}.`)

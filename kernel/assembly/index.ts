@@ -65,6 +65,13 @@ function begin(job: Job): void {
 function normalizeRows(job: Job, weights: usize, firstRow: i32): void {
   const model = job.model
   const stride = model.dimWidth * 4
+  if (firstRow == job.rows - 1) {
+    // One row: all threads write the same, which is sooner done than waiting for one of them.
+    const at = firstRow * stride
+    const target = job.scratch.normed + at
+    normalize(job.scratch.residual + at, weights, model.dim, model.dimWidth, model.epsilon, target)
+    return
+  }
   for (let row = firstRow + takeUnit(); row < job.rows; row = firstRow + takeUnit()) {
     const from = job.scratch.residual + row * stride
     normalize(from, weights, model.dim, model.dimWidth, model.epsilon, job.scratch.normed + row * stride)

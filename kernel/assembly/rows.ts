@@ -1,5 +1,5 @@
 /** What is done to each row by itself. */
-import { exp, sumOfFour } from './exp'
+import { exp2, sumOfFour } from './exp'
 import { madd } from './madd'
 import { PANEL_STEP } from './tile'
 
@@ -39,7 +39,9 @@ export function gated(gateUp: usize, target: usize): void {
 function gatedFour(gateUp: usize, target: usize): void {
   const gate = v128.load(gateUp)
   const up = v128.load(gateUp, 32)
-  const divisor = f32x4.add(f32x4.splat(1), exp(f32x4.neg(gate)))
+  const power = f32x4.mul(gate, f32x4.splat(-1.4426950408889634))
+  const bounded = f32x4.min(f32x4.max(power, f32x4.splat(-125)), f32x4.splat(126))
+  const divisor = f32x4.add(f32x4.splat(1), exp2(bounded))
   v128.store(target, f32x4.mul(f32x4.div(gate, divisor), up))
 }
 

@@ -1,5 +1,8 @@
-/** Turns the scores of one query into weights that are not yet divided by their sum. */
-import { exp, sumOfFour } from './exp'
+/**
+ * Turns the scores of one query into weights that are not yet divided by their sum. Scores are logarithms to the base 2:
+ * queries were multiplied by the factor that makes them so.
+ */
+import { exp2, sumOfFour } from './exp'
 
 /**
  * The first `count` scores count; those after them, up to `width` (a multiple of 8), become 0. Returns the sum, which is
@@ -22,8 +25,8 @@ export function softmax(scores: usize, count: i32, width: i32): f32 {
   let odd = even
   const full = count & ~7
   for (let at = 0; at < full * 4; at += 32) {
-    const x = exp(f32x4.sub(v128.load(scores + at), shift))
-    const y = exp(f32x4.sub(v128.load(scores + at, 16), shift))
+    const x = weightOf(v128.load(scores + at), shift)
+    const y = weightOf(v128.load(scores + at, 16), shift)
     v128.store(scores + at, x)
     v128.store(scores + at, y, 16)
     even = f32x4.add(even, x)
@@ -31,8 +34,8 @@ export function softmax(scores: usize, count: i32, width: i32): f32 {
   }
   if (full < count) {
     const at = scores + full * 4
-    const x = v128.and(exp(f32x4.sub(v128.load(at), shift)), firstOf(count - full))
-    const y = v128.and(exp(f32x4.sub(v128.load(at, 16), shift)), firstOf(count - full - 4))
+    const x = v128.and(weightOf(v128.load(at), shift), firstOf(count - full))
+    const y = v128.and(weightOf(v128.load(at, 16), shift), firstOf(count - full - 4))
     v128.store(at, x)
     v128.store(at, y, 16)
     even = f32x4.add(even, x)
@@ -40,6 +43,13 @@ export function softmax(scores: usize, count: i32, width: i32): f32 {
   }
   for (let key = (count + 7) & ~7; key < width; key += 4) v128.store(scores + key * 4, f32x4.splat(0))
   return sumOfFour(f32x4.add(even, odd))
+}
+
+/** 2^-125 of the highest, where it is less: too little to be seen in a sum. */
+// @ts-ignore: decorators on functions are AssemblyScript's.
+@inline
+function weightOf(score: v128, shift: v128): v128 {
+  return exp2(f32x4.max(f32x4.sub(score, shift), f32x4.splat(-125)))
 }
 
 /** A mask of the first `count` of four. */

@@ -99,8 +99,14 @@ export class CpuContext implements KvContext {
     return this.#model.parts.map(({ pool, kind, layers, dtype, layout, positionEncoding }) => ({
       pool,
       signature: {
-        ...{ model: this.#model.fingerprint, kind, tokens: { start: span.start, end: span.end } },
-        ...{ layers, heads: null, dtype, layout, positionEncoding },
+        model: this.#model.fingerprint,
+        kind,
+        tokens: { start: span.start, end: span.end },
+        layers,
+        heads: null,
+        dtype,
+        layout,
+        positionEncoding,
       },
       tensors,
     }))
@@ -129,8 +135,12 @@ export class CpuContext implements KvContext {
     const replaced = isReplacing ? Array.from({ length: count }, (_, index) => this.#rows(index, tokens).slice()) : []
     try {
       await this.#engine.prefill({
-        ...{ kv: this.#kv, capacity: this.#capacity, start: tokens.start },
-        ...{ tokenIds, logits: this.#logits, signal },
+        kv: this.#kv,
+        capacity: this.#capacity,
+        start: tokens.start,
+        tokenIds,
+        logits: this.#logits,
+        signal,
       })
     } catch (error) {
       for (const [index, data] of replaced.entries()) this.#rows(index, tokens).set(data)

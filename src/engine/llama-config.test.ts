@@ -34,7 +34,9 @@ const u32 = (value: number): MetadataValue => ({ type: 'u32', value })
 const f32 = (value: number): MetadataValue => ({ type: 'f32', value })
 const text = (value: string): MetadataValue => ({ type: 'text', value })
 const zeros = (name: string, ...shape: readonly number[]): WrittenTensor => ({
-  ...{ name, shape, type: 'F32' },
+  name,
+  shape,
+  type: 'F32',
   values: new Float32Array(shape.reduce((product, length) => product * length, 1)),
 })
 
@@ -85,7 +87,8 @@ describe('a model that the engine would compute wrongly is refused', () => {
     ['frequencies of its own', { 'rope_freqs.weight': zeros('rope_freqs.weight', 4) }, /rope_freqs.weight is for/],
   ])('%s', async (_, tensors, message) => {
     await expect(check({}, tensors)).rejects.toMatchObject({
-      ...{ code: 'INVALID_MODEL', message: expect.stringMatching(message) },
+      code: 'INVALID_MODEL',
+      message: expect.stringMatching(message),
     })
   })
 })

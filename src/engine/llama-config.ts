@@ -118,7 +118,7 @@ function checkSame(name: string, found: number, expected: number): void {
 }
 
 /** Shapes, outermost axis first, of all tensors that the model must have; it must have no other. */
-export function llamaTensorShapes(config: LlamaConfig): ReadonlyMap<string, readonly number[]> {
+function llamaTensorShapes(config: LlamaConfig): ReadonlyMap<string, readonly number[]> {
   const { dim, ffnDim, heads, kvHeads, headDim, vocabularyTokens, isTied } = config
   const shapes = new Map<string, readonly number[]>([
     ['token_embd.weight', [vocabularyTokens, dim]],

@@ -71,8 +71,8 @@ export function loadWeights({ tensors }: Pick<Gguf, 'tensors'>, config: LlamaCon
     layers,
     vocabularyWidth: roundUp(vocabularyTokens),
     epsilon: config.epsilon,
-    // A square root is rounded alike everywhere.
-    queryScale: 1 / Math.sqrt(headDim),
+    // A square root is rounded alike everywhere. The kernel's softmax is one of powers of 2.
+    queryScale: Math.LOG2E / Math.sqrt(headDim),
     embedding,
     output: config.isTied ? embedding : panels(dim, vocabularyTokens, { 'output.weight': same }),
     outputNorm: vector('output_norm.weight'),

@@ -7,17 +7,15 @@ export function ropeFrequencies(theta: number, headDim: number): Float64Array {
   return Float64Array.from({ length: headDim / 2 }, (_, pair) => exponential(((-2 * pair) / headDim) * logarithm))
 }
 
-const LN_2 = 0.693147180559945309417
-
 /** Of a number above 0. */
 function naturalLogarithm(x: number): number {
   let exponent = 0
   let mantissa = x
-  while (mantissa > 1.4142135623730951) {
+  while (mantissa > Math.SQRT2) {
     mantissa /= 2
     exponent += 1
   }
-  while (mantissa < 0.7071067811865476) {
+  while (mantissa < Math.SQRT1_2) {
     mantissa *= 2
     exponent -= 1
   }
@@ -25,12 +23,12 @@ function naturalLogarithm(x: number): number {
   const y = (mantissa - 1) / (mantissa + 1)
   let sum = 0
   for (let term = 12; term >= 0; term--) sum = sum * y * y + 1 / (2 * term + 1)
-  return exponent * LN_2 + 2 * y * sum
+  return exponent * Math.LN2 + 2 * y * sum
 }
 
 function exponential(x: number): number {
-  const power = Math.round(x / LN_2)
-  const rest = x - power * LN_2
+  const power = Math.round(x / Math.LN2)
+  const rest = x - power * Math.LN2
   // Taylor's series to the 20th term, of an argument below 0.35.
   let sum = 1
   for (let term = 20; term >= 1; term--) sum = 1 + (sum * rest) / term
