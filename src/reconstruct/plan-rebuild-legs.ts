@@ -3,7 +3,7 @@ import type { RebuildGraph } from './plan-rebuild-graph.ts'
 import { COMPUTED, type Path } from './plan-rebuild-path.ts'
 
 /** Stops between which long prompts are searched. */
-const STOPS = 96
+const STOPS = 48
 
 /** A leg from one stop to a later one. Stops are nodes of the graph. */
 export interface Leg {

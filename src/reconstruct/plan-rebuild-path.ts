@@ -66,7 +66,7 @@ export function cheapestPath(graph: RebuildGraph, { enginePrice, withoutPlace }:
       from[node] = leastFrom
       by[node] = leastBy
     }
-    open.enter(node, at, cost[node] ?? 0)
+    if (open.count > 0) open.enter(node, at, cost[node] ?? 0)
     for (; next < ways.index.length && startNode[next] === node; next++) {
       const end = endNode[next] ?? 0
       if (ways.isCuttable[next] === 0) {

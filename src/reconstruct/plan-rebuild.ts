@@ -1,6 +1,6 @@
 import type { PlanRequest, PlanStep, RebuildPlan, RefusedCandidate } from './rebuild-plan.ts'
 import { type RebuildGraph, rebuildGraph } from './plan-rebuild-graph.ts'
-import { COMPUTED } from './plan-rebuild-path.ts'
+import { COMPUTED, type Path } from './plan-rebuild-path.ts'
 import { PlanReasons } from './plan-rebuild-reasons.ts'
 import { soonestPath } from './plan-rebuild-search.ts'
 
@@ -26,10 +26,9 @@ export function planRebuild(request: PlanRequest): RebuildPlan {
   const steps: PlanStep[] = []
   const isUsed = new Uint8Array(request.candidates.length)
   for (let k = 0; k < path.ways.length; k++) {
-    const way = path.ways[k] ?? COMPUTED
-    const step = stepOf(graph, { from: path.nodes[k] ?? 0, to: path.nodes[k + 1] ?? 0, way })
+    const step = new PlannedStep(graph, { path, k }, reasons)
     if (step.index !== null && step.source !== 'remote-prefill') isUsed[step.index] = 1
-    steps.push(new PlannedStep(step, reasons))
+    steps.push(step)
   }
   reasons.steps = steps
   return {
@@ -38,39 +37,6 @@ export function planRebuild(request: PlanRequest): RebuildPlan {
     prefillAllSeconds: graph.prefillSeconds.at(-1) ?? 0,
     refused: refusals(graph, isUsed, reasons),
   }
-}
-
-interface Leg {
-  /** Nodes. */
-  readonly from: number
-  readonly to: number
-  readonly way: number
-}
-
-/** What a step is but for its reason. */
-type StepFacts = Omit<PlanStep, 'reason'>
-
-function stepOf(graph: RebuildGraph, { from, to, way }: Leg): StepFacts {
-  const { tokens, ways, request } = graph
-  const span = { start: tokens[from] ?? 0, end: tokens[to] ?? 0 }
-  const prefillSeconds = (graph.prefillSeconds[to] ?? 0) - (graph.prefillSeconds[from] ?? 0)
-  if (way === COMPUTED)
-    return { span, source: 'prefill', index: null, bytes: 0, expectedSeconds: prefillSeconds, prefillSeconds }
-  const length = span.end - span.start
-  const expectedSeconds =
-    (ways.startUpSeconds[ways.place[way] ?? 0] ?? 0) +
-    (ways.fixedSeconds[way] ?? 0) +
-    (ways.secondsPerToken[way] ?? 0) * length +
-    (ways.computeSeconds[way] ?? 0)
-  const number = ways.index[way] ?? 0
-  const candidate = request.candidates[number]
-  if (candidate === undefined) {
-    const index = number - request.candidates.length
-    return { span, source: 'remote-prefill', index, bytes: 0, expectedSeconds, prefillSeconds }
-  }
-  const wayLength = (ways.endTokens[way] ?? 0) - (ways.startTokens[way] ?? 0)
-  const bytes = Math.ceil((candidate.bytes * length) / wayLength)
-  return { span, source: candidate.source, index: number, bytes, expectedSeconds, prefillSeconds }
 }
 
 /** Thousands of sentences would take longer than the plan, and few are read: each is written when it is. */
@@ -83,13 +49,28 @@ class PlannedStep implements PlanStep {
   readonly prefillSeconds: number
   readonly #reasons: PlanReasons
 
-  constructor(facts: StepFacts, reasons: PlanReasons) {
-    this.span = facts.span
-    this.source = facts.source
-    this.index = facts.index
-    this.bytes = facts.bytes
-    this.expectedSeconds = facts.expectedSeconds
-    this.prefillSeconds = facts.prefillSeconds
+  constructor(graph: RebuildGraph, { path, k }: { readonly path: Path; readonly k: number }, reasons: PlanReasons) {
+    const from = path.nodes[k] ?? 0
+    const to = path.nodes[k + 1] ?? 0
+    const way = path.ways[k] ?? COMPUTED
+    const { tokens, ways, request } = graph
+    const start = tokens[from] ?? 0
+    const end = tokens[to] ?? 0
+    const number = way === COMPUTED ? -1 : (ways.index[way] ?? 0)
+    const candidate = request.candidates[number]
+    const wayTokens = (ways.endTokens[way] ?? 0) - (ways.startTokens[way] ?? 0)
+    this.span = { start, end }
+    this.source = way === COMPUTED ? 'prefill' : candidate === undefined ? 'remote-prefill' : candidate.source
+    this.index = way === COMPUTED ? null : candidate === undefined ? number - request.candidates.length : number
+    this.bytes = candidate === undefined ? 0 : Math.ceil((candidate.bytes * (end - start)) / wayTokens)
+    this.prefillSeconds = (graph.prefillSeconds[to] ?? 0) - (graph.prefillSeconds[from] ?? 0)
+    this.expectedSeconds =
+      way === COMPUTED
+        ? this.prefillSeconds
+        : (ways.startUpSeconds[ways.place[way] ?? 0] ?? 0) +
+          (ways.fixedSeconds[way] ?? 0) +
+          (ways.secondsPerToken[way] ?? 0) * (end - start) +
+          (ways.computeSeconds[way] ?? 0)
     this.#reasons = reasons
   }
 
