@@ -421,6 +421,21 @@ export { tokenizerOf } from './engine/tokenizer.ts'
 /** Engines: models that compute KV in this process. */
 export { type CpuBackendOptions, DEFAULT_MODEL_PATH, openCpuBackend } from './compute/cpu.ts'
 export { type KernelBuild } from './engine/kernel-build.ts'
+/** Rebuilding: a prompt's context in an engine, from the KV that anybody has of it. Ports with implementations in memory. */
+export { planContext, rebuildContext, storeContext, type StoreRequest } from './reconstruct/rebuild.ts'
+export { DEFAULT_REBUILD } from './reconstruct/rebuild-options.ts'
+export type {
+  FailedRead,
+  LocalFragment,
+  RateBook,
+  RebuildMemory,
+  RebuildOptions,
+  RebuildParts,
+  RebuildRequest,
+  RebuildResult,
+  StoreReport,
+} from './reconstruct/rebuild-ports.ts'
+export { type ComputingNode, EngineRemotePrefill, InMemoryPeers } from './reconstruct/in-memory-peers.ts'
 /** Rebuilding a prompt's context: what is planned, by which rates, and how it is explained. */
 export { explainPlan, explainSpans, type ExplainOptions } from './reconstruct/explain.ts'
 export { planRebuild } from './reconstruct/plan-rebuild.ts'
@@ -449,17 +464,3 @@ export {
   MeasuredRates,
   type RatesSnapshot,
 } from './policy/measured-rates.ts'
-/** Rebuilding: a prompt's context in an engine, from the KV that anybody has of it. Ports with implementations in memory. */
-export { planContext, rebuildContext, storeContext, type StoreRequest } from './reconstruct/rebuild.ts'
-export { DEFAULT_REBUILD } from './reconstruct/rebuild-options.ts'
-export type {
-  LocalFragment,
-  RateBook,
-  RebuildMemory,
-  RebuildOptions,
-  RebuildParts,
-  RebuildRequest,
-  RebuildResult,
-  StoreReport,
-} from './reconstruct/rebuild-ports.ts'
-export { type ComputingNode, EngineRemotePrefill, InMemoryPeers } from './reconstruct/in-memory-peers.ts'

@@ -1,6 +1,6 @@
 /** Reads the fragments of a candidate and makes sure that they are what they were said to be. */
 import type { ContextPart, KvModel } from '../core/compute.ts'
-import { MembraneError } from '../core/errors.ts'
+import { type ErrorCode, MembraneError } from '../core/errors.ts'
 import type { Fragment } from '../core/fragment.ts'
 import { contentHashAlgorithm } from '../core/ids.ts'
 import type { ContentHashers, Stopwatch } from '../core/ports.ts'
@@ -22,7 +22,7 @@ export interface ReadTools {
 /** Wrong, missing and failed reads are outcomes: whoever asked has another way. */
 export type ReadOutcome =
   | { readonly kind: 'read'; readonly parts: readonly ContextPart[]; readonly seconds: number }
-  | { readonly kind: 'gap'; readonly reason: string }
+  | { readonly kind: 'gap'; readonly code: ErrorCode; readonly reason: string }
 
 /** All its fragments at once, as far as there are slots; when one fails, the others are abandoned. */
 export async function readCandidate(
@@ -42,7 +42,7 @@ export async function readCandidate(
       parts.map(({ shape }, index) => assemblePart(tools.model, shape, payloads[index] ?? []))
     return { kind: 'read', parts: assembled, seconds }
   } catch (error) {
-    if (error instanceof MembraneError) return { kind: 'gap', reason: error.message }
+    if (error instanceof MembraneError) return { kind: 'gap', code: error.code, reason: error.message }
     throw error
   } finally {
     abort.abort()

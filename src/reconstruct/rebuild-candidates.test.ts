@@ -57,7 +57,8 @@ describe('KV of another prompt', () => {
       { numRuns: runs(300, 100_000) },
     )
     expect(reused).toBeGreaterThan(0)
-  })
+    // Seconds on a quiet machine, hours in a soak.
+  }, 3_600_000)
 
   const other: readonly (readonly [string, (world: World) => Promise<readonly Fragment[]>])[] = [
     ['another model or revision', ofWorld(() => new World({ digit: 'b' }))],

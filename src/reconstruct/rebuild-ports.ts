@@ -1,5 +1,6 @@
 /** What a rebuild needs of the node that it runs in. */
 import type { CallOptions, KvModel } from '../core/compute.ts'
+import type { ErrorCode } from '../core/errors.ts'
 import type { Fragment, FragmentDescription } from '../core/fragment.ts'
 import type { BlockHashes } from '../core/block-hashes.ts'
 import type { ContentHash, TenantId } from '../core/ids.ts'
@@ -107,6 +108,8 @@ export interface RebuildResult {
   readonly reusedTokens: number
   /** All others: computed for this prompt, here or by another node. */
   readonly prefilledTokens: number
+  /** Of all places; a read that was late is explained, and not here. */
+  readonly failedReads: readonly FailedRead[]
   /** What was not heard of while looking for KV: sentences; empty as a rule. */
   readonly unheard: readonly string[]
   /**
@@ -118,6 +121,15 @@ export interface RebuildResult {
   readonly seconds: number
   /** Ends when what was computed is stored; never rejects. */
   readonly stored: Promise<StoreReport>
+}
+
+/** KV that could not be had as it was said to be: a gap, or had from elsewhere. */
+export interface FailedRead {
+  readonly place: string
+  /** NOT_FOUND gone, CONTENT_MISMATCH other bytes, INVALID_FRAGMENT other tensors, STORE_UNAVAILABLE no answer. */
+  readonly code: ErrorCode
+  /** A sentence. */
+  readonly reason: string
 }
 
 /** What became of what was computed. */

@@ -1,5 +1,4 @@
 /** What there is of a prompt, and which way each of its spans should take. */
-import type { CallOptions } from '../core/compute.ts'
 import { unpackBlockHashes } from '../core/block-hashes.ts'
 import { assert, MembraneError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
@@ -11,14 +10,18 @@ import type { RebuildOptions, RebuildParts, RebuildRequest } from './rebuild-por
 import { findOffers, type LookUp, lookUp } from './rebuild-sources.ts'
 import { throwIfAborted } from './waiting.ts'
 
-/** A prompt with its plan. */
-export interface PreparedRebuild {
+/** A prompt with what there is of it. */
+export interface FoundForPrompt {
   readonly prompt: PromptShape
   readonly promptTokens: number
   readonly candidates: readonly FoundCandidate[]
   readonly offers: readonly RemotePrefillOffer[]
-  readonly plan: RebuildPlan
   readonly unheard: readonly string[]
+}
+
+/** And with its plan. */
+export interface PreparedRebuild extends FoundForPrompt {
+  readonly plan: RebuildPlan
 }
 
 /**
@@ -30,41 +33,51 @@ export async function prepareRebuild(
   request: RebuildRequest,
   residentTokens: number,
 ): Promise<PreparedRebuild> {
+  const found = await findForPrompt(parts, request, residentTokens)
+  const { promptTokens, candidates, offers } = found
+  const { parallelReads, plan: planOf } = optionsOf(parts)
+  const { rates, fragmentize } = parts
+  const { blockTokens } = fragmentize
+  const plan = planOf({ promptTokens, blockTokens, candidates, offers, rates, parallelReads })
+  checkPlan(plan, promptTokens)
+  return { ...found, plan }
+}
+
+/** With `reuse: 'none'` nobody is asked. Throws as `prepareRebuild`. */
+export async function findForPrompt(
+  parts: RebuildParts,
+  request: RebuildRequest,
+  residentTokens: number,
+): Promise<FoundForPrompt> {
   throwIfAborted(request.signal)
   checkRequest(parts, request)
   checkMoved(parts, request)
-  const options = optionsOf(parts)
-  const { blockTokens } = parts.fragmentize
+  const { model, fragmentize } = parts
+  const { blockTokens } = fragmentize
   const { tenant, tokenIds, hashes, reuse, signal } = request
   const promptTokens = tokenIds.length
-  const prompt: PromptShape = { model: parts.model, blockTokens, blocks: unpackBlockHashes(hashes) }
-  const candidates: FoundCandidate[] = []
-  let offers: readonly RemotePrefillOffer[] = []
-  let unheard: readonly string[] = []
-  if (reuse !== 'none') {
-    const asked = {
-      prompt: { tenant, model: parts.model.fingerprint, hashes },
-      blocks: hashes.count,
-      blockTokens,
-      ...patience(parts, { promptTokens, options }),
-      signal,
-    } satisfies LookUp & CallOptions
-    const found = await lookUp(parts, asked)
-    candidates.push(...residentCandidate(parts, residentTokens), ...findCandidates(found.proposed, prompt))
-    offers = findOffers(parts, asked, { spans: candidates.map(({ span }) => span), promptTokens })
-    unheard = found.unheard
-    if (reuse === 'moved') {
-      const exact = candidates.map(({ span }) => span)
-      const moved = await findMoved(parts, request, { ...asked, blocks: prompt.blocks, exact })
-      candidates.push(...moved.candidates)
-      unheard = [...unheard, ...moved.unheard]
-    }
+  const prompt: PromptShape = { model, blockTokens, blocks: unpackBlockHashes(hashes) }
+  if (reuse === 'none') return { prompt, promptTokens, candidates: [], offers: [], unheard: [] }
+  const asked: LookUp = {
+    prompt: { tenant, model: model.fingerprint, hashes },
+    blocks: hashes.count,
+    blockTokens,
+    ...patience(parts, promptTokens),
+    signal,
   }
-  const { rates } = parts
-  const { parallelReads } = options
-  const plan = options.plan({ promptTokens, blockTokens, candidates, offers, rates, parallelReads })
-  checkPlan(plan, promptTokens)
-  return { prompt, promptTokens, candidates, offers, plan, unheard }
+  const { proposed, unheard } = await lookUp(parts, asked)
+  const candidates = [...residentCandidate(parts, residentTokens), ...findCandidates(proposed, prompt)]
+  const offers = findOffers(parts, asked, { spans: candidates.map(({ span }) => span), promptTokens })
+  if (reuse !== 'moved') return { prompt, promptTokens, candidates, offers, unheard }
+  const exact = candidates.map(({ span }) => span)
+  const moved = await findMoved(parts, request, { ...asked, blocks: prompt.blocks, exact })
+  return {
+    prompt,
+    promptTokens,
+    candidates: [...candidates, ...moved.candidates],
+    offers,
+    unheard: [...unheard, ...moved.unheard],
+  }
 }
 
 export function optionsOf({ options }: RebuildParts): RebuildOptions {
@@ -86,13 +99,11 @@ function checkRequest({ model, fragmentize }: RebuildParts, { tokenIds, hashes }
 }
 
 /** Look-ups may take a share of what they can save. What they find has to stay for as long as the rebuild may take. */
-function patience(
-  { rates }: RebuildParts,
-  { promptTokens, options }: { readonly promptTokens: number; readonly options: RebuildOptions },
-): Pick<LookUp, 'seconds' | 'leaseSeconds'> {
-  const prefillSeconds = rates.prefillSeconds({ start: 0, end: promptTokens })
+function patience(parts: RebuildParts, promptTokens: number): Pick<LookUp, 'seconds' | 'leaseSeconds'> {
+  const { patienceSecondsMin, lookUpRatio } = optionsOf(parts)
+  const prefillSeconds = parts.rates.prefillSeconds({ start: 0, end: promptTokens })
   return {
-    seconds: Math.max(options.patienceSecondsMin, options.lookUpRatio * prefillSeconds),
+    seconds: Math.max(patienceSecondsMin, lookUpRatio * prefillSeconds),
     leaseSeconds: Math.min(LIMITS.leaseMsMax / 1000, 10 + 2 * prefillSeconds),
   }
 }

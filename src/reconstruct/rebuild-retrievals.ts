@@ -7,7 +7,7 @@ import { type ReadTools, readCandidate } from './read-candidate.ts'
 import { ReadSlots } from './read-slots.ts'
 import { type FoundCandidate, partBytes } from './rebuild-candidates.ts'
 import type { PlanStep } from './rebuild-plan.ts'
-import type { RebuildOptions, RebuildParts, RebuildRequest } from './rebuild-ports.ts'
+import type { FailedRead, RebuildOptions, RebuildParts, RebuildRequest } from './rebuild-ports.ts'
 import type { PreparedRebuild } from './rebuild-prepare.ts'
 import { spanText } from './rebuild-store.ts'
 import { takeRemotePrefill } from './remote-prefill-work.ts'
@@ -20,8 +20,8 @@ export interface RetrievalParts {
   readonly prepared: PreparedRebuild
   readonly options: RebuildOptions
   readonly queue: RetrievalQueue
-  /** Fragments of this node that could not be read, by their span: to be stored anew. */
-  readonly onLost: (span: string) => void
+  /** `lost`: the span, as `spanText`, of fragments of this node that could not be read, and are to be stored anew. */
+  readonly onFailure: (failure: FailedRead, lost: string | null) => void
 }
 
 /** One for each step, or null where nothing is brought; steps that use one candidate share one. */
@@ -64,7 +64,7 @@ function worthwhile({ parts, options }: RetrievalParts, others: readonly FoundCa
 }
 
 function readWork(
-  { onLost, options }: RetrievalParts,
+  { onFailure, options }: RetrievalParts,
   tools: ReadTools,
   { step, candidates }: { readonly step: PlanStep; readonly candidates: readonly FoundCandidate[] },
 ): RetrievalWork {
@@ -75,6 +75,7 @@ function readWork(
     run: async (retrieval) => {
       const failures: string[] = []
       for (const candidate of fitting) {
+        retrieval.askInstead(candidate.place)
         const outcome = await readCandidate(candidate, tools, retrieval.signal)
         if (retrieval.signal.aborted) return 'It was given up.'
         const { span, source, place, bytes } = candidate
@@ -95,8 +96,9 @@ function readWork(
           )
           return null
         }
-        if (keys.length > 0) onLost(spanText(span))
-        failures.push(outcome.reason)
+        const { code, reason } = outcome
+        onFailure({ place, code, reason }, keys.length > 0 ? spanText(span) : null)
+        failures.push(reason)
       }
       return failures.join(' ')
     },

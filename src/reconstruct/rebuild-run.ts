@@ -7,13 +7,14 @@ import type { KvContext } from '../core/compute.ts'
 import { assert, MembraneError } from '../core/errors.ts'
 import type { TokenSpan } from '../core/fragment.ts'
 import { sliceParts } from './context-parts.ts'
+import { RebuildExplanation } from './rebuild-explanation.ts'
 import type { ExplainedSpan, PlanStep } from './rebuild-plan.ts'
-import type { RebuildOptions, RebuildParts, RebuildRequest } from './rebuild-ports.ts'
+import type { FailedRead, RebuildOptions, RebuildParts, RebuildRequest } from './rebuild-ports.ts'
 import { optionsOf, type PreparedRebuild } from './rebuild-prepare.ts'
 import { retrievalsOf } from './rebuild-retrievals.ts'
 import { ComputedFragments, spanText, storedSpans, wholeBlocks } from './rebuild-store.ts'
 import { type Delivery, type Retrieval, RetrievalQueue } from './retrieval.ts'
-import { throwIfAborted, untilAborted } from './waiting.ts'
+import { deadline, throwIfAborted, untilAborted } from './waiting.ts'
 
 /** A step, and how far it is. */
 interface Leg {
@@ -45,11 +46,11 @@ export class RebuildRun {
   readonly #latePlaces = new Set<string>()
   readonly #lost = new Set<string>()
   readonly #stored: ReturnType<typeof storedSpans>
-  readonly #explain: ExplainedSpan[] = []
-  /** Retrievals whose bytes have been told. */
-  readonly #told = new Set<Delivery>()
+  readonly #explanation = new RebuildExplanation()
   #cursor = 0
   #isApproximate = false
+  /** In the order in which they failed. */
+  readonly failedReads: FailedRead[] = []
   /** What was computed, to be stored. */
   readonly computed: ComputedFragments
   /** Fragments of this node that were used, or computed again though they are here. */
@@ -66,10 +67,11 @@ export class RebuildRun {
     this.computed = new ComputedFragments(this.#options.storeBytesMax)
     const queue = new RetrievalQueue(this.#options.bytesInFlightMax, request)
     this.#queue = queue
-    const onLost = (span: string): void => {
-      this.#lost.add(span)
+    const onFailure = (failure: FailedRead, lost: string | null): void => {
+      this.failedReads.push(failure)
+      if (lost !== null) this.#lost.add(lost)
     }
-    const retrievals = retrievalsOf({ parts, request, prepared, options: this.#options, queue, onLost })
+    const retrievals = retrievalsOf({ parts, request, prepared, options: this.#options, queue, onFailure })
     const { steps } = prepared.plan
     this.#legs = steps.map((step, index) => ({
       step,
@@ -100,7 +102,7 @@ export class RebuildRun {
         }
       throwIfAborted(this.#request.signal)
       assert(this.#context.filledTokens === promptTokens, 'the context holds the prompt and nothing else')
-      return this.#explain
+      return this.#explanation.spans
     } finally {
       this.#queue.close()
     }
@@ -121,43 +123,21 @@ export class RebuildRun {
     }
     const start = this.#cursor
     this.#cursor = Math.min(delivery.span.end, step.span.end)
-    const { source, keys } = delivery
-    if (source === 'moved') this.#isApproximate = true
-    // Read once, told once.
-    const { bytes, seconds } = this.#told.has(delivery) ? { bytes: 0, seconds: 0 } : delivery
-    this.#told.add(delivery)
-    this.#explain.push({
-      start,
-      end: this.#cursor,
-      source,
-      bytes,
-      seconds,
-      get reason() {
-        return delivery.reason
-      },
-    })
-    this.keys.push(...keys.map((key) => ({ key, start: delivery.span.start })))
+    if (delivery.source === 'moved') this.#isApproximate = true
+    this.#explanation.addDelivery(delivery, { start, end: this.#cursor })
+    this.keys.push(...delivery.keys.map((key) => ({ key, start: delivery.span.start })))
     if (leg.isLastUse) retrieval.take()
     return true
   }
 
   #takeResident(leg: Leg): boolean {
     const { step } = leg
-    const { start, end } = step.span
+    const { end } = step.span
     if (this.#context.filledTokens < end) {
       leg.gap = 'The engine holds it no more.'
       return false
     }
-    this.#explain.push({
-      start,
-      end,
-      source: 'resident',
-      bytes: 0,
-      seconds: 0,
-      get reason() {
-        return step.reason
-      },
-    })
+    this.#explanation.addResident(step)
     for (const { span, keys } of this.#stored.values())
       if (span.end <= end) this.keys.push(...keys.map((key) => ({ key, start: span.start })))
     this.#cursor = end
@@ -170,21 +150,20 @@ export class RebuildRun {
    */
   async #awaitDelivery(leg: Leg, retrieval: Retrieval): Promise<Delivery | null> {
     const { alarm, rates, stopwatch } = this.#parts
-    const { place } = retrieval.work
     const span = { start: leg.step.span.start, end: leg.step.span.end }
     const patience = Math.max(this.#options.patienceSecondsMin, rates.prefillSeconds(span))
-    const limitSeconds = this.#latePlaces.has(place) ? 0 : Math.max(0, patience - leg.waitedSeconds)
+    const limitSeconds = this.#latePlaces.has(retrieval.place) ? 0 : Math.max(0, patience - leg.waitedSeconds)
     const beganSeconds = stopwatch.seconds()
     let isLate = limitSeconds === 0
     const cancel = isLate
       ? null
-      : alarm.after(limitSeconds, () => {
+      : deadline(alarm, limitSeconds, () => {
           isLate = true
           this.#queue.bell.ring()
         })
     try {
       for (;;) {
-        const { delivery, failure } = retrieval
+        const { delivery, failure, place } = retrieval
         if (delivery !== null) return delivery
         if (failure !== null) leg.gap = failure
         else if (isLate) {
@@ -280,22 +259,7 @@ export class RebuildRun {
       const end = Math.min(chunk.end, step.span.end)
       if (start >= end) return
       const seconds = (chunkSeconds * (end - start)) / (chunk.end - chunk.start)
-      const failure = gap ?? retrieval?.failure ?? null
-      const before = this.#explain.at(-1)
-      const isSameStep = before?.source === 'prefill' && before.end === start && start > step.span.start
-      if (before !== undefined && isSameStep)
-        this.#explain[this.#explain.length - 1] = withMore(before, { end, seconds })
-      else
-        this.#explain.push({
-          start,
-          end,
-          source: 'prefill',
-          bytes: 0,
-          seconds,
-          get reason() {
-            return failure === null ? step.reason : `Computed after all. ${failure}`
-          },
-        })
+      this.#explanation.addComputed({ start, end, seconds }, step, gap ?? retrieval?.failure ?? null)
     }
   }
 
@@ -321,18 +285,4 @@ function recomputedEnd({ source, index, span }: PlanStep, { candidates }: Prepar
 
 function isGap({ step, gap, retrieval }: Leg): boolean {
   return step.source === 'prefill' || gap !== null || (retrieval !== null && retrieval.failure !== null)
-}
-
-function withMore(
-  span: ExplainedSpan,
-  { end, seconds }: { readonly end: number; readonly seconds: number },
-): ExplainedSpan {
-  return {
-    ...span,
-    end,
-    seconds: span.seconds + seconds,
-    get reason() {
-      return span.reason
-    },
-  }
 }

@@ -6,7 +6,7 @@ import type { PeerFetch, PromptName, RemoteFragment } from '../core/ports.ts'
 import type { ProposedFragment } from './rebuild-candidates.ts'
 import type { RemotePrefillOffer } from './rebuild-plan.ts'
 import type { LocalFragment, RebuildMemory, RebuildParts } from './rebuild-ports.ts'
-import { LinkedAbort, throwIfAborted, untilAborted } from './waiting.ts'
+import { deadline, LinkedAbort, throwIfAborted, untilAborted } from './waiting.ts'
 
 /** Which prompt, and how long to wait. */
 export interface LookUp extends CallOptions {
@@ -34,7 +34,7 @@ export async function lookUp(parts: RebuildParts, options: LookUp): Promise<Look
   const { prompt, seconds, signal, leaseSeconds } = options
   throwIfAborted(signal)
   const late = new LinkedAbort(signal)
-  const cancel = alarm.after(seconds, () => {
+  const cancel = deadline(alarm, seconds, () => {
     late.abort()
   })
   try {
@@ -46,7 +46,6 @@ export async function lookUp(parts: RebuildParts, options: LookUp): Promise<Look
     const local = await found
     const ofNode = (local ?? []).slice(0, LIMITS.rebuildFragmentsMax).map((one) => fromMemory(memory, one))
     const isEnough = located === null || coversAll(ofNode, options)
-    if (isEnough) late.abort()
     const remote = isEnough ? [] : await located
     throwIfAborted(signal)
     const ofPeers =

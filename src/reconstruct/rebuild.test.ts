@@ -137,6 +137,24 @@ describe('a rebuild', () => {
     expect((await world.alarm.run(result.stored)).fragments).toBe(0)
   })
 
+  it('blames who was asked instead, when that one is late', async () => {
+    const hold = (world: World, fragments: readonly (readonly Fragment[])[]): void => {
+      for (const fragment of fragments.flat()) {
+        world.holdAtPeer('amy', fragment)
+        world.holdAtPeer('bob', fragment)
+      }
+    }
+    const { world, rebuild } = await worldWith(hold, READ_ALL)
+    let asked = 0
+    world.faultOf = (name) => {
+      if (name.startsWith('bob')) return { ...NO_FAULT, seconds: null }
+      return asked++ === 0 ? { ...NO_FAULT, kind: 'missing' } : { ...NO_FAULT, seconds: 9 }
+    }
+    const result = await rebuild()
+    expect(spansOf(result)).toEqual(['0-8 prefill', '8-16 peer', '16-20 peer', '20-21 prefill'])
+    expect(result.explain[0]?.reason).toContain('bob did not give it within 8.00 s')
+  })
+
   it('takes what comes within the time that computing would take', async () => {
     const { world, rebuild } = await worldWith(allOnDisk, READ_ALL)
     world.faultOf = () => ({ ...NO_FAULT, seconds: 7.9 })
@@ -164,6 +182,9 @@ describe('a rebuild', () => {
     const result = await rebuild()
     expect(spansOf(result)).toEqual(['0-8 peer', '8-16 peer', '16-20 peer', '20-21 prefill'])
     expect(result.explain[0]?.reason).toContain(`From bob instead. ${reason}`)
+    expect(result.failedReads.map(({ place, reason: text }) => [place, text.includes(reason)])).toEqual(
+      Array.from({ length: 3 }, () => ['amy', true]),
+    )
     expect(world.observed.some((line) => line.startsWith('read amy'))).toBe(false)
   })
 
@@ -275,7 +296,14 @@ describe('a rebuild', () => {
     const { world, context, rebuild } = await worldWith(allOnDisk)
     await rebuild()
     world.memory.findSeconds = null
+    const prefill = context.prefill.bind(context)
+    const filled: number[] = []
+    context.prefill = async (...args) => {
+      filled.push(context.filledTokens)
+      return prefill(...args)
+    }
     const result = await rebuild({ reuse: 'none' })
+    expect(filled).toEqual([0, 8, 16])
     expect(spansOf(result)).toEqual(['0-21 prefill'])
     expect(result.seconds).toBe(PREFILL_SECONDS)
     expect(await world.alarm.run(result.stored)).toMatchObject({ fragments: 3, refused: 0 })

@@ -8,7 +8,7 @@ import { type ApproximateLabel, labelApproximate } from './moved-divergence.ts'
 import { rememberMoved } from './moved-reuse.ts'
 import type { RebuildPlan } from './rebuild-plan.ts'
 import type { RebuildParts, RebuildRequest, RebuildResult, StoreReport } from './rebuild-ports.ts'
-import { prepareRebuild } from './rebuild-prepare.ts'
+import { findForPrompt, prepareRebuild } from './rebuild-prepare.ts'
 import { RebuildRun } from './rebuild-run.ts'
 import { type Stored, storedSpans, storeSpans } from './rebuild-store.ts'
 import { nextTurn } from './waiting.ts'
@@ -41,6 +41,7 @@ export async function rebuildContext(
       explain,
       reusedTokens,
       prefilledTokens: prepared.promptTokens - reusedTokens,
+      failedReads: run.failedReads,
       unheard: prepared.unheard,
       approximate: run.isApproximate ? await label(parts, context, request) : null,
       seconds,
@@ -91,7 +92,7 @@ export async function storeContext(
   const filled = Math.min(tokenIds.length, context.filledTokens)
   const whole = { start: request.start - (request.start % blockTokens), end: filled - (filled % blockTokens) }
   try {
-    const { prompt, candidates } = await prepareRebuild(
+    const { prompt, candidates } = await findForPrompt(
       { ...parts, directory: null, peers: null, remotePrefill: null },
       request,
       0,
@@ -137,7 +138,6 @@ async function keepResident(parts: RebuildParts, context: KvContext, request: Re
 /** A recurrent state stands at one token only, and that is where the context ends. */
 async function hasStateAt({ model, fragmentize }: RebuildParts, context: KvContext, tokens: number): Promise<boolean> {
   if (model.parts.every(({ kind }) => kind === 'kv')) return true
-  if (context.filledTokens !== tokens) return false
   const given = await context.read({ start: tokens - fragmentize.blockTokens, end: tokens })
   return given.length === model.parts.length
 }

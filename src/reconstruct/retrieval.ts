@@ -22,7 +22,7 @@ export interface Delivery {
 export interface RetrievalWork {
   /** Held at a time at most. */
   readonly bytes: number
-  /** Who may be late. */
+  /** Who is asked first. */
   readonly place: string
   /** Delivers, and ends when nothing more comes: with a sentence why, where something is missing. */
   readonly run: (retrieval: Retrieval) => Promise<string | null>
@@ -33,6 +33,7 @@ export class Retrieval {
   readonly work: RetrievalWork
   readonly #abort: LinkedAbort
   readonly #changed: () => void
+  #place: string
   #isBegun = false
   #isOver = false
   #delivery: Delivery | null = null
@@ -41,12 +42,23 @@ export class Retrieval {
 
   constructor(work: RetrievalWork, { changed, signal }: CallOptions & { readonly changed: () => void }) {
     this.work = work
+    this.#place = work.place
     this.#changed = changed
     this.#abort = new LinkedAbort(signal)
   }
 
   get signal(): AbortSignal {
     return this.#abort.signal
+  }
+
+  /** Who is asked at the moment. */
+  get place(): string {
+    return this.#place
+  }
+
+  /** The one before failed. */
+  askInstead(place: string): void {
+    this.#place = place
   }
 
   get isBegun(): boolean {

@@ -69,6 +69,19 @@ export class Bell {
   }
 }
 
+/**
+ * Calls back once the time is over, and not before everybody else had a turn: while the engine computed in this thread,
+ * what has come could not be told. Gives what cancels it.
+ */
+export function deadline(alarm: Alarm, seconds: number, callback: () => void): () => void {
+  let cancel = alarm.after(seconds, () => {
+    cancel = alarm.after(0, callback)
+  })
+  return () => {
+    cancel()
+  }
+}
+
 /** Gives everybody else a turn. */
 export function nextTurn(alarm: Alarm): Promise<void> {
   return new Promise((resolve) => {

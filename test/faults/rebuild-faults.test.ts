@@ -14,6 +14,9 @@ import { type Fault, FRAGMENT_TOKENS, BLOCK_TOKENS, NO_FAULT, SECONDS_A_TOKEN, W
 const BYTES_IN_FLIGHT_MAX = 2600
 const PARALLEL_READS = 2
 
+/** Seconds on a quiet machine, hours in a soak. */
+const TIMEOUT_MS = 3_600_000
+
 /** Places in which copies of a fragment lie. */
 const PLACES = ['memory', 'disk', 'remote', 'amy', 'bob'] as const
 type Place = (typeof PLACES)[number]
@@ -218,73 +221,81 @@ function checkExplain({ explain, reusedTokens, prefilledTokens }: RebuildResult,
 }
 
 describe('a rebuild', () => {
-  it('leaves the context of a full prefill, whatever is there, comes late, is wrong or never comes', async () => {
-    const uses = new Map<string, number>()
-    await fc.assert(
-      fc.asyncProperty(arbitraryCase, async (given) => {
-        const { world, context, expected, request } = await prepare(given)
-        const { tokens } = given
-        const began = world.alarm.seconds()
-        const result = await world.alarm.run(rebuildContext(world.parts, context, request))
-        expect(await context.dump(tokens.length)).toBe(expected)
-        expect(context.filledTokens).toBe(tokens.length)
-        checkExplain(result, tokens.length)
-        for (const { source } of result.explain) uses.set(source, (uses.get(source) ?? 0) + 1)
-        // Looking up, computing, and waiting for at most as long again.
-        const prefillSeconds = tokens.length * SECONDS_A_TOKEN
-        expect(world.alarm.seconds() - began).toBeLessThanOrEqual(2.1 * prefillSeconds + 1e-6)
-        expect(result.seconds).toBeCloseTo(world.alarm.seconds() - began, 9)
-        expect(world.flight.readsMax).toBeLessThanOrEqual(PARALLEL_READS)
-        expect(world.flight.bytesMax).toBeLessThanOrEqual(BYTES_IN_FLIGHT_MAX)
-        const report = await world.alarm.run(result.stored)
-        expect(report.error).toBeNull()
-        expect(report.refused).toBe(0)
-        // What was stored is right too, and enough.
-        world.faultOf = () => NO_FAULT
-        const again = await world.open(tokens.length)
-        const alone = {
-          ...world.parts,
-          directory: null,
-          remotePrefill: null,
-          options: { ...world.parts.options, plan: planRebuild },
-        }
-        const second = await world.alarm.run(rebuildContext(alone, again, request))
-        expect(await again.dump(tokens.length)).toBe(expected)
-        checkExplain(second, tokens.length)
-      }),
-      { numRuns: runs(300, 100_000) },
-    )
-    for (const source of ['resident', 'memory', 'disk', 'remote', 'peer', 'remote-prefill', 'prefill'])
-      expect(uses.get(source) ?? 0, source).toBeGreaterThan(0)
-  })
+  it(
+    'leaves the context of a full prefill, whatever is there, comes late, is wrong or never comes',
+    async () => {
+      const uses = new Map<string, number>()
+      await fc.assert(
+        fc.asyncProperty(arbitraryCase, async (given) => {
+          const { world, context, expected, request } = await prepare(given)
+          const { tokens } = given
+          const began = world.alarm.seconds()
+          const result = await world.alarm.run(rebuildContext(world.parts, context, request))
+          expect(await context.dump(tokens.length)).toBe(expected)
+          expect(context.filledTokens).toBe(tokens.length)
+          checkExplain(result, tokens.length)
+          for (const { source } of result.explain) uses.set(source, (uses.get(source) ?? 0) + 1)
+          // Looking up, computing, and waiting for at most as long again.
+          const prefillSeconds = tokens.length * SECONDS_A_TOKEN
+          expect(world.alarm.seconds() - began).toBeLessThanOrEqual(2.1 * prefillSeconds + 1e-6)
+          expect(result.seconds).toBeCloseTo(world.alarm.seconds() - began, 9)
+          expect(world.flight.readsMax).toBeLessThanOrEqual(PARALLEL_READS)
+          expect(world.flight.bytesMax).toBeLessThanOrEqual(BYTES_IN_FLIGHT_MAX)
+          const report = await world.alarm.run(result.stored)
+          expect(report.error).toBeNull()
+          expect(report.refused).toBe(0)
+          // What was stored is right too, and enough.
+          world.faultOf = () => NO_FAULT
+          const again = await world.open(tokens.length)
+          const alone = {
+            ...world.parts,
+            directory: null,
+            remotePrefill: null,
+            options: { ...world.parts.options, plan: planRebuild },
+          }
+          const second = await world.alarm.run(rebuildContext(alone, again, request))
+          expect(await again.dump(tokens.length)).toBe(expected)
+          checkExplain(second, tokens.length)
+        }),
+        { numRuns: runs(300, 100_000) },
+      )
+      for (const source of ['resident', 'memory', 'disk', 'remote', 'peer', 'remote-prefill', 'prefill'])
+        expect(uses.get(source) ?? 0, source).toBeGreaterThan(0)
+    },
+    TIMEOUT_MS,
+  )
 
-  it('ends soon when it is cancelled, wherever it is, with nothing stored, nothing read on and nothing left', async () => {
-    await fc.assert(
-      fc.asyncProperty(arbitraryCase, fc.nat(40), async (given, turn) => {
-        const { world, context, request } = await prepare(given)
-        const controller = new AbortController()
-        let abortedAt: number | null = null
-        world.alarm.onTurn = (now) => {
-          if (now !== turn) return
-          abortedAt = world.alarm.seconds()
-          controller.abort()
-        }
-        const call = rebuildContext(world.parts, context, { ...request, signal: controller.signal })
-        const outcome = await world.alarm.run(
-          call.then(
-            () => 'ready',
-            (error: unknown) => error,
-          ),
-        )
-        world.alarm.onTurn = () => undefined
-        if (outcome === 'ready') return
-        expect(outcome).toMatchObject({ code: 'ABORTED' })
-        expect(world.alarm.seconds()).toBe(abortedAt)
-        expect(world.memory.puts).toEqual([])
-        expect(context.filledTokens).toBe(0)
-        expect(world.flight.reads).toBe(0)
-      }),
-      { numRuns: runs(300, 30_000) },
-    )
-  })
+  it(
+    'ends soon when it is cancelled, wherever it is, with nothing stored, nothing read on and nothing left',
+    async () => {
+      await fc.assert(
+        fc.asyncProperty(arbitraryCase, fc.nat(40), async (given, turn) => {
+          const { world, context, request } = await prepare(given)
+          const controller = new AbortController()
+          let abortedAt: number | null = null
+          world.alarm.onTurn = (now) => {
+            if (now !== turn) return
+            abortedAt = world.alarm.seconds()
+            controller.abort()
+          }
+          const call = rebuildContext(world.parts, context, { ...request, signal: controller.signal })
+          const outcome = await world.alarm.run(
+            call.then(
+              () => 'ready',
+              (error: unknown) => error,
+            ),
+          )
+          world.alarm.onTurn = () => undefined
+          if (outcome === 'ready') return
+          expect(outcome).toMatchObject({ code: 'ABORTED' })
+          expect(world.alarm.seconds()).toBe(abortedAt)
+          expect(world.memory.puts).toEqual([])
+          expect(context.filledTokens).toBe(0)
+          expect(world.flight.reads).toBe(0)
+        }),
+        { numRuns: runs(300, 30_000) },
+      )
+    },
+    TIMEOUT_MS,
+  )
 })
