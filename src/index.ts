@@ -376,15 +376,14 @@ export {
   labelApproximate,
 } from './reconstruct/moved-divergence.ts'
 export {
-  DEFAULT_MOVED,
+  assembleMoved,
   type MovedCandidate,
   movedCandidates,
-  type MovedOptions,
   type MovedParts,
   type MovedRequest,
-  readMoved,
 } from './reconstruct/moved-find.ts'
 export { canMoveKeys, type KeyForm, moveKeys } from './reconstruct/moved-keys.ts'
+export { DEFAULT_MOVED, type MovedOptions, type MovedReuse } from './reconstruct/moved-options.ts'
 export {
   canMove,
   DEFAULT_MOVED_RECOMPUTE,

@@ -47,7 +47,7 @@ function virtualTime() {
     pass: async (seconds: number): Promise<void> => {
       await settle()
       nowSeconds += seconds
-      for (const alarm of [...alarms])
+      for (const alarm of alarms)
         if (alarm.at <= nowSeconds + 1e-9) {
           alarms.delete(alarm)
           alarm.ring()

@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { runs } from '../../test/effort.ts'
 import { type BlockHash, parseBlockHash } from '../core/ids.ts'
+import { seededRandom } from '../core/random.ts'
 import { MovedIndex, type MovedRun } from './moved.ts'
 
 const BLOCK = 4
@@ -137,6 +138,17 @@ describe('the index of moved tokens', () => {
     }
     const prompt = Uint32Array.from({ length: 4000 }, (_, at) => (at % 20 === 0 ? 1 : 100 + (at % 20)))
     expect(find(index, prompt)).toHaveLength(64)
+  })
+
+  test('believes no hash: of so many blocks some have the same one', () => {
+    const random = seededRandom(7)
+    const tokens = (parity: number): Uint32Array =>
+      Uint32Array.from({ length: 400_000 }, () => 2 * Math.floor(random() * 2 ** 20) + parity)
+    const index = new MovedIndex({ blockTokens: BLOCK, tokensMax: 400_000 })
+    const record = tokens(0)
+    const blocks = chainOf(record)
+    expect(index.add('a', record, blocks)).toBe(true)
+    expect(index.find('a', { tokenIds: tokens(1), blocks: [], minTokens: BLOCK })).toEqual([])
   })
 
   test('takes as many hashes as there are blocks, and runs of a block or more', () => {

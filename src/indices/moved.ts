@@ -19,11 +19,11 @@ export interface MovedRun {
 
 export interface MovedIndexOptions {
   readonly blockTokens: number
-  /** Tokens of all records; beyond, the one that was longest not added or found is forgotten. About 10 bytes each. */
+  /** Tokens of all records; beyond, the one that was longest not added or found is forgotten. About 16 bytes each. */
   readonly tokensMax: number
 }
 
-/** Sixteen million tokens: some 160 MB, and the KV of hundreds of gigabytes. */
+/** Sixteen million tokens: some 270 MB; their KV is hundreds of gigabytes. */
 export const DEFAULT_MOVED_INDEX: MovedIndexOptions = { blockTokens: 16, tokensMax: 2 ** 24 }
 
 /** What to look for. */
@@ -88,7 +88,7 @@ export class MovedIndex {
 
   /** Forgets all records of a scope. */
   clear(scope: string): void {
-    for (const [key, held] of [...this.#records]) if (held.scope === scope) this.#forget(key)
+    for (const [key, held] of this.#records) if (held.scope === scope) this.#forget(key)
   }
 
   /**

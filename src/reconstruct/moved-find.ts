@@ -2,37 +2,29 @@
  * Moved reuse: KV of a prompt's tokens that was computed at another place. Opt-in, because it is approximate, and what
  * is computed behind it is too: none of that may be stored under the prompt's block hashes.
  */
-import type { CallOptions, ContextPart, KvModel } from '../core/compute.ts'
+import type { ContextPart, KvModel } from '../core/compute.ts'
 import { packBlockHashes } from '../core/block-hashes.ts'
-import type { FragmentDescription, TokenSpan } from '../core/fragment.ts'
+import { readTensors } from '../core/fragment-tensors.ts'
+import type { Fragment, FragmentDescription, TokenSpan } from '../core/fragment.ts'
 import type { BlockHash, TenantId } from '../core/ids.ts'
 import type { MovedIndex, MovedRun } from '../indices/moved.ts'
-import { readMovedParts } from './moved-read.ts'
-import { canMove, DEFAULT_MOVED_RECOMPUTE, type MovedRecompute, moveSpan, recomputedTokens } from './moved-span.ts'
+import { mergeFragments } from './merge-fragments.ts'
+import type { MovedOptions } from './moved-options.ts'
+import { canMove, moveSpan, recomputedTokens } from './moved-span.ts'
 import type { ReuseCandidate } from './rebuild-plan.ts'
 import type { LocalFragment, RebuildMemory } from './rebuild-ports.ts'
-
-/** Which runs are worth moving. */
-export interface MovedOptions {
-  /** No run is shorter, before it is cut to whole blocks; at least a block. */
-  readonly minTokens: number
-  readonly recompute: MovedRecompute
-}
-
-/** Four blocks: of less, most would be computed anyway. */
-export const DEFAULT_MOVED: MovedOptions = { minTokens: 64, recompute: DEFAULT_MOVED_RECOMPUTE }
 
 /** What moved reuse needs. */
 export interface MovedParts {
   readonly model: KvModel
   readonly index: MovedIndex
-  readonly memory: Pick<RebuildMemory, 'find' | 'read'>
+  readonly memory: Pick<RebuildMemory, 'find'>
   readonly blockTokens: number
   readonly options: MovedOptions
 }
 
 /** A prompt, and what there is of it. */
-export interface MovedRequest extends CallOptions {
+export interface MovedRequest {
   /** Of the index: tenant, model and adapter. */
   readonly scope: string
   readonly tenant: TenantId
@@ -95,14 +87,25 @@ export async function movedCandidates(parts: MovedParts, request: MovedRequest):
   return candidates
 }
 
-/** The KV of a candidate at its new place, or null when something of it is gone or damaged. Throws ABORTED. */
-export async function readMoved(
-  { model, memory }: Pick<MovedParts, 'model' | 'memory'>,
-  { fragments, from, span }: MovedCandidate,
-  options: CallOptions = {},
-): Promise<readonly ContextPart[] | null> {
-  const parts = await readMovedParts({ model, memory, fragments }, options)
-  return parts === null ? null : moveSpan(parts, { from, to: span.start })
+/**
+ * The KV of a candidate at its new place, from its fragments, in order. Throws INVALID_FRAGMENT when a payload is not of
+ * its description.
+ */
+export function assembleMoved(
+  model: KvModel,
+  { from, span }: Pick<MovedCandidate, 'from' | 'span'>,
+  fragments: readonly Fragment[],
+): readonly ContextPart[] {
+  // What the sequences are called does not matter any more, and would keep them apart.
+  const unnamed = fragments.map(({ description, payload }) => ({
+    description: { ...description, sequence: null, text: null },
+    payload,
+  }))
+  const { description, payload } = mergeFragments(unnamed)
+  const { signature } = description
+  const pool = model.parts[0]?.pool ?? signature.kind
+  const { tensors } = readTensors(signature, payload)
+  return moveSpan([{ pool, signature, tensors }], { from, to: span.start })
 }
 
 /** What of a run is of whole blocks of the prompt, before its last token, and not there exactly. */

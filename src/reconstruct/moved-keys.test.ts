@@ -143,12 +143,11 @@ describe('moved keys', () => {
 
 describe('numbers of 16 bits', () => {
   test('are written as they were read, all of them', () => {
-    for (let bits = 0; bits < 65_536; bits++) {
-      const half = fromHalf(bits)
-      if (!Number.isNaN(half)) expect(toHalf(half)).toBe(bits)
-      const bfloat = fromBfloat(bits)
-      if (!Number.isNaN(bfloat)) expect(toBfloat(bfloat)).toBe(bits)
-    }
+    const all = Array.from({ length: 65_536 }, (_, bits) => bits)
+    const wrong = (read: (bits: number) => number, write: (number: number) => number): readonly number[] =>
+      all.filter((bits) => !Number.isNaN(read(bits)) && write(read(bits)) !== bits)
+    expect(wrong(fromHalf, toHalf)).toEqual([])
+    expect(wrong(fromBfloat, toBfloat)).toEqual([])
     expect(fromHalf(0x3c00)).toBe(1)
     expect(fromHalf(0x7bff)).toBe(65_504)
     expect(fromBfloat(0x3fc0)).toBe(1.5)
@@ -159,7 +158,8 @@ describe('numbers of 16 bits', () => {
   test('are rounded to the nearest, of two to the even one', () => {
     const number = fc.double({ min: -70_000, max: 70_000, noNaN: true })
     fc.assert(
-      fc.property(number, (exact) => {
+      fc.property(number, (given) => {
+        const exact = Math.fround(given)
         const bits = toHalf(exact)
         const error = Math.abs(fromHalf(bits) - exact)
         if (Math.abs(exact) < 65_504) {

@@ -24,7 +24,7 @@ export function canMoveKeys(form: KeyForm): boolean {
 
 /**
  * A copy of keys as they are `deltaTokens` later, or earlier where that is negative. The sine and cosine are those of
- * 64-bit floats; each number is rounded once. Throws INVALID_FRAGMENT for keys that cannot be moved.
+ * 64-bit floats; F32 is rounded once, 16 bits by way of it. Throws INVALID_FRAGMENT for keys that cannot be moved.
  */
 export function moveKeys(keys: Tensor, form: KeyForm, deltaTokens: number): Tensor {
   const rotation = rotationOf(form.positionEncoding)
@@ -36,19 +36,10 @@ export function moveKeys(keys: Tensor, form: KeyForm, deltaTokens: number): Tens
     )
   const data = keys.data.slice()
   const turn = turnOf(rotation, headDim, deltaTokens)
-  switch (keys.dtype) {
-    case 'F32':
-      turnFloats(new Float32Array(data.buffer), turn)
-      break
-    case 'F16':
-      turnWords(new Uint16Array(data.buffer), turn, fromHalf, toHalf)
-      break
-    case 'BF16':
-      turnWords(new Uint16Array(data.buffer), turn, fromBfloat, toBfloat)
-      break
-    default:
-      throw new MembraneError('INVALID_FRAGMENT', `Keys of F32, F16 or BF16 can be moved; found ${keys.dtype}.`)
-  }
+  if (keys.dtype === 'F32') turnFloats(new Float32Array(data.buffer), turn)
+  else if (keys.dtype === 'F16') turnWords(new Uint16Array(data.buffer), turn, fromHalf, toHalf)
+  else if (keys.dtype === 'BF16') turnWords(new Uint16Array(data.buffer), turn, fromBfloat, toBfloat)
+  else throw new MembraneError('INVALID_FRAGMENT', `Keys of F32, F16 or BF16 can be moved; found ${keys.dtype}.`)
   return { ...keys, data }
 }
 
@@ -74,7 +65,7 @@ function turnOf({ style, theta }: Rotation, headDim: number, deltaTokens: number
   }
 }
 
-/** HOT: about 2 ns a number. */
+/** HOT: 10 ns a number. */
 function turnFloats(numbers: Float32Array, { headDim, step, distance, cosines, sines }: Turn): void {
   const half = headDim / 2
   for (let head = 0; head < numbers.length; head += headDim) {
@@ -90,7 +81,7 @@ function turnFloats(numbers: Float32Array, { headDim, step, distance, cosines, s
   }
 }
 
-/** The same, of numbers that have to be taken apart. */
+/** HOT: the same, of numbers that have to be taken apart: 30 ns a number. */
 function turnWords(
   words: Uint16Array,
   turn: Turn,

@@ -26,7 +26,7 @@ export type ReadOutcome =
 
 /** All its fragments at once, as far as there are slots; when one fails, the others are abandoned. */
 export async function readCandidate(
-  { parts }: FoundCandidate,
+  { parts, assemble }: FoundCandidate,
   tools: ReadTools,
   signal: AbortSignal,
 ): Promise<ReadOutcome> {
@@ -37,7 +37,9 @@ export async function readCandidate(
       parts.map(({ pieces }) => Promise.all(pieces.map((piece) => readPiece(piece, tools, abort.signal)))),
     )
     const seconds = tools.stopwatch.seconds() - beganSeconds
-    const assembled = parts.map(({ shape }, index) => assemblePart(tools.model, shape, payloads[index] ?? []))
+    const assembled =
+      assemble?.(payloads.flat()) ??
+      parts.map(({ shape }, index) => assemblePart(tools.model, shape, payloads[index] ?? []))
     return { kind: 'read', parts: assembled, seconds }
   } catch (error) {
     if (error instanceof MembraneError) return { kind: 'gap', code: error.code, reason: error.message }

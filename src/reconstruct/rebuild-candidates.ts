@@ -3,11 +3,11 @@
  * proposes, tokens decide: a fragment counts only where its description names the very blocks of the prompt, at their
  * place, after the same block, of the same model in the same form. Tenant, adapter and media are in the block hashes.
  */
-import type { ContextPartShape, KvModel } from '../core/compute.ts'
+import type { ContextPart, ContextPartShape, KvModel } from '../core/compute.ts'
 import { MembraneError } from '../core/errors.ts'
 import { checkFragment } from '../core/fragment-check.ts'
 import { groupState } from '../core/fragment-group.ts'
-import type { FragmentDescription, Span } from '../core/fragment.ts'
+import type { Fragment, FragmentDescription, Span } from '../core/fragment.ts'
 import type { BlockHash, ContentHash } from '../core/ids.ts'
 import { LIMITS } from '../core/limits.ts'
 import type { ReuseCandidate, ReuseSource } from './rebuild-plan.ts'
@@ -37,6 +37,8 @@ export interface PartPieces {
 export interface FoundCandidate extends ReuseCandidate {
   /** One entry for each part of the model. */
   readonly parts: readonly PartPieces[]
+  /** Of moved KV: how its pieces, all of one part, become KV of the span. */
+  readonly assemble?: (fragments: readonly Fragment[]) => readonly ContextPart[]
 }
 
 /** What fragments are compared with. */

@@ -16,6 +16,8 @@ import type {
 } from '../core/ports.ts'
 import type { TokenSpan } from '../core/fragment.ts'
 import type { FragmentizeOptions } from './fragmentize.ts'
+import type { ApproximateLabel } from './moved-divergence.ts'
+import type { MovedReuse } from './moved-options.ts'
 import type { ExplainedSpan, PlanRequest, RebuildPlan, RebuildRates } from './rebuild-plan.ts'
 
 /** A fragment of this node. */
@@ -56,6 +58,8 @@ export interface RebuildParts {
   readonly directory: FragmentDirectory | null
   readonly peers: PeerFetch | null
   readonly remotePrefill: RemotePrefill | null
+  /** Null, the default: KV is used at its own position only. */
+  readonly moved?: MovedReuse | null
   /** Default DEFAULT_REBUILD. */
   readonly options?: Partial<RebuildOptions>
 }
@@ -83,8 +87,16 @@ export interface RebuildRequest extends CallOptions {
   readonly hashes: BlockHashes
   /** Null: of no session. */
   readonly session: string | null
-  /** `none` computes everything and looks nothing up. Either way, what was computed is stored. */
-  readonly reuse: 'exact' | 'none'
+  /**
+   * `moved` takes KV of the same tokens at other positions too, where there is no exact one: the answer is approximate.
+   * `none` computes everything and looks nothing up. What was computed is stored, but not what rests on moved KV.
+   */
+  readonly reuse: 'exact' | 'moved' | 'none'
+  /**
+   * Who may share KV at other positions: the tenant, the salt, the adapter, all that keeps prompts apart beside the model.
+   * Needed for `moved`. Null, the default: what is stored for the prompt is found at its own position only.
+   */
+  readonly movedScope?: string | null
 }
 
 /** A prompt that is ready: the context holds its KV, and `context.logits()` are those of its last token. */
@@ -100,6 +112,11 @@ export interface RebuildResult {
   readonly failedReads: readonly FailedRead[]
   /** What was not heard of while looking for KV: sentences; empty as a rule. */
   readonly unheard: readonly string[]
+  /**
+   * Null: the context is as if all had been computed. Else it rests on moved KV: it must not be used for another prompt,
+   * and nothing of it must be stored.
+   */
+  readonly approximate: ApproximateLabel | null
   /** From the call until the context was ready. */
   readonly seconds: number
   /** Ends when what was computed is stored; never rejects. */

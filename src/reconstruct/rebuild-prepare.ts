@@ -2,6 +2,7 @@
 import { unpackBlockHashes } from '../core/block-hashes.ts'
 import { assert, MembraneError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
+import { checkMoved, findMoved } from './moved-reuse.ts'
 import { findCandidates, type FoundCandidate, type PromptShape } from './rebuild-candidates.ts'
 import type { RebuildPlan, RemotePrefillOffer } from './rebuild-plan.ts'
 import { DEFAULT_REBUILD } from './rebuild-options.ts'
@@ -50,6 +51,7 @@ export async function findForPrompt(
 ): Promise<FoundForPrompt> {
   throwIfAborted(request.signal)
   checkRequest(parts, request)
+  checkMoved(parts, request)
   const { model, fragmentize } = parts
   const { blockTokens } = fragmentize
   const { tenant, tokenIds, hashes, reuse, signal } = request
@@ -66,7 +68,16 @@ export async function findForPrompt(
   const { proposed, unheard } = await lookUp(parts, asked)
   const candidates = [...residentCandidate(parts, residentTokens), ...findCandidates(proposed, prompt)]
   const offers = findOffers(parts, asked, { spans: candidates.map(({ span }) => span), promptTokens })
-  return { prompt, promptTokens, candidates, offers, unheard }
+  if (reuse !== 'moved') return { prompt, promptTokens, candidates, offers, unheard }
+  const exact = candidates.map(({ span }) => span)
+  const moved = await findMoved(parts, request, { ...asked, blocks: prompt.blocks, exact })
+  return {
+    prompt,
+    promptTokens,
+    candidates: [...candidates, ...moved.candidates],
+    offers,
+    unheard: [...unheard, ...moved.unheard],
+  }
 }
 
 export function optionsOf({ options }: RebuildParts): RebuildOptions {

@@ -24,6 +24,8 @@ interface Leg {
   readonly isBeforePrefill: boolean
   /** Whether no later step uses the same retrieval. */
   readonly isLastUse: boolean
+  /** Up to here its tokens are computed before the others are written: of moved KV, the first of them. */
+  readonly recomputedTo: number
   /** Why it is computed after all. */
   gap: string | null
   /** How far it was written ahead. */
@@ -46,6 +48,7 @@ export class RebuildRun {
   readonly #stored: ReturnType<typeof storedSpans>
   readonly #explanation = new RebuildExplanation()
   #cursor = 0
+  #isApproximate = false
   /** In the order in which they failed. */
   readonly failedReads: FailedRead[] = []
   /** What was computed, to be stored. */
@@ -75,10 +78,16 @@ export class RebuildRun {
       retrieval: retrievals[index] ?? null,
       isBeforePrefill: steps[index + 1]?.source === 'prefill',
       isLastUse: retrievals.lastIndexOf(retrievals[index] ?? null) === index,
+      recomputedTo: recomputedEnd(step, prepared),
       gap: null,
       writtenTo: 0,
       waitedSeconds: 0,
     }))
+  }
+
+  /** Whether moved KV was used: what was computed behind it rests on it. */
+  get isApproximate(): boolean {
+    return this.#isApproximate
   }
 
   /** Throws ABORTED and what the engine throws; no read goes on after it has ended. */
@@ -102,7 +111,7 @@ export class RebuildRun {
   /** Whether the context holds more of the step than before. If not, it is to be computed. */
   async #fill(leg: Leg): Promise<boolean> {
     const { step, retrieval } = leg
-    if (step.source === 'prefill' || leg.gap !== null) return false
+    if (step.source === 'prefill' || leg.gap !== null || this.#cursor < leg.recomputedTo) return false
     if (retrieval === null) return this.#takeResident(leg)
     const delivery = await this.#awaitDelivery(leg, retrieval)
     if (delivery === null) return false
@@ -114,6 +123,7 @@ export class RebuildRun {
     }
     const start = this.#cursor
     this.#cursor = Math.min(delivery.span.end, step.span.end)
+    if (delivery.source === 'moved') this.#isApproximate = true
     this.#explanation.addDelivery(delivery, { start, end: this.#cursor })
     this.keys.push(...delivery.keys.map((key) => ({ key, start: delivery.span.start })))
     if (leg.isLastUse) retrieval.take()
@@ -179,6 +189,8 @@ export class RebuildRun {
     for (const leg of this.#legs) {
       const { step, retrieval } = leg
       if (step.span.start < this.#cursor || retrieval === null || leg.gap !== null || leg.writtenTo > 0) continue
+      // Its first tokens are computed before, which forgets what lies behind them.
+      if (step.source === 'moved') continue
       const { delivery } = retrieval
       if (delivery === null) continue
       const failure = await this.#write(leg, delivery, step.span.start)
@@ -229,7 +241,10 @@ export class RebuildRun {
     const { fragmentTokens, blockTokens } = this.#parts.fragmentize
     let end = this.#cursor
     for (const leg of this.#legs.slice(index)) {
-      if (!isGap(leg)) break
+      if (!isGap(leg)) {
+        end = Math.max(end, leg.recomputedTo)
+        break
+      }
       end = leg.step.span.end
     }
     const nextCut = this.#cursor - (this.#cursor % fragmentTokens) + fragmentTokens
@@ -251,7 +266,7 @@ export class RebuildRun {
   /** Copied at once: the next call of the engine may change what it gives. */
   async #keep(chunk: TokenSpan): Promise<void> {
     const span = wholeBlocks(chunk, this.#parts.fragmentize.blockTokens)
-    if (span === null) return
+    if (span === null || this.#isApproximate) return
     const here = this.#stored.get(spanText(span))
     if (here !== undefined && !this.#lost.has(spanText(span))) {
       this.keys.push(...here.keys.map((key) => ({ key, start: span.start })))
@@ -260,6 +275,12 @@ export class RebuildRun {
     const { prompt } = this.#prepared
     await this.computed.keep(this.#context, { span, prompt }, { signal: this.#request.signal })
   }
+}
+
+/** Where nothing of a step is computed anew, its start. */
+function recomputedEnd({ source, index, span }: PlanStep, { candidates }: PreparedRebuild): number {
+  const tokens = source === 'moved' && index !== null ? (candidates[index]?.recomputedTokens ?? 0) : 0
+  return Math.min(span.end, span.start + tokens)
 }
 
 function isGap({ step, gap, retrieval }: Leg): boolean {

@@ -13,7 +13,9 @@ export type StoredSpans = ReadonlyMap<string, { readonly span: TokenSpan; readon
 
 export function storedSpans(candidates: readonly FoundCandidate[]): StoredSpans {
   return new Map(
-    candidates.flatMap(({ span, parts }) => {
+    candidates.flatMap(({ source, span, parts }) => {
+      // Moved KV is that of another prompt.
+      if (source === 'moved') return []
       const pieces = parts.flatMap((part) => part.pieces)
       const keys = pieces.flatMap(({ key }) => key ?? [])
       return keys.length === pieces.length && keys.length > 0 ? [[spanText(span), { span, keys }] as const] : []

@@ -4,6 +4,8 @@
  */
 import type { KvContext } from '../core/compute.ts'
 import { MembraneError } from '../core/errors.ts'
+import { type ApproximateLabel, labelApproximate } from './moved-divergence.ts'
+import { rememberMoved } from './moved-reuse.ts'
 import type { RebuildPlan } from './rebuild-plan.ts'
 import type { RebuildParts, RebuildRequest, RebuildResult, StoreReport } from './rebuild-ports.ts'
 import { findForPrompt, prepareRebuild } from './rebuild-prepare.ts'
@@ -31,6 +33,7 @@ export async function rebuildContext(
     const prepared = await prepareRebuild(parts, request, residentTokens)
     const run = new RebuildRun(parts, context, request, prepared)
     const explain = await run.run()
+    const seconds = stopwatch.seconds() - beganSeconds
     const reused = explain.filter(({ source }) => source !== 'prefill' && source !== 'remote-prefill')
     const reusedTokens = reused.reduce((sum, { start, end }) => sum + end - start, 0)
     return {
@@ -40,8 +43,13 @@ export async function rebuildContext(
       prefilledTokens: prepared.promptTokens - reusedTokens,
       failedReads: run.failedReads,
       unheard: prepared.unheard,
-      seconds: stopwatch.seconds() - beganSeconds,
-      stored: storeComputed(parts, request, { run: () => run.computed.store(memory), keys: run.keys }),
+      approximate: run.isApproximate ? await label(parts, context, request) : null,
+      seconds,
+      stored: storeComputed(parts, request, {
+        run: () => run.computed.store(memory),
+        keys: run.keys,
+        isExact: !run.isApproximate,
+      }),
     }
   } catch (error) {
     clear(context)
@@ -70,14 +78,16 @@ export interface StoreRequest extends RebuildRequest {
 /**
  * Stores what a context holds of `tokenIds` from `start` on, such as KV of generated tokens, as far as it is not stored
  * here already. Uses the context until it ends, holding one fragment at a time. Of a model with a recurrent state only
- * what ends where its state stands can be stored. Never rejects.
+ * what ends where its state stands can be stored. With `reuse: 'moved'` nothing is: say `exact` where the rebuild was.
+ * Never rejects.
  */
 export async function storeContext(
   parts: RebuildParts,
   context: KvContext,
   request: StoreRequest,
 ): Promise<StoreReport> {
-  const { tokenIds, signal } = request
+  const { tokenIds, signal, reuse } = request
+  if (reuse === 'moved') return NOTHING_STORED
   const { blockTokens } = parts.fragmentize
   const filled = Math.min(tokenIds.length, context.filledTokens)
   const whole = { start: request.start - (request.start % blockTokens), end: filled - (filled % blockTokens) }
@@ -92,10 +102,23 @@ export async function storeContext(
       whole.end > whole.start
         ? storeSpans(parts, context, { prompt, whole, stored, signal })
         : { report: NOTHING_STORED, keys: [] }
-    return await tellSession(parts, request, { stored: await run(), keys: [] })
+    const written = await run()
+    rememberMoved(parts, request)
+    return await tellSession(parts, request, { stored: written, keys: [] })
   } catch (error) {
     return { ...NOTHING_STORED, error: errorOf(error) }
   }
+}
+
+/** How far from what the model would have said. */
+async function label(
+  { moved = null }: RebuildParts,
+  context: KvContext,
+  { tokenIds, signal }: RebuildRequest,
+): Promise<ApproximateLabel> {
+  const measure = moved?.measure ?? null
+  if (measure === null) return { sampled: false, klNats: null }
+  return await labelApproximate(measure.backend, { tokenIds, logits: context.logits() }, { ...measure, signal })
 }
 
 const NOTHING_STORED: StoreReport = { fragments: 0, bytes: 0, refused: 0, error: null }
@@ -122,12 +145,18 @@ async function hasStateAt({ model, fragmentize }: RebuildParts, context: KvConte
 async function storeComputed(
   parts: RebuildParts,
   request: RebuildRequest,
-  { run, keys }: { readonly run: () => Promise<Stored>; readonly keys: readonly KeyAt[] },
+  {
+    run,
+    keys,
+    isExact,
+  }: { readonly run: () => Promise<Stored>; readonly keys: readonly KeyAt[]; readonly isExact: boolean },
 ): Promise<StoreReport> {
   try {
     // The first token is drawn before anything is hashed.
     await nextTurn(parts.alarm)
-    return await tellSession(parts, request, { stored: await run(), keys })
+    const stored = await run()
+    if (isExact) rememberMoved(parts, request)
+    return await tellSession(parts, request, { stored, keys })
   } catch (error) {
     return { ...NOTHING_STORED, error: errorOf(error) }
   }

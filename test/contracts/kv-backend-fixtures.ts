@@ -153,7 +153,7 @@ function differingBits(a: Float32Array, b: Float32Array): number {
   return a.reduce((count, logit, index) => count + (Object.is(logit, b[index]) ? 0 : 1), 0)
 }
 
-export function greatestDifference(a: Float32Array, b: Float32Array): number {
+function greatestDifference(a: Float32Array, b: Float32Array): number {
   const p = logProbabilities(a)
   const q = logProbabilities(b)
   let most = 0
