@@ -88,7 +88,8 @@ describe('the numbers', () => {
     const expected = digestOf(await computed(engine, tokenIds, tokenIds.length))
     for (const threads of [1, 2, 3]) {
       const { engine: other } = await engineOf(ODD, { threads })
-      for (const step of [1, 7, 13, 64, 160, 290]) expect(digestOf(await computed(other, tokenIds, step))).toBe(expected)
+      for (const step of [1, 7, 13, 64, 160, 290])
+        expect(digestOf(await computed(other, tokenIds, step))).toBe(expected)
     }
     const { engine: portable } = await engineOf(ODD, { threads: 2, build: 'portable' })
     for (const step of [7, 290]) expect(digestOf(await computed(portable, tokenIds, step))).toBe(expected)
