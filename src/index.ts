@@ -367,6 +367,7 @@ export { type GgufHeader, type GgufTensorInfo } from './engine/gguf-header.ts'
 export { type TensorType } from './engine/gguf-types.ts'
 export { type GgufValue } from './engine/gguf-value.ts'
 export { type Gguf, type GgufTensor, readGguf, readGgufHeader } from './engine/gguf.ts'
+export { sample, TokenSampler } from './engine/sampling.ts'
 export { tokenizerOf } from './engine/tokenizer.ts'
 
 /** Engines: models that compute KV in this process. */

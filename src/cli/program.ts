@@ -67,6 +67,10 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: 'fragments out of a tar file, verified',
     load: async () => (await import('./import.ts')).defineImport,
   },
+  models: {
+    summary: 'model files that are here, and whether the built-in engine runs them',
+    load: async () => (await import('./models.ts')).defineModels,
+  },
   presets: {
     summary: 'the ready-made scenarios and profiles',
     load: async () => (await import('./presets.ts')).definePresets,

@@ -174,4 +174,6 @@ export const LIMITS = {
   cachedWordCharactersMax: 48,
   /** Threads of one in-process engine; more is rejected with INVALID_REQUEST. All wait for each other some 50 times a call. */
   engineThreadsMax: 64,
+  /** Model files of one list; more is rejected with LIMIT_REACHED. The header of each is read. */
+  listedModelsMax: 1024,
 } as const

@@ -34,16 +34,11 @@ const READ_BYTES_MAX = 1024 ** 3
 export async function readGguf(path: string): Promise<Gguf> {
   return await withFile(path, async (file, fileBytes) => {
     const header = await readHeader(file, fileBytes)
-    const parts = header.metadata.get('split.count') ?? 1
-    if (parts !== 1 && parts !== 0)
-      throw invalidModel(`The file is one of ${String(parts)} parts of a model; models in one file are read.`)
     const tensors = new Map<string, GgufTensor>()
-    for (const info of header.tensors.values()) requiredType(info)
-    for (const info of header.tensors.values()) {
-      const { name, shape, offset, bytes } = info
-      const data = new Uint8Array(bytes ?? 0)
+    for (const { offset, bytes, ...tensor } of readableTensors(header)) {
+      const data = new Uint8Array(bytes)
       await fill(file, data, offset)
-      tensors.set(name, { name, shape, type: requiredType(info), data })
+      tensors.set(tensor.name, { ...tensor, data })
     }
     return { ...header, tensors }
   })
@@ -54,9 +49,21 @@ export async function readGgufHeader(path: string): Promise<GgufHeader> {
   return await withFile(path, readHeader)
 }
 
-function requiredType({ name, type }: GgufTensorInfo): TensorType {
-  if (isTensorType(type)) return type
-  throw invalidModel(`The tensor ${name} is of the type ${type}; ${TENSOR_TYPES.join(', ')} are read.`, { name, type })
+interface ReadableTensor extends GgufTensorInfo {
+  readonly type: TensorType
+  readonly bytes: number
+}
+
+/** All tensors, of types that are read. Throws INVALID_MODEL for another one, and for a part of a model. */
+export function readableTensors({ metadata, tensors }: GgufHeader): readonly ReadableTensor[] {
+  const parts = metadata.get('split.count') ?? 1
+  if (parts !== 1 && parts !== 0)
+    throw invalidModel(`The file is one of ${String(parts)} parts of a model; models in one file are read.`)
+  return [...tensors.values()].map(({ type, bytes, ...info }) => {
+    if (isTensorType(type) && bytes !== null) return { ...info, type, bytes }
+    const found = { name: info.name, type }
+    throw invalidModel(`The tensor ${info.name} is of the type ${type}; ${TENSOR_TYPES.join(', ')} are read.`, found)
+  })
 }
 
 async function withFile<T>(path: string, use: (file: FileHandle, fileBytes: number) => Promise<T>): Promise<T> {

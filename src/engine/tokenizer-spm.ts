@@ -8,7 +8,7 @@ import { booleanOf, type Metadata, readVocabulary, TOKEN_KINDS, type Vocabulary 
 const SPACE = '\u2581'
 const BYTE_TOKEN = /^<0x([0-9A-F]{2})>$/
 
-/** Reads `tokenizer.ggml.scores`. Throws INVALID_MODEL when a byte has no token, for then some texts have none. */
+/** Reads `tokenizer.ggml.scores`. Throws INVALID_MODEL when a byte or the space has no token, for then some texts have none. */
 export function spmCoding(metadata: Metadata): Coding {
   const charsmap = metadata.get('tokenizer.ggml.precompiled_charsmap')
   if (charsmap !== undefined)
@@ -17,6 +17,7 @@ export function spmCoding(metadata: Metadata): Coding {
     )
   const vocabulary = readVocabulary(metadata, { addsStart: true })
   const byteIds = readByteIds(vocabulary)
+  if (!vocabulary.normalIds.has(SPACE)) throw invalidModel('The vocabulary has no token for a space.')
   const hasSpaceBefore = booleanOf(metadata, 'tokenizer.ggml.add_space_prefix') ?? true
   const rule = new PieceRule(vocabulary, readRanks(metadata, vocabulary))
   const areWordsApart = ![...vocabulary.normalIds.keys()].some((piece) => /[^\u2581]\u2581/u.test(piece))
