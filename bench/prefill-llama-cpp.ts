@@ -42,9 +42,14 @@ export async function openLlamaCppPeers(threadCounts: readonly number[]): Promis
   const folder = await mkdtemp(join(tmpdir(), 'membrane-bench-'))
   const f32Path = join(folder, 'f32.gguf')
   await writeFile(f32Path, await asF32())
-  // Ours computes with 32-bit floats and keeps KV of them, so the first is the same work.
+  // Ours computes with 32-bit floats and keeps KV of them, so the first two are the same work.
   const kinds = [
     { name: 'llama.cpp F32', modelPath: f32Path, options: { flashAttention: false, ...kvType('F32') } },
+    {
+      name: 'llama.cpp F32 with flash attention',
+      modelPath: f32Path,
+      options: { flashAttention: true, ...kvType('F32') },
+    },
     { name: 'llama.cpp Q8_0', modelPath: DEFAULT_MODEL_PATH, options: { flashAttention: true } },
   ]
   const llama = await getLlama({ gpu: false, build: 'never', logLevel: 'error', progressLogs: false })

@@ -35,8 +35,13 @@ test('the package holds what runs, its kernel, models, scenarios, schemas and pa
   expect(unneeded).toEqual([])
   expect(packedPaths).toEqual(
     expect.arrayContaining([
-      ...['dist/index.js', 'dist/index.d.ts', 'dist/cli/main.js', 'dist/engine/kernel-worker.js', 'LICENSE'],
-      ...['kernel/build/llama.wasm', 'kernel/build/llama-portable.wasm'],
+      'dist/index.js',
+      'dist/index.d.ts',
+      'dist/cli/main.js',
+      'dist/engine/kernel-worker.js',
+      'kernel/build/llama.wasm',
+      'kernel/build/llama-portable.wasm',
+      'LICENSE',
     ]),
   )
 })
