@@ -437,3 +437,24 @@ export {
   MeasuredRates,
   type RatesSnapshot,
 } from './policy/measured-rates.ts'
+/** Engines and services, as everything else sees them. */
+export {
+  type BackendName,
+  BACKENDS,
+  type ComputeBackend,
+  type ContextPart,
+  type ContextPartShape,
+  GREEDY,
+  type KvBackend,
+  type KvContext,
+  type KvModel,
+  type PromptSegment,
+  type Sampling,
+  type TextAnswer,
+  type TextBackend,
+  type TextEvent,
+  type TextRequest,
+  type TextUsage,
+  type TokenDecoder,
+  type Tokenizer,
+} from './core/compute.ts'

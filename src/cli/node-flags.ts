@@ -4,6 +4,7 @@ import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { type Command, Option } from 'commander'
 import { MembraneError } from '../core/errors.ts'
+import { seededRandom } from '../core/random.ts'
 import { createHashChain } from '../core/hash-chains.ts'
 import { DEFAULT_TENANT, parseTenantId, type TenantId } from '../core/ids.ts'
 import { loadChainHashes } from '../hashing/chain-hashes.ts'
@@ -12,7 +13,8 @@ import { COMPUTE_CHOICES, type ComputeChoice, openBackend } from '../server/back
 import { DEFAULT_FABRIC_OPTIONS, type Fabric, openFabric } from '../server/fabric.ts'
 import type { RebuildRequest } from '../reconstruct/rebuild-ports.ts'
 import type { GenerateRequest, Generation } from '../server/generation.ts'
-import { DEFAULT_NODE_OPTIONS, type Node, openNode } from '../server/node.ts'
+import { type Node, openNode } from '../server/node.ts'
+import { DEFAULT_NODE_OPTIONS } from '../server/node-options.ts'
 import { generateText } from '../server/generate-text.ts'
 import { RatesFile } from '../server/rates-file.ts'
 import { systemAlarm, systemStopwatch } from '../server/system-time.ts'
@@ -21,7 +23,7 @@ import { SnapshotFile } from '../store/snapshot-file.ts'
 import type { ContentHashers } from '../core/ports.ts'
 import { MemoryStore } from '../store/memory.ts'
 import { addBoundFlags, type DataDirFlags, withNewDataDir } from './data-dir.ts'
-import { wholeNumberOf } from './numbers.ts'
+import { numberBetween, wholeNumberOf } from './numbers.ts'
 import { printWarnings } from './print.ts'
 import { refuseGiven } from './refused-flags.ts'
 
@@ -36,6 +38,7 @@ export interface NodeFlags extends DataDirFlags {
   /** False after --no-reuse. */
   readonly reuse: boolean
   readonly moved?: boolean
+  readonly movedMeasured: number
 }
 
 export function addNodeFlags(command: Command): Command {
@@ -54,6 +57,12 @@ export function addNodeFlags(command: Command): Command {
     .optionsGroup('Reuse:')
     .option('--no-reuse', 'compute everything')
     .option('--moved', 'take the KV of the same tokens at another position too: approximate')
+    .option(
+      '--moved-measured <share>',
+      'share of such calls that compute the prompt as well, to say how far off they are',
+      numberBetween(0, 1),
+      0.1,
+    )
   return addBoundFlags(command)
 }
 
@@ -116,8 +125,10 @@ export async function withNode<T>(flags: NodeFlags, use: (opened: OpenedNode) =>
     if (notice !== null) printWarnings([notice])
     const chain = createHashChain('blake3', { hashes: chainHashes, blockTokens: BLOCK_TOKENS })
     const time = { stopwatch: systemStopwatch, alarm: systemAlarm }
+    const moved = { measuredShare: flags.movedMeasured, random: seededRandom(randomInt(2 ** 32)) }
     const node = await openNode({
       ...DEFAULT_NODE_OPTIONS,
+      moved,
       fabric,
       backend,
       chain,

@@ -11,14 +11,19 @@ export function secondsText(seconds: number): string {
 
 /** One line: how much of the prompt was reused, and how fast it went. */
 export function ratesText(answer: Generation, loadSeconds: number): string {
-  const { promptTokens, reusedTokens, tokenIds, ttftSeconds, decodeTokensPerSecond, isSimulated } = answer
+  const { promptTokens, reusedTokens, tokenIds, ttftSeconds, decodeTokensPerSecond, isSimulated, approximate } = answer
   const prompt =
     promptTokens === null
       ? 'prompt of unknown length'
       : `prompt ${promptTokens} tokens, ${reusedTokens ?? 'unknown'} of them reused`
   const decode = decodeTokensPerSecond === null ? '' : ` at ${figure(decodeTokensPerSecond)} tokens/s`
+  const moved = approximate === null ? '' : `; approximate: KV from other positions${divergenceText(approximate)}`
   const source = isSimulated ? '; simulated: text and times are made up' : ''
-  return `${prompt}; first token after ${secondsText(ttftSeconds)}; ${tokenIds.length} tokens${decode}; loaded in ${secondsText(loadSeconds)}${source}`
+  return `${prompt}; first token after ${secondsText(ttftSeconds)}; ${tokenIds.length} tokens${decode}; loaded in ${secondsText(loadSeconds)}${moved}${source}`
+}
+
+function divergenceText({ klNats }: NonNullable<Generation['approximate']>): string {
+  return klNats === null ? ', how far off was not measured' : `, ${figure(klNats)} nats from the exact next token`
 }
 
 /** Span by span. */

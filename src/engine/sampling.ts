@@ -34,6 +34,12 @@ export function sample(logits: Float32Array, sampling: Sampling, random: Random)
   return draw(logits, sampling, random)
 }
 
+/** The same, when it is in range. Throws INVALID_REQUEST. */
+export function checkedSampling(sampling: Sampling): Sampling {
+  checkSampling(sampling)
+  return sampling
+}
+
 function checkSampling({ temperature, topK, topP, seed }: Sampling): void {
   const refuse = (name: string, expected: string, found: number): never => {
     throw new MembraneError('INVALID_REQUEST', `${name} must be ${expected}, and is ${found}.`, {

@@ -42,6 +42,7 @@ export async function generateText(
       decodeTokensPerSecond: isTimed ? (completionTokens - 1) / decodeSeconds : null,
       kvHash: null,
       explain: [],
+      approximate: null,
       isSimulated: backend.isSimulated,
       usage,
       stored: null,

@@ -1,6 +1,7 @@
 /** What is asked of a node, and what it answers. */
 import type { CallOptions, Sampling, TextUsage } from '../core/compute.ts'
 import type { ContentHash, TenantId } from '../core/ids.ts'
+import type { ApproximateLabel } from '../reconstruct/moved-divergence.ts'
 import type { ExplainedSpan, RebuildPlan } from '../reconstruct/rebuild-plan.ts'
 import type { RebuildRequest, StoreReport } from '../reconstruct/rebuild-ports.ts'
 
@@ -42,6 +43,8 @@ export interface Rebuilt {
   readonly plan: RebuildPlan
   /** Span by span where the KV came from. */
   readonly explain: readonly ExplainedSpan[]
+  /** Null when all is as if it had been computed; else how far moved KV is from that, as far as it was measured. */
+  readonly approximate: ApproximateLabel | null
   /** What was computed and is kept as fragments now. */
   readonly stored: StoreReport
 }
@@ -63,6 +66,8 @@ export interface Generation {
   /** Null when it was not asked for, and from services, which keep their KV. */
   readonly kvHash: ContentHash | null
   readonly explain: readonly ExplainedSpan[]
+  /** Null when all is as if it had been computed; else how far moved KV is from that, as far as it was measured. */
+  readonly approximate: ApproximateLabel | null
   /** Its tokens and times are made up. */
   readonly isSimulated: boolean
   /** What a service reported. */

@@ -94,3 +94,15 @@ export {
   openTransformersBackend,
   type TransformersBackendOptions,
 } from '../compute/transformers.ts'
+
+// A node without doors: memory, engine, and the rebuild between them.
+export { type BackendRequest, COMPUTE_CHOICES, type ComputeChoice, openBackend } from './backends.ts'
+export type { GenerateRequest, Generation, Prompt, PromptRequest, Rebuilt } from './generation.ts'
+export { generateText } from './generate-text.ts'
+export { hashContext } from './kv-hash.ts'
+export { type Node, openNode } from './node.ts'
+export { DEFAULT_NODE_OPTIONS, type NodeMovedOptions, type NodeOptions, type NodeStats } from './node-options.ts'
+export { type LoadedRates, RatesFile } from './rates-file.ts'
+export type { ReadAheadStats } from './read-ahead.ts'
+export type { ResidentStats } from './resident-pool.ts'
+export { systemAlarm, systemStopwatch } from './system-time.ts'

@@ -8,7 +8,8 @@ import { loadContentHashers } from '../hashing/content-hashers.ts'
 import type { RateBook } from '../reconstruct/rebuild-ports.ts'
 import { MemoryStore } from '../store/memory.ts'
 import { DEFAULT_FABRIC_OPTIONS, type Fabric, openFabric } from './fabric.ts'
-import { DEFAULT_NODE_OPTIONS, Node, type NodeOptions } from './node.ts'
+import { Node } from './node.ts'
+import { DEFAULT_NODE_OPTIONS, type NodeOptions } from './node-options.ts'
 import { systemAlarm, systemStopwatch } from './system-time.ts'
 
 const BLOCK = 16
@@ -93,7 +94,7 @@ describe('a node', () => {
     const turn = { text: text(80) }
     const second = await node.generate({ ...asked, prompt: turn })
     expect(second.explain[0]).toMatchObject({ source: 'resident', bytes: 0 })
-    expect(node.residentStats()).toMatchObject({ contexts: 1, hits: 1 })
+    expect(node.stats().resident).toMatchObject({ contexts: 1, hits: 1 })
     const alone = await nodeOn(await fabricOver()).generate({ ...asked, prompt: turn })
     expect(second).toMatchObject({ text: alone.text, kvHash: alone.kvHash })
   })
@@ -132,7 +133,7 @@ describe('a node', () => {
       const alone = await lone.generate({ ...asked, prompt, reuse: 'none' })
       expect(answers[index]).toMatchObject({ text: alone.text, kvHash: alone.kvHash })
     }
-    expect(node.residentStats()).toMatchObject({ contextsInUse: 0, requestsWaiting: 0, demotionsFailed: 0 })
+    expect(node.stats().resident).toMatchObject({ contextsInUse: 0, requestsWaiting: 0, demotionsFailed: 0 })
   })
 
   it('finds what it had to demote again, in its memory', async () => {
@@ -190,7 +191,7 @@ describe('a node', () => {
     setTimeout(() => cancel.abort(), 10)
     await expect(answer).rejects.toMatchObject({ code: 'ABORTED' })
     expect(fabric.stats().fragments).toBe(0)
-    expect(node.residentStats()).toMatchObject({ contexts: 0, contextsInUse: 0 })
+    expect(node.stats().resident).toMatchObject({ contexts: 0, contextsInUse: 0 })
   })
 
   it.each([

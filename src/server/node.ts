@@ -6,67 +6,23 @@
 import type { KvBackend, KvContext } from '../core/compute.ts'
 import { GREEDY } from '../core/compute.ts'
 import { MembraneError } from '../core/errors.ts'
-import type { HashChain } from '../core/hash-chain.ts'
-import type { TenantId } from '../core/ids.ts'
+import type { ContentHash, TenantId } from '../core/ids.ts'
 import { LIMITS } from '../core/limits.ts'
-import type { Alarm, ContentHashers, FragmentDirectory, PeerFetch, RemotePrefill, Stopwatch } from '../core/ports.ts'
-import { TokenSampler } from '../engine/sampling.ts'
-import { DEFAULT_FRAGMENTIZE } from '../reconstruct/fragmentize.ts'
+import { checkedSampling } from '../engine/sampling.ts'
+import { DEFAULT_MOVED_INDEX, MovedIndex } from '../indices/moved.ts'
+import { DEFAULT_MOVED, type MovedReuse } from '../reconstruct/moved-options.ts'
 import type { RebuildPlan } from '../reconstruct/rebuild-plan.ts'
-import type {
-  RateBook,
-  RebuildParts,
-  RebuildRequest,
-  RebuildResult,
-  StoreReport,
-} from '../reconstruct/rebuild-ports.ts'
+import type { RebuildParts, RebuildRequest, RebuildResult, StoreReport } from '../reconstruct/rebuild-ports.ts'
 import { planContext, rebuildContext, storeContext } from '../reconstruct/rebuild.ts'
-import type { Fabric } from './fabric.ts'
 import type { GenerateRequest, Generation, PromptRequest, Rebuilt } from './generation.ts'
+import { decode } from './decode.ts'
+import type { NodeMovedOptions, NodeOptions, NodeStats } from './node-options.ts'
 import { hashContext } from './kv-hash.ts'
+import { type MovedOwner, MovedRecords } from './moved-records.ts'
 import { FabricMemory } from './rebuild-memory.ts'
-import { DEFAULT_READ_AHEAD, type Foresight, ReadAhead, type ReadAheadStats } from './read-ahead.ts'
+import { DEFAULT_READ_AHEAD, type Foresight, ReadAhead } from './read-ahead.ts'
 import { selfTest } from './self-test.ts'
-import { type ContextLease, type HeldContext, ResidentPool, type ResidentStats } from './resident-pool.ts'
-
-/** What a node is put together from. */
-export interface NodeOptions {
-  readonly fabric: Fabric
-  readonly backend: KvBackend
-  /** Names the blocks of prompts: the same for all prompts of a fabric. */
-  readonly chain: HashChain
-  readonly rates: RateBook
-  readonly hashers: ContentHashers
-  readonly stopwatch: Stopwatch
-  readonly alarm: Alarm
-  /** Tokens of a fragment, a multiple of the chain's block. */
-  readonly fragmentTokens: number
-  /** Secret of a tenant in its block hashes; '' for none. */
-  readonly saltOf: (tenant: TenantId) => string
-  /** Of the engine's memory, for contexts that outlive their request. */
-  readonly residentBytesMax: number
-  /** Of fragments that are read before a session's next turn asks for them; 0 reads none. */
-  readonly readAheadBytesMax: number
-  /** Requests that compute or decode at a time. */
-  readonly requestsMax: number
-  /** Ways to other nodes; null for a node that is alone. */
-  readonly directory: FragmentDirectory | null
-  readonly peers: PeerFetch | null
-  readonly remotePrefill: RemotePrefill | null
-}
-
-/** A node that is alone, with room for some conversations. */
-export const DEFAULT_NODE_OPTIONS = {
-  fragmentTokens: DEFAULT_FRAGMENTIZE.fragmentTokens,
-  // Tenants are apart by their keys already; a secret comes with the credential.
-  saltOf: (tenant: TenantId): string => tenant,
-  residentBytesMax: 1024 ** 3,
-  readAheadBytesMax: DEFAULT_READ_AHEAD.bytesMax,
-  requestsMax: 4,
-  directory: null,
-  peers: null,
-  remotePrefill: null,
-} as const satisfies Partial<NodeOptions>
+import { type ContextLease, type HeldContext, ResidentPool } from './resident-pool.ts'
 
 /**
  * A node whose engine has shown that it takes back the KV that it gives: see `selfTest`. Throws COMPUTE_FAILED when it
@@ -86,7 +42,10 @@ export class Node {
   readonly #resident: ResidentPool
   readonly #parts: Omit<RebuildParts, 'memory'>
   readonly #ahead: ReadAhead
+  readonly #records: MovedRecords | null
+  readonly #counts = { requests: 0, reusedTokens: 0, prefilledTokens: 0, generatedTokens: 0, failedReads: 0 }
 
+  /** Use `openNode`. */
   constructor(options: NodeOptions) {
     this.#options = options
     const { backend, rates, hashers, stopwatch, alarm, chain, fragmentTokens } = options
@@ -94,7 +53,11 @@ export class Node {
     const fragmentize = { blockTokens: chain.blockTokens, fragmentTokens }
     const { model } = backend
     this.#ahead = new ReadAhead({ ...DEFAULT_READ_AHEAD, bytesMax: options.readAheadBytesMax })
-    this.#parts = { model, rates, hashers, stopwatch, alarm, fragmentize, directory, peers, remotePrefill }
+    const index =
+      options.moved === null ? null : new MovedIndex({ ...DEFAULT_MOVED_INDEX, blockTokens: chain.blockTokens })
+    this.#records = index === null ? null : new MovedRecords(index, chain)
+    const moved = index === null || options.moved === null ? null : { index, ...movedReuse(options.moved, backend) }
+    this.#parts = { model, rates, hashers, stopwatch, alarm, fragmentize, directory, peers, remotePrefill, moved }
     this.#resident = new ResidentPool({
       backend,
       bytesMax: options.residentBytesMax,
@@ -109,12 +72,8 @@ export class Node {
     return this.#options.backend
   }
 
-  residentStats(): ResidentStats {
-    return this.#resident.stats()
-  }
-
-  readAheadStats(): ReadAheadStats {
-    return this.#ahead.stats()
+  stats(): NodeStats {
+    return { ...this.#counts, resident: this.#resident.stats(), readAhead: this.#ahead.stats() }
   }
 
   /** The prompt as token ids. Throws INVALID_REQUEST for one that is empty or longer than the model's context. */
@@ -152,75 +111,62 @@ export class Node {
     const tokenIds = this.tokensOf(request)
     const { lease, result } = await this.#ready(request, tokenIds, tokenIds.length)
     return this.#using(lease, async () => {
-      const { plan, explain, reusedTokens, prefilledTokens, seconds } = result
+      const { plan, explain, reusedTokens, prefilledTokens, seconds, approximate } = result
       const kvHash = await this.#hashIfWanted(lease.context, tokenIds, request)
-      const stored = await result.stored
-      const rebuilt = { promptTokens: tokenIds.length, reusedTokens, prefilledTokens, seconds, kvHash, plan, explain }
-      return { value: { ...rebuilt, stored }, tokenIds }
+      const figures = { promptTokens: tokenIds.length, reusedTokens, prefilledTokens, seconds }
+      const stored = await this.#storeAnswer(request, {
+        context: lease.context,
+        result,
+        held: tokenIds,
+        start: tokenIds.length,
+      })
+      const value = { ...figures, kvHash, plan, explain, approximate, stored }
+      return { value, tokenIds: approximate === null ? tokenIds : null }
     })
   }
 
-  /** Throws what a rebuild throws, INVALID_REQUEST for a maxTokens out of range, and ABORTED. */
+  /** Throws what a rebuild throws, INVALID_REQUEST for a maxTokens or a sampling out of range, and ABORTED. */
   async generate(request: GenerateRequest): Promise<Generation> {
     const { stopwatch } = this.#options
+    const { signal, onText } = request
     const startSeconds = stopwatch.seconds()
     const promptIds = this.tokensOf(request)
     const maxTokens = this.#checkMaxTokens(request.maxTokens, promptIds.length)
-    const sampler = new TokenSampler({ ...GREEDY, ...request.sampling })
+    const sampling = checkedSampling({ ...GREEDY, ...request.sampling })
     const { lease, result } = await this.#ready(request, promptIds, promptIds.length + maxTokens)
     return this.#using(lease, async () => {
       const { context } = lease
-      const { tokenizer } = this.backend.model
-      const endTokens = new Set(tokenizer.endTokens)
-      const decoder = tokenizer.decoder()
-      const tokenIds = new Uint32Array(promptIds.length + maxTokens)
-      tokenIds.set(promptIds)
-      let filled = promptIds.length
-      let text = ''
-      const say = (piece: string): void => {
-        text += piece
-        if (piece !== '') request.onText?.(piece)
-      }
-      let next = sampler.next(context.logits())
-      const firstSeconds = stopwatch.seconds()
-      const kvHash = await this.#hashIfWanted(context, promptIds, request)
-      const decodeStartSeconds = stopwatch.seconds()
-      let lastSeconds = decodeStartSeconds
-      let generated = 0
-      while (!endTokens.has(next)) {
-        tokenIds[filled + generated] = next
-        generated += 1
-        say(decoder.push(next))
-        if (generated === maxTokens) break
-        await context.prefill(filled + generated - 1, Uint32Array.of(next), { signal: request.signal })
-        next = sampler.next(context.logits())
-        lastSeconds = stopwatch.seconds()
-      }
-      say(decoder.end())
-      filled = context.filledTokens
-      const held = tokenIds.slice(0, filled)
-      const prompt = await result.stored
-      const answer = await storeContext(this.#partsOf(request), context, {
-        ...this.#rebuildRequest(request, held),
-        start: promptIds.length,
+      let kvHash: ContentHash | null = null
+      const { text, tokenIds, finish, firstSeconds, tokensPerSecond } = await decode(context, {
+        tokenizer: this.backend.model.tokenizer,
+        sampling,
+        maxTokens,
+        onText,
+        onFirst: async () => {
+          kvHash = await this.#hashIfWanted(context, promptIds, request)
+        },
+        stopwatch,
+        signal,
       })
-      const decodedTokens = filled - promptIds.length
+      this.#counts.generatedTokens += tokenIds.length
+      const held = Uint32Array.from([...promptIds, ...tokenIds]).subarray(0, context.filledTokens)
       const value: Generation = {
         text,
-        tokenIds: tokenIds.slice(promptIds.length, promptIds.length + generated),
-        finish: generated === maxTokens ? 'length' : 'stop',
+        tokenIds,
+        finish,
         promptTokens: promptIds.length,
         reusedTokens: result.reusedTokens,
         prefilledTokens: result.prefilledTokens,
         ttftSeconds: firstSeconds - startSeconds,
-        decodeTokensPerSecond: decodedTokens === 0 ? null : decodedTokens / (lastSeconds - decodeStartSeconds),
+        decodeTokensPerSecond: tokensPerSecond,
         kvHash,
         explain: result.explain,
+        approximate: result.approximate,
         isSimulated: this.backend.isSimulated,
         usage: null,
-        stored: addReports(prompt, answer),
+        stored: await this.#storeAnswer(request, { context, result, held, start: promptIds.length }),
       }
-      return { value, tokenIds: held }
+      return { value, tokenIds: result.approximate === null ? held : null }
     })
   }
 
@@ -241,11 +187,10 @@ export class Node {
     const isFresh = request.reuse === 'none'
     const lease = await this.#resident.acquire({ scope, tokenIds, capacityTokens, isFresh, signal })
     try {
-      const result = await rebuildContext(
-        this.#partsOf(request),
-        lease.context,
-        this.#rebuildRequest(request, tokenIds),
-      )
+      if (request.reuse === 'moved') await this.#records?.load(this.#movedOwner(request))
+      const asked = this.#rebuildRequest(request, tokenIds)
+      const result = await rebuildContext(this.#partsOf(request), lease.context, asked)
+      this.#count(request, result)
       return { lease, result }
     } catch (error) {
       await lease.discard()
@@ -253,19 +198,48 @@ export class Node {
     }
   }
 
-  /** Whatever happens, the context is given back: as it is when all went well. */
+  /** Whatever happens, the context is given back: as it is when all went well and it holds the KV of `tokenIds`. */
   async #using<T>(
     lease: ContextLease,
-    use: () => Promise<{ readonly value: T; readonly tokenIds: Uint32Array }>,
+    use: () => Promise<{ readonly value: T; readonly tokenIds: Uint32Array | null }>,
   ): Promise<T> {
+    let value: T
+    let tokenIds: Uint32Array | null
     try {
-      const { value, tokenIds } = await use()
-      lease.release(tokenIds)
-      return value
+      ;({ value, tokenIds } = await use())
     } catch (error) {
       await lease.discard()
       throw error
     }
+    if (tokenIds === null) await lease.discard()
+    else lease.release(tokenIds)
+    return value
+  }
+
+  /** What was generated is kept as well, and the tokens of what may be found at other positions. */
+  async #storeAnswer(request: PromptRequest, { context, result, held, start }: AnswerToStore): Promise<StoreReport> {
+    const prompt = await result.stored
+    if (result.approximate !== null) return prompt
+    const asked = { ...this.#rebuildRequest({ ...request, reuse: 'exact' }, held), start }
+    const answer = await storeContext(this.#partsOf(request), context, asked)
+    await this.#records?.keep(this.#movedOwner(request), held)
+    return addReports(prompt, answer)
+  }
+
+  #count({ tenant }: PromptRequest, { explain, reusedTokens, prefilledTokens, failedReads }: RebuildResult): void {
+    this.#counts.requests += 1
+    this.#counts.reusedTokens += reusedTokens
+    this.#counts.prefilledTokens += prefilledTokens
+    this.#counts.failedReads += failedReads.length
+    const read = explain.filter(({ source }) => source === 'memory' || source === 'disk' || source === 'remote')
+    const readTokens = read.reduce((sum, { start, end }) => sum + end - start, 0)
+    if (readTokens > 0) this.#options.fabric.of(tenant).saved(readTokens)
+  }
+
+  #movedOwner({ tenant }: Pick<PromptRequest, 'tenant'>): MovedOwner {
+    const { fabric, saltOf, backend } = this.#options
+    const { fingerprint: model } = backend.model
+    return { scope: this.#scopeOf({ tenant }), fabric: fabric.of(tenant), model, tenantSalt: saltOf(tenant) }
   }
 
   async #demote({ scope, context, tokenIds }: HeldContext): Promise<void> {
@@ -304,7 +278,8 @@ export class Node {
     const { tenant, session = null, reuse = 'exact', signal } = request
     const { chain, saltOf } = this.#options
     const hashes = chain.hash(tokenIds, { model: this.backend.model.fingerprint, tenantSalt: saltOf(tenant) })
-    return { tenant, tokenIds, hashes, session, reuse, signal }
+    const movedScope = this.#records === null ? null : this.#scopeOf(request)
+    return { tenant, tokenIds, hashes, session, reuse, movedScope, signal }
   }
 
   #checkMaxTokens(maxTokens: number, promptTokens: number): number {
@@ -316,6 +291,19 @@ export class Node {
       { details: { promptTokens, maxTokens, room } },
     )
   }
+}
+
+interface AnswerToStore {
+  readonly context: KvContext
+  readonly result: RebuildResult
+  /** The tokens whose KV the context holds. */
+  readonly held: Uint32Array
+  /** The first that was not stored with the prompt. */
+  readonly start: number
+}
+
+function movedReuse({ measuredShare, random }: NodeMovedOptions, backend: KvBackend): Omit<MovedReuse, 'index'> {
+  return { options: DEFAULT_MOVED, measure: { backend, share: measuredShare, random } }
 }
 
 function addReports(a: StoreReport, b: StoreReport): StoreReport {
