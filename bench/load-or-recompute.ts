@@ -8,7 +8,7 @@ import { medianOfSorted, sortedAscending } from '../src/core/quantile.ts'
 import { renderPlot } from '../src/cli/terminal-plot.ts'
 import { MeasuredRates } from '../src/policy/measured-rates.ts'
 import { planRebuild } from '../src/reconstruct/plan-rebuild.ts'
-import type { PlanRequest, PlanStep, ReuseCandidate } from '../src/reconstruct/rebuild-plan.ts'
+import type { RebuildPlanRequest, PlanStep, ReuseCandidate } from '../src/reconstruct/rebuild-plan.ts'
 import type { Bench, Findings } from './bench.ts'
 import { timeText } from './print.ts'
 import { virtualRig } from './virtual-rebuild.ts'
@@ -72,7 +72,7 @@ function resultOf(bytesPerSecond: number, seed: number): LinkResult {
   const rates = new MeasuredRates()
   const candidates = fragments()
   const rig = virtualRig({ bytesPerSecond, latencySeconds: 1e-3, parallelReads: PARALLEL_READS, seed })
-  const request: PlanRequest = {
+  const request: RebuildPlanRequest = {
     promptTokens: PROMPT_TOKENS,
     blockTokens: BLOCK_TOKENS,
     candidates,

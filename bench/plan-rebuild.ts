@@ -1,6 +1,6 @@
 /** Plans of rebuilds: what a prompt waits for before the first byte is asked for. */
 import { planRebuild } from '../src/reconstruct/plan-rebuild.ts'
-import type { PlanRequest, RebuildRates, ReuseCandidate } from '../src/reconstruct/rebuild-plan.ts'
+import type { RebuildPlanRequest, RebuildRates, ReuseCandidate } from '../src/reconstruct/rebuild-plan.ts'
 import type { Bench, Findings } from './bench.ts'
 import { measureWarm } from './harness.ts'
 
@@ -54,7 +54,7 @@ export const bench: Bench = {
 }
 
 /** Speed without what it is for would say little. */
-function noteOf(request: PlanRequest): string {
+function noteOf(request: RebuildPlanRequest): string {
   const { steps, expectedSeconds, prefillAllSeconds } = planRebuild(request)
   const computed = steps.filter(({ source }) => source === 'prefill')
   const tokens = computed.reduce((sum, { span }) => sum + span.end - span.start, 0)
@@ -79,7 +79,11 @@ function fragments(tokens: number, fragmentTokens: number, places: readonly (key
   return candidates
 }
 
-function requestOf(promptTokens: number, candidates: readonly ReuseCandidate[], hasCopies: boolean): PlanRequest {
+function requestOf(
+  promptTokens: number,
+  candidates: readonly ReuseCandidate[],
+  hasCopies: boolean,
+): RebuildPlanRequest {
   const copies = candidates
     .filter((_, k) => hasCopies && k % 2 === 0)
     .map((candidate): ReuseCandidate => ({ ...candidate, source: 'peer', place: candidate.place === 'c' ? 'b' : 'c' }))
@@ -87,6 +91,6 @@ function requestOf(promptTokens: number, candidates: readonly ReuseCandidate[], 
   return { promptTokens, blockTokens: BLOCK_TOKENS, candidates: all, offers: [], rates, parallelReads: 4 }
 }
 
-function probeOf(request: PlanRequest) {
+function probeOf(request: RebuildPlanRequest) {
   return { prepare: () => () => planRebuild(request) }
 }

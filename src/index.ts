@@ -415,7 +415,7 @@ export { planRebuild } from './reconstruct/plan-rebuild.ts'
 export { type ScheduledStep, scheduleSeconds } from './reconstruct/plan-rebuild-schedule.ts'
 export {
   type ExplainedSpan,
-  type PlanRequest as RebuildPlanRequest,
+  type RebuildPlanRequest,
   type PlanStep,
   type ReadRate,
   type RebuildPlan,

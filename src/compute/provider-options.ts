@@ -74,6 +74,7 @@ export const DEFAULT_PROVIDER_RETRIES: ProviderRetries = {
   waitMsMax: 8000,
   retryAfterMsMax: 60_000,
 }
+/** Milliseconds. */
 export const DEFAULT_PROVIDER_TIMEOUTS = { timeoutMs: 600_000, silenceMsMax: 60_000 } as const
 
 /** Checked, with all defaults. */

@@ -17,6 +17,7 @@ export interface MovedRun {
   readonly tokens: number
 }
 
+/** Bounds of a `MovedIndex`. */
 export interface MovedIndexOptions {
   readonly blockTokens: number
   /** Tokens of all records; beyond, the one that was longest not added or found is forgotten. About 16 bytes each. */

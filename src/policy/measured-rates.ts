@@ -18,6 +18,7 @@ export interface AssumedRates {
   readonly prefill: AssumedPrefill
 }
 
+/** Of a place that was never read. */
 export interface AssumedRead {
   readonly latencySeconds: number
   readonly bytesPerSecond: number

@@ -5,7 +5,7 @@
 import { assert } from '../core/errors.ts'
 import type { Ways } from './plan-rebuild-columns.ts'
 import { waysOf } from './plan-rebuild-ways.ts'
-import type { PlanRequest, RebuildRates, RefusedCandidate } from './rebuild-plan.ts'
+import type { RebuildPlanRequest, RebuildRates, RefusedCandidate } from './rebuild-plan.ts'
 
 /**
  * Nodes that are added evenly between boundaries, so that a long candidate can be read from its middle while what is
@@ -19,7 +19,7 @@ const INNER = 2
 
 /** What a plan is searched in. */
 export interface RebuildGraph {
-  readonly request: PlanRequest
+  readonly request: RebuildPlanRequest
   /** Tokens before each node: from 0 to all of them, ascending. */
   readonly tokens: Float64Array
   /** Whether a way starts or ends there: what is not may be where reading begins, but not where it ends. */
@@ -34,7 +34,7 @@ export interface RebuildGraph {
   readonly refused: readonly RefusedCandidate[]
 }
 
-export function rebuildGraph(request: PlanRequest): RebuildGraph {
+export function rebuildGraph(request: RebuildPlanRequest): RebuildGraph {
   const { promptTokens, blockTokens } = request
   assert(Number.isSafeInteger(promptTokens) && promptTokens >= 1, `a prompt has tokens, not ${promptTokens}`)
   assert(Number.isSafeInteger(blockTokens) && blockTokens >= 1, `a block has tokens, not ${blockTokens}`)
@@ -60,7 +60,7 @@ interface Nodes {
 }
 
 /** All ends of ways lie between blocks, but for one that stops before the last token. */
-function nodesOf({ promptTokens, blockTokens }: PlanRequest, ways: Ways): Nodes {
+function nodesOf({ promptTokens, blockTokens }: RebuildPlanRequest, ways: Ways): Nodes {
   const blocks = Math.floor((promptTokens - 1) / blockTokens)
   const kinds = new Uint8Array(blocks + 1)
   kinds[0] = BOUNDARY

@@ -4,13 +4,13 @@
  */
 import { LIMITS } from '../core/limits.ts'
 import { pickWays, type Ways } from './plan-rebuild-columns.ts'
-import type { PlanRequest, RefusedCandidate } from './rebuild-plan.ts'
+import type { RebuildPlanRequest, RefusedCandidate } from './rebuild-plan.ts'
 
 const COVERED = 'Another candidate from the same place covers it and costs no more.'
 const TOO_MANY = `${LIMITS.planOverlapMax} other candidates cover its beginning and cost less a token.`
 
 /** The ways that are needed, ascending by start; why the others are not goes to `refused`. */
-export function keepNeeded(ways: Ways, request: PlanRequest, refused: RefusedCandidate[]): Ways {
+export function keepNeeded(ways: Ways, request: RebuildPlanRequest, refused: RefusedCandidate[]): Ways {
   const rows = byStart(ways, request)
   const isNeedless = new Uint8Array(rows.length)
   const leaveOut = (row: number, reason: string): void => {
@@ -41,7 +41,7 @@ export function keepNeeded(ways: Ways, request: PlanRequest, refused: RefusedCan
 }
 
 /** A counting sort: starts are blocks. */
-function byStart({ startTokens, index }: Ways, { promptTokens, blockTokens }: PlanRequest): Int32Array {
+function byStart({ startTokens, index }: Ways, { promptTokens, blockTokens }: RebuildPlanRequest): Int32Array {
   const offsets = new Int32Array(Math.floor(promptTokens / blockTokens) + 2)
   for (let row = 0; row < index.length; row++) {
     const block = (startTokens[row] ?? 0) / blockTokens

@@ -2,7 +2,7 @@
 import { unreachable } from '../core/errors.ts'
 import type { TokenSpan } from '../core/fragment.ts'
 import { bytesText, secondsText, tokensText } from './explain-numbers.ts'
-import type { PlanRequest, PlanStep, ReuseCandidate, SpanSource } from './rebuild-plan.ts'
+import type { RebuildPlanRequest, PlanStep, ReuseCandidate, SpanSource } from './rebuild-plan.ts'
 
 /** A candidate that overlaps a span is looked for among so many that begin before it. */
 const LOOK_BACK = 64
@@ -32,10 +32,10 @@ function placeText(source: SpanSource, place: string): string {
 export class PlanReasons {
   /** Of the plan, once they are all known. */
   steps: readonly PlanStep[] = []
-  readonly #request: PlanRequest
+  readonly #request: RebuildPlanRequest
   #byStart: readonly ReuseCandidate[] | null = null
 
-  constructor(request: PlanRequest) {
+  constructor(request: RebuildPlanRequest) {
     this.#request = request
   }
 

@@ -4,7 +4,7 @@ import { assert } from '../core/errors.ts'
 import type { TokenSpan } from '../core/fragment.ts'
 import { keepNeeded } from './plan-rebuild-needed.ts'
 import { emptyWays, type Ways } from './plan-rebuild-columns.ts'
-import type { PlanRequest, RefusedCandidate, ReuseCandidate } from './rebuild-plan.ts'
+import type { RebuildPlanRequest, RefusedCandidate, ReuseCandidate } from './rebuild-plan.ts'
 
 export interface FoundWays {
   /** Ascending by start. */
@@ -16,7 +16,7 @@ export interface FoundWays {
 const AT_THE_END =
   'Computing can go on only behind its last token, and that is the last of the prompt, which is always computed here.'
 
-export function waysOf(request: PlanRequest): FoundWays {
+export function waysOf(request: RebuildPlanRequest): FoundWays {
   const refused: RefusedCandidate[] = []
   const writer = new WayWriter(request)
   let hasStates = false
@@ -32,13 +32,13 @@ export function waysOf(request: PlanRequest): FoundWays {
 }
 
 class WayWriter {
-  readonly #request: PlanRequest
+  readonly #request: RebuildPlanRequest
   readonly #ways: Ways
   readonly #startUpSeconds: number[] = []
   readonly #places = new Map<string, { readonly number: number; readonly latency: number; readonly rate: number }>()
   #count = 0
 
-  constructor(request: PlanRequest) {
+  constructor(request: RebuildPlanRequest) {
     this.#request = request
     this.#ways = emptyWays(request.candidates.length + request.offers.length, [])
   }
@@ -107,7 +107,7 @@ class WayWriter {
   }
 }
 
-function checkSpan({ start, end }: TokenSpan, { promptTokens, blockTokens }: PlanRequest): void {
+function checkSpan({ start, end }: TokenSpan, { promptTokens, blockTokens }: RebuildPlanRequest): void {
   if (start >= 0 && start < end && end <= promptTokens && start % blockTokens === 0 && end % blockTokens === 0) return
   assert(false, `[${start}, ${end}) is no span of blocks of ${blockTokens} of ${promptTokens} tokens`)
 }

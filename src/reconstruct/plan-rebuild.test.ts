@@ -5,7 +5,7 @@ import { planRebuild } from './plan-rebuild.ts'
 import { rebuildGraph } from './plan-rebuild-graph.ts'
 import { cheapestPath, COMPUTED } from './plan-rebuild-path.ts'
 import { type ScheduledStep, scheduleSeconds } from './plan-rebuild-schedule.ts'
-import type { PlanRequest, PlanStep, RebuildPlan, RebuildRates, ReuseCandidate } from './rebuild-plan.ts'
+import type { RebuildPlanRequest, PlanStep, RebuildPlan, RebuildRates, ReuseCandidate } from './rebuild-plan.ts'
 
 const BLOCK = 4
 
@@ -44,8 +44,8 @@ function candidate(start: number, end: number, more: Partial<ReuseCandidate> = {
 function requestOf(
   promptTokens: number,
   candidates: readonly ReuseCandidate[],
-  more: Partial<PlanRequest> = {},
-): PlanRequest {
+  more: Partial<RebuildPlanRequest> = {},
+): RebuildPlanRequest {
   return { promptTokens, blockTokens: BLOCK, candidates, offers: [], rates: RATES, parallelReads: 2, ...more }
 }
 
@@ -54,7 +54,7 @@ function spansOf(plan: RebuildPlan): string[] {
 }
 
 /** What a step is in a schedule, written down anew from the words of the contract. */
-function scheduled(step: PlanStep, request: PlanRequest): ScheduledStep {
+function scheduled(step: PlanStep, request: RebuildPlanRequest): ScheduledStep {
   const nothing = { place: null, latencySeconds: 0, reads: 0, transferSeconds: 0, computeSeconds: 0 }
   if (step.source === 'prefill') return { ...nothing, computeSeconds: request.rates.prefillSeconds(step.span) }
   if (step.source === 'remote-prefill')
@@ -81,7 +81,7 @@ function scheduled(step: PlanStep, request: PlanRequest): ScheduledStep {
   }
 }
 
-function secondsOf(steps: readonly PlanStep[], request: PlanRequest): number {
+function secondsOf(steps: readonly PlanStep[], request: RebuildPlanRequest): number {
   return scheduleSeconds(
     steps.map((step) => scheduled(step, request)),
     request.parallelReads,
@@ -125,7 +125,10 @@ function arbitraryCandidate(blocks: number): fc.Arbitrary<ReuseCandidate> {
     })
 }
 
-function arbitraryRequest(limits: { readonly blocks: number; readonly candidates: number }): fc.Arbitrary<PlanRequest> {
+function arbitraryRequest(limits: {
+  readonly blocks: number
+  readonly candidates: number
+}): fc.Arbitrary<RebuildPlanRequest> {
   return fc
     .record({
       blocks: fc.integer({ min: 1, max: limits.blocks }),
@@ -162,7 +165,7 @@ function arbitraryRequest(limits: { readonly blocks: number; readonly candidates
 }
 
 /** Every plan there is, from a token on, by the rules: what is entered within is entered at a block. */
-function* allPlans(request: PlanRequest, from = 0): Iterable<readonly PlanStep[]> {
+function* allPlans(request: RebuildPlanRequest, from = 0): Iterable<readonly PlanStep[]> {
   const { promptTokens } = request
   if (from === promptTokens) {
     yield []
@@ -362,7 +365,7 @@ const EMPTY_STEP: PlanStep = {
 }
 
 /** All seconds of places and of the engine, one after the other, without what the first read of a place waits. */
-function sumOf(steps: readonly PlanStep[], request: PlanRequest): number {
+function sumOf(steps: readonly PlanStep[], request: RebuildPlanRequest): number {
   let sum = 0
   let run: number | null = null
   for (const step of steps) {

@@ -1,4 +1,4 @@
-import type { PlanRequest, PlanStep, RebuildPlan, RefusedCandidate } from './rebuild-plan.ts'
+import type { RebuildPlanRequest, PlanStep, RebuildPlan, RefusedCandidate } from './rebuild-plan.ts'
 import { type RebuildGraph, rebuildGraph } from './plan-rebuild-graph.ts'
 import { COMPUTED, type Path } from './plan-rebuild-path.ts'
 import { PlanReasons } from './plan-rebuild-reasons.ts'
@@ -19,7 +19,7 @@ import { soonestPath } from './plan-rebuild-search.ts'
  *
  * A request whose spans are not of whole blocks of the prompt, or whose rates are no numbers, is a bug of the caller.
  */
-export function planRebuild(request: PlanRequest): RebuildPlan {
+export function planRebuild(request: RebuildPlanRequest): RebuildPlan {
   const graph = rebuildGraph(request)
   const { path, seconds } = soonestPath(graph)
   const reasons = new PlanReasons(request)

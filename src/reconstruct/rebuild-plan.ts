@@ -65,7 +65,7 @@ export interface RemotePrefillOffer {
 }
 
 /** What a plan is made from. */
-export interface PlanRequest {
+export interface RebuildPlanRequest {
   /** 1 or more. The last token is always computed: its logits are what the answer begins with. */
   readonly promptTokens: number
   readonly blockTokens: number

@@ -18,7 +18,7 @@ import type { TokenSpan } from '../core/fragment.ts'
 import type { FragmentizeOptions } from './fragmentize.ts'
 import type { ApproximateLabel } from './moved-divergence.ts'
 import type { MovedReuse } from './moved-options.ts'
-import type { ExplainedSpan, PlanRequest, RebuildPlan, RebuildRates } from './rebuild-plan.ts'
+import type { ExplainedSpan, RebuildPlanRequest, RebuildPlan, RebuildRates } from './rebuild-plan.ts'
 
 /** A fragment of this node. */
 export interface LocalFragment {
@@ -76,7 +76,7 @@ export interface RebuildOptions {
   readonly lookUpRatio: number
   /** No wait is given up sooner: computing something short takes less than it takes to notice that it was short. */
   readonly patienceSecondsMin: number
-  readonly plan: (request: PlanRequest) => RebuildPlan
+  readonly plan: (request: RebuildPlanRequest) => RebuildPlan
 }
 
 /** A prompt to make ready. */

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { type Fault, NO_FAULT, World, type WorldOptions } from '../../test/faults/rebuild-world.ts'
 import { MembraneError } from '../core/errors.ts'
 import type { Fragment } from '../core/fragment.ts'
-import type { PlanRequest, RebuildPlan } from './rebuild-plan.ts'
+import type { RebuildPlanRequest, RebuildPlan } from './rebuild-plan.ts'
 import type { RebuildRequest, RebuildResult } from './rebuild-ports.ts'
 import { planContext, rebuildContext } from './rebuild.ts'
 
@@ -35,7 +35,7 @@ function spansOf({ explain }: RebuildResult): readonly string[] {
 }
 
 /** Reads whatever there is, in any place, even where that is slow. */
-function readAll({ promptTokens, candidates }: PlanRequest): RebuildPlan {
+function readAll({ promptTokens, candidates }: RebuildPlanRequest): RebuildPlan {
   const steps: RebuildPlan['steps'][number][] = []
   let at = 0
   for (const [index, { span, source, bytes }] of candidates.entries()) {
@@ -250,7 +250,7 @@ describe('a rebuild', () => {
   })
 
   it('reads once what serves two spans, and leaves out what is not planned of it', async () => {
-    const plan = (request: PlanRequest): RebuildPlan => {
+    const plan = (request: RebuildPlanRequest): RebuildPlan => {
       const { steps, ...rest } = readAll(request)
       const [first, second, ...others] = steps
       if (first === undefined || second === undefined) throw new Error('There are two.')

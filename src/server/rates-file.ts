@@ -16,6 +16,7 @@ export interface LoadedRates {
   readonly notice: string | null
 }
 
+/** Bytes of some storage as rates; nothing in it is needed. */
 export class RatesFile {
   readonly #storage: SnapshotStorage
 

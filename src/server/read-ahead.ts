@@ -13,6 +13,7 @@ export interface ReadAheadOptions {
 
 export const DEFAULT_READ_AHEAD: ReadAheadOptions = { bytesMax: 256 * 1024 ** 2, fragmentsMax: 16 }
 
+/** What was read before it was asked for, and what became of it. Counted since the node was opened. */
 export interface ReadAheadStats {
   /** Fragments that were read ahead, and their bytes. */
   readonly fragments: number

@@ -40,6 +40,7 @@ export interface ContextLease {
   discard(): Promise<void>
 }
 
+/** What is in the engine's memory now, and what was found there since the node was opened. */
 export interface ResidentStats {
   readonly contexts: number
   readonly contextsInUse: number

@@ -4,7 +4,7 @@ import type { Fragment } from '../../src/core/fragment.ts'
 import { splitFragment } from '../../src/reconstruct/split-fragment.ts'
 import { EngineRemotePrefill } from '../../src/reconstruct/in-memory-peers.ts'
 import { planRebuild } from '../../src/reconstruct/plan-rebuild.ts'
-import type { PlanRequest, PlanStep, RebuildPlan } from '../../src/reconstruct/rebuild-plan.ts'
+import type { RebuildPlanRequest, PlanStep, RebuildPlan } from '../../src/reconstruct/rebuild-plan.ts'
 import type { RebuildResult } from '../../src/reconstruct/rebuild-ports.ts'
 import { rebuildContext } from '../../src/reconstruct/rebuild.ts'
 import { runs } from '../effort.ts'
@@ -49,7 +49,7 @@ const arbitraryCopy = fc.record({
 })
 
 /** Any way through the prompt, sensible or not, as long as it is one. */
-function randomPlan(choices: readonly number[]): (request: PlanRequest) => RebuildPlan {
+function randomPlan(choices: readonly number[]): (request: RebuildPlanRequest) => RebuildPlan {
   return ({ promptTokens, blockTokens, candidates, offers, rates }) => {
     const steps: PlanStep[] = []
     let at = 0
