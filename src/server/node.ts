@@ -11,7 +11,7 @@ import { LIMITS } from '../core/limits.ts'
 import { checkedSampling } from '../engine/sampling.ts'
 import { DEFAULT_MOVED_INDEX, MovedIndex } from '../indices/moved.ts'
 import { DEFAULT_MOVED, type MovedReuse } from '../reconstruct/moved-options.ts'
-import type { RebuildPlan } from '../reconstruct/rebuild-plan.ts'
+import type { ExplainedSpan, RebuildPlan } from '../reconstruct/rebuild-plan.ts'
 import type { RebuildParts, RebuildRequest, RebuildResult, StoreReport } from '../reconstruct/rebuild-ports.ts'
 import { planContext, rebuildContext, storeContext } from '../reconstruct/rebuild.ts'
 import type { GenerateRequest, Generation, PromptRequest, Rebuilt } from './generation.ts'
@@ -111,7 +111,7 @@ export class Node {
     const tokenIds = this.tokensOf(request)
     const { lease, result } = await this.#ready(request, tokenIds, tokenIds.length)
     return this.#using(lease, async () => {
-      const { plan, explain, reusedTokens, prefilledTokens, seconds, approximate } = result
+      const { plan, reusedTokens, prefilledTokens, seconds, approximate } = result
       const kvHash = await this.#hashIfWanted(lease.context, tokenIds, request)
       const figures = { promptTokens: tokenIds.length, reusedTokens, prefilledTokens, seconds }
       const stored = await this.#storeAnswer(request, {
@@ -120,7 +120,7 @@ export class Node {
         held: tokenIds,
         start: tokenIds.length,
       })
-      const value = { ...figures, kvHash, plan, explain, approximate, stored }
+      const value = { ...figures, kvHash, plan, explain: spelledOut(result.explain), approximate, stored }
       return { value, tokenIds: approximate === null ? tokenIds : null }
     })
   }
@@ -160,7 +160,7 @@ export class Node {
         ttftSeconds: firstSeconds - startSeconds,
         decodeTokensPerSecond: tokensPerSecond,
         kvHash,
-        explain: result.explain,
+        explain: spelledOut(result.explain),
         approximate: result.approximate,
         isSimulated: this.backend.isSimulated,
         usage: null,
@@ -304,6 +304,11 @@ interface AnswerToStore {
 
 function movedReuse({ measuredShare, random }: NodeMovedOptions, backend: KvBackend): Omit<MovedReuse, 'index'> {
   return { options: DEFAULT_MOVED, measure: { backend, share: measuredShare, random } }
+}
+
+/** Sentences are made when they are read, which is not while a first token is waited for. */
+function spelledOut(explain: readonly ExplainedSpan[]): readonly ExplainedSpan[] {
+  return explain.map((span) => ({ ...span }))
 }
 
 function addReports(a: StoreReport, b: StoreReport): StoreReport {
