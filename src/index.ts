@@ -412,6 +412,7 @@ export { type ComputingNode, EngineRemotePrefill, InMemoryPeers } from './recons
 /** Rebuilding a prompt's context: what is planned, by which rates, and how it is explained. */
 export { explainPlan, explainSpans, type ExplainOptions } from './reconstruct/explain.ts'
 export { planRebuild } from './reconstruct/plan-rebuild.ts'
+export { type KvRange, readKv } from './reconstruct/read-kv.ts'
 export { type ScheduledStep, scheduleSeconds } from './reconstruct/plan-rebuild-schedule.ts'
 export {
   type ExplainedSpan,

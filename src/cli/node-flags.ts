@@ -31,6 +31,7 @@ export interface NodeFlags extends DataDirFlags {
   readonly compute: ComputeChoice
   readonly model?: string
   readonly threads?: number
+  readonly device?: string
   readonly llmUrl?: string
   readonly llmModel?: string
   readonly llmKeyFile?: string
@@ -50,6 +51,10 @@ export function addNodeFlags(command: Command): Command {
     .optionsGroup('Model:')
     .addOption(new Option('--compute <engine>', 'what computes').choices(COMPUTE_CHOICES).default('cpu'))
     .option('--model <file>', 'GGUF file or model folder (default: the model that comes along)')
+    .option(
+      '--device <name>',
+      'of gpu: cuda, vulkan or metal; of transformers: cpu, cuda, webgpu (default: the best, the processor)',
+    )
     .option('--threads <n>', 'threads of the engine (default: as many as there are processors)', wholeNumberOf(1))
     .option('--llm-url <url>', 'base URL of openai, anthropic or ollama, or of a server that speaks as they do')
     .option('--llm-model <name>', 'model of openai, anthropic or ollama')
@@ -100,6 +105,7 @@ export async function withNode<T>(flags: NodeFlags, use: (opened: OpenedNode) =>
     compute: flags.compute,
     model: flags.model ?? null,
     threads: flags.threads ?? availableParallelism(),
+    device: flags.device ?? null,
     url: flags.llmUrl ?? null,
     providerModel: flags.llmModel ?? null,
     keyFile: flags.llmKeyFile ?? null,

@@ -3,6 +3,7 @@ import { BACKENDS, type ComputeBackend, type TextBackend } from '../core/compute
 import { MembraneError, unreachable } from '../core/errors.ts'
 import type { ChainHashes, ContentHashers } from '../core/ports.ts'
 import { systemAlarm } from './system-time.ts'
+import type { LlamaBackendOptions } from '../compute/llama.ts'
 import type { ProviderName } from '../compute/provider-key.ts'
 
 /** What `--compute` takes: `gpu` is `llama` on the best device that is there. */
@@ -17,6 +18,8 @@ export interface BackendRequest {
   readonly model: string | null
   /** 1 or more. */
   readonly threads: number
+  /** Of `gpu`: cuda, vulkan or metal; of `transformers`: cpu, cuda, webgpu, …; null for the best one, or the processor. */
+  readonly device: string | null
   /** Of services: base URL and model, and a file with the key; the environment has it otherwise. */
   readonly url: string | null
   readonly providerModel: string | null
@@ -34,6 +37,10 @@ export interface BackendRequest {
  */
 export async function openBackend(request: BackendRequest): Promise<ComputeBackend> {
   const { compute } = request
+  if (request.device !== null && compute !== 'gpu' && compute !== 'transformers')
+    throw new MembraneError('INVALID_REQUEST', `A device does not go with ${compute}.`, {
+      remedy: 'Compute with gpu or transformers, or leave the device out.',
+    })
   if (compute === 'openai' || compute === 'anthropic' || compute === 'ollama') return openProvider(compute, request)
   if (request.url !== null || request.providerModel !== null || request.keyFile !== null)
     throw new MembraneError('INVALID_REQUEST', `A URL, model name or key of a service does not go with ${compute}.`, {
@@ -59,15 +66,28 @@ export async function openBackend(request: BackendRequest): Promise<ComputeBacke
   }
 }
 
-async function openLlama({ compute, model, threads, chainHashes, hashers }: BackendRequest): Promise<ComputeBackend> {
+async function openLlama({
+  compute,
+  model,
+  threads,
+  device,
+  chainHashes,
+  hashers,
+}: BackendRequest): Promise<ComputeBackend> {
   const [{ DEFAULT_MODEL_PATH }, { openLlamaBackend }] = await Promise.all([
     import('../compute/cpu.ts'),
     import('../compute/llama.ts'),
   ])
   // Asked for a device, the processor is no answer.
-  const gpu = compute === 'gpu' ? 'any' : false
+  const gpu = compute === 'gpu' ? gpuOf(device) : false
   const hashing = { blake3: chainHashes.blake3, content: hashers.b3 }
   return openLlamaBackend({ modelPath: model ?? DEFAULT_MODEL_PATH, threads, gpu }, hashing)
+}
+
+function gpuOf(device: string | null): LlamaBackendOptions['gpu'] {
+  if (device === null) return 'any'
+  if (device === 'cuda' || device === 'vulkan' || device === 'metal') return device
+  throw new MembraneError('INVALID_REQUEST', `The device of gpu is cuda, vulkan or metal; found ${device}.`)
 }
 
 async function openProvider(provider: ProviderName, request: BackendRequest): Promise<TextBackend> {
@@ -95,13 +115,16 @@ async function openProvider(provider: ProviderName, request: BackendRequest): Pr
   }
 }
 
-async function openTransformers({ model, hashers, chainHashes }: BackendRequest): Promise<ComputeBackend> {
+async function openTransformers({ model, device, hashers, chainHashes }: BackendRequest): Promise<ComputeBackend> {
   if (model === null)
     throw new MembraneError('INVALID_REQUEST', 'transformers needs a model: none in its form comes along.', {
       remedy: 'Give --model FOLDER, with config.json, tokenizer.json and onnx/model.onnx.',
     })
   const { openTransformersBackend } = await import('../compute/transformers.ts')
-  return openTransformersBackend({ model }, { blake3: chainHashes.blake3, content: hashers.b3 })
+  return openTransformersBackend(
+    { model, ...(device === null ? {} : { device }) },
+    { blake3: chainHashes.blake3, content: hashers.b3 },
+  )
 }
 
 /** The shape of a model of 8 billion parameters, and the time that one takes on a large accelerator: seconds a prompt. */
