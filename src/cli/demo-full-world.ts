@@ -133,9 +133,12 @@ export function sharedTokens(a: BlockHashes, b: BlockHashes): number {
   return blocks * DEMO_BLOCK_TOKENS
 }
 
-/** What a rebuild can take of a prompt whose KV is all there: the last token is always computed. */
-export function reusableTokens(promptTokens: number): number {
-  return promptTokens - 1 - ((promptTokens - 1) % DEMO_BLOCK_TOKENS)
+/**
+ * Whether a rebuild took most of what was there. Not all: the last token is always computed, and so are some blocks at
+ * the start when they are sooner computed than read.
+ */
+export function isMostlyReused(rebuilt: { readonly reusedTokens: number }, heldTokens: number): boolean {
+  return rebuilt.reusedTokens <= heldTokens && rebuilt.reusedTokens > heldTokens / 2
 }
 
 /** A node closes its backend; the world's goes on. */
