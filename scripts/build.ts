@@ -97,7 +97,8 @@ async function bundleCli(folder: string): Promise<void> {
     metafile: true,
     logLevel: 'warning',
     // CommonJS packages inside the bundle ask for built-in modules this way.
-    banner: { js: 'import{createRequire}from"node:module";const require=createRequire(import.meta.url);' },
+    // Under a name that no source of ours has.
+    banner: { js: 'import{createRequire as requireOf}from"node:module";const require=requireOf(import.meta.url);' },
   })
   await writeFile(join(folder, 'THIRD-PARTY-LICENSES.txt'), await licences(Object.keys(metafile.inputs)))
 

@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import { addPromptFlags, promptOf, type PromptFlags } from './prompt-flags.ts'
-import { addNodeFlags, type NodeFlags, reuseOf, withNode } from './node-flags.ts'
+import { withInterrupt } from './interrupt.ts'
+import { addNodeFlags, type NodeFlags, type OpenedNode, reuseOf, withNode } from './node-flags.ts'
 import { numberBetween, wholeNumberOf } from './numbers.ts'
 import type { Generation } from '../server/generation.ts'
 import { printJson, printNotes } from './print.ts'
@@ -27,7 +28,13 @@ export function defineGenerate(command: Command): void {
   onRun<GenerateFlags>(command, async (flags) => {
     const text = await promptOf(flags)
     const isJson = flags.json === true
-    await withNode(flags, async ({ generator, tenant, loadSeconds }) => {
+    let isLineOpen = false
+    const onText = (piece: string): void => {
+      process.stdout.write(piece)
+      isLineOpen = true
+    }
+    const ask = async (opened: OpenedNode, signal: AbortSignal): Promise<void> => {
+      const { generator, tenant, loadSeconds } = opened
       const { maxTokens, temperature, topK, topP, seed } = flags
       const answer = await generator.generate({
         tenant,
@@ -37,7 +44,8 @@ export function defineGenerate(command: Command): void {
         session: flags.session ?? null,
         reuse: reuseOf(flags),
         wantsKvHash: true,
-        ...(isJson ? {} : { onText: (piece: string) => process.stdout.write(piece) }),
+        signal,
+        ...(isJson ? {} : { onText }),
       })
       if (answer.stored?.error != null)
         printNotes([`What was computed could not all be kept: ${answer.stored.error.message}`])
@@ -46,8 +54,15 @@ export function defineGenerate(command: Command): void {
         return
       }
       process.stdout.write('\n')
+      isLineOpen = false
       process.stderr.write(`${ratesText(answer, loadSeconds)}\n${explainText(answer.explain)}\n`)
-    })
+    }
+    try {
+      await withInterrupt((signal) => withNode(flags, (opened) => ask(opened, signal)))
+    } finally {
+      // What went wrong is said on a line of its own.
+      if (isLineOpen) process.stdout.write('\n')
+    }
   })
 }
 
