@@ -8,7 +8,7 @@ import { routeByLatency } from '../policy/latency-route.ts'
 import { type Place, routePrefill } from '../policy/route.ts'
 import type { Phase, PhaseOutcome } from './demo-full-phase.ts'
 import { type DemoWorld, kvBytesPerToken } from './demo-full-world.ts'
-import { figure } from './print.ts'
+import { figure, table } from './print.ts'
 import { secondsText } from './print-generation.ts'
 import { bytesText } from './units.ts'
 
@@ -101,9 +101,15 @@ async function runOffload(world: DemoWorld): Promise<PhaseOutcome> {
   return {
     says: [
       `Measured here: ${secondsText(perTokenSeconds)} and ${bytesText(bytesPerToken)} of KV a token. Stated: a cluster ${REMOTE.speedup} times as fast, behind 1 Gbps and ${secondsText(REMOTE.linkSeconds)}. So the threshold is ${thresholdTokens} uncached tokens.`,
-      ...cases.map(
-        ({ name, promptTokens, route, localSeconds, remoteSeconds }) =>
-          `${promptTokens} tokens, ${name}: ${placeText(route)} (here ${secondsText(localSeconds)}, there ${secondsText(remoteSeconds)}).`,
+      table(
+        ['tokens', 'cached', 'ready here', 'ready there', 'sent'],
+        cases.map(({ promptTokens, cachedTokens, route, localSeconds, remoteSeconds }) => [
+          promptTokens,
+          cachedTokens,
+          secondsText(localSeconds),
+          secondsText(remoteSeconds),
+          route === 'remote' ? 'yes' : 'no',
+        ]),
       ),
     ],
     figures: {
@@ -145,7 +151,7 @@ async function runPrice(world: DemoWorld): Promise<PhaseOutcome> {
   return {
     says: [
       `Stated: ${PRICES.localHour} an hour here, ${PRICES.remoteHour} there, ${PRICES.linkGigabyte} a GB on the link. ${LONG_TOKENS} tokens: here ${secondsText(localSeconds)} and ${figure(localPrice)} per 1,000 requests, there ${secondsText(remoteSeconds)} and ${figure(remotePrice)}.`,
-      `Within ${secondsText(looseSeconds)}: ${placeText(loose)}. Within ${secondsText(tightSeconds)}: ${placeText(tight)}.`,
+      `Taken if a first token within ${secondsText(looseSeconds)} will do: ${placeText(loose)}. Within ${secondsText(tightSeconds)}: ${placeText(tight)}.`,
     ],
     figures: {
       stated: { ...PRICES, ...REMOTE },

@@ -2,6 +2,7 @@
 import type { KvBackend } from '../core/compute.ts'
 import type { PhaseResult } from './demo-full-phase.ts'
 import { bad, dim, figure, good, heading } from './print.ts'
+import { broken } from './print-generation.ts'
 import { SELF } from './run-command.ts'
 
 const COLUMNS = 80
@@ -44,16 +45,6 @@ function indented(text: string): string[] {
   return text.split('\n').map((line) => INDENT + line)
 }
 
-/** Breaks between words; a word that is longer than a line stands alone. */
 function wrapped(text: string, indent: string): string[] {
-  const lines: string[] = []
-  let line = indent
-  for (const word of text.split(' ')) {
-    if (line !== indent && line.length + 1 + word.length > COLUMNS) {
-      lines.push(line)
-      line = indent
-    }
-    line += line === indent ? word : ` ${word}`
-  }
-  return [...lines, line]
+  return broken(text, COLUMNS - indent.length).map((line) => indent + line)
 }

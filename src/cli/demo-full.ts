@@ -20,7 +20,7 @@ import { printJson, printText } from './print.ts'
 import { type GlobalFlags, onRun } from './run-command.ts'
 
 /** Those that decide by measured rates come after those that compute. */
-export const PHASES: readonly Phase[] = [
+const PHASES: readonly Phase[] = [
   CACHE_PHASE,
   DELTA_PHASE,
   GRAPH_PHASE,
@@ -32,7 +32,7 @@ export const PHASES: readonly Phase[] = [
 ]
 
 /** What one process alone cannot show. */
-export const WITH_CLUSTER = ['replication from an origin to a replica', 'the directory', 'roles and placement'] as const
+const WITH_CLUSTER = ['replication from an origin to a replica', 'the directory', 'roles and placement'] as const
 
 const DOCUMENT_PATH = fileURLToPath(new URL('../../examples/packages.txt', import.meta.url))
 const ANSWER_TOKENS = 40

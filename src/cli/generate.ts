@@ -5,7 +5,7 @@ import { addNodeFlags, type NodeFlags, type OpenedNode, reuseOf, withNode } from
 import { numberBetween, wholeNumberOf } from './numbers.ts'
 import type { Generation } from '../server/generation.ts'
 import { printJson, printNotes } from './print.ts'
-import { explainText, ratesText } from './print-generation.ts'
+import { columnsOf, explainText, generatedTokens, ratesText } from './print-generation.ts'
 import { onRun } from './run-command.ts'
 
 interface GenerateFlags extends NodeFlags, PromptFlags {
@@ -55,7 +55,9 @@ export function defineGenerate(command: Command): void {
       }
       process.stdout.write('\n')
       isLineOpen = false
-      process.stderr.write(`${ratesText(answer, loadSeconds)}\n${explainText(answer.explain)}\n`)
+      const { explain } = answer
+      process.stderr.write(`${ratesText(answer, loadSeconds)}\n`)
+      if (explain.length > 0) process.stderr.write(`${explainText(explain, columnsOf(process.stderr))}\n`)
     }
     try {
       await withInterrupt((signal) => withNode(flags, (opened) => ask(opened, signal)))
@@ -66,10 +68,11 @@ export function defineGenerate(command: Command): void {
   })
 }
 
-function jsonOf({ text, tokenIds, stored, ...figures }: Generation, loadSeconds: number): object {
+function jsonOf(answer: Generation, loadSeconds: number): object {
+  const { text, tokenIds, stored, ...figures } = answer
   return {
     text,
-    tokens: tokenIds.length,
+    tokens: generatedTokens(answer),
     tokenIds: [...tokenIds],
     ...figures,
     storedFragments: stored?.fragments ?? null,

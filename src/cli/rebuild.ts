@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import { withInterrupt } from './interrupt.ts'
 import { addNodeFlags, engineOf, type NodeFlags, type OpenedNode, reuseOf, withNode } from './node-flags.ts'
 import { printJson, printText, printWarnings } from './print.ts'
-import { explainText, secondsText } from './print-generation.ts'
+import { columnsOf, explainText, secondsText } from './print-generation.ts'
 import { addPromptFlags, promptOf, type PromptFlags } from './prompt-flags.ts'
 import { onRun } from './run-command.ts'
 import { bytesText, fragmentsText } from './units.ts'
@@ -35,11 +35,14 @@ export function defineRebuild(command: Command): void {
         })
         return
       }
-      const { promptTokens, reusedTokens, seconds, kvHash, explain } = rebuilt
-      printText(explainText(explain))
+      const { promptTokens, reusedTokens, prefilledTokens, seconds, kvHash, explain } = rebuilt
       printText(
-        `${promptTokens} tokens ready after ${secondsText(seconds)}, ${reusedTokens} of them reused; ` +
-          `stored ${fragmentsText(stored.fragments)}, ${bytesText(stored.bytes)}; KV ${kvHash ?? ''}`,
+        [
+          explainText(explain, columnsOf(process.stdout)),
+          `ready after ${secondsText(seconds)}: ${promptTokens} tokens, ${reusedTokens} reused, ${prefilledTokens} computed`,
+          `stored: ${fragmentsText(stored.fragments)}, ${bytesText(stored.bytes)}`,
+          `KV: ${kvHash ?? 'not hashed'}`,
+        ].join('\n'),
       )
     }
     await withInterrupt((signal) => withNode(flags, (opened) => ready(opened, signal)))
