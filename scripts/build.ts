@@ -88,6 +88,8 @@ async function bundleCli(folder: string): Promise<void> {
     splitting: true,
     format: 'esm',
     platform: 'node',
+    // Of a CommonJS package that is loaded on demand, a bundle in parts shows the default export alone.
+    mainFields: ['module', 'main'],
     // They find their binaries beside themselves, so they stay packages of their own.
     external: ['@napi-rs/blake-hash', 'usearch'],
     target: 'node22.18',
@@ -95,7 +97,8 @@ async function bundleCli(folder: string): Promise<void> {
     metafile: true,
     logLevel: 'warning',
     // CommonJS packages inside the bundle ask for built-in modules this way.
-    banner: { js: 'import{createRequire}from"node:module";const require=createRequire(import.meta.url);' },
+    // Under a name that no source of ours has.
+    banner: { js: 'import{createRequire as requireOf}from"node:module";const require=requireOf(import.meta.url);' },
   })
   await writeFile(join(folder, 'THIRD-PARTY-LICENSES.txt'), await licences(Object.keys(metafile.inputs)))
 

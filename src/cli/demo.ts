@@ -1,8 +1,12 @@
 import type { Command } from 'commander'
+import { defineDemoFull } from './demo-full.ts'
 import { defineDemoPaper } from './demo-paper.ts'
 
 /** Every demo, in the order in which `membrane demo` runs them. */
-const DEMOS: Readonly<Record<string, (command: Command) => void>> = { paper: defineDemoPaper }
+const DEMOS: Readonly<Record<string, (command: Command) => void>> = {
+  paper: defineDemoPaper,
+  full: defineDemoFull,
+}
 
 /** `membrane demo NAME` runs one; `membrane demo` runs all that exist, one after the other. */
 export function defineDemo(command: Command): void {

@@ -1,6 +1,9 @@
 import type { Command } from 'commander'
 import { addNodeFlags, engineOf, type NodeFlags, reuseOf, withNode } from './node-flags.ts'
-import { printJson, printText } from './print.ts'
+import { printJson, printText, table } from './print.ts'
+import { broken, columnsOf, secondsText, withReasons } from './print-generation.ts'
+import type { RebuildPlan } from '../reconstruct/rebuild-plan.ts'
+import { bytesText } from './units.ts'
 import { explainPlan } from '../reconstruct/explain.ts'
 import { addPromptFlags, promptOf, type PromptFlags } from './prompt-flags.ts'
 import { onRun } from './run-command.ts'
@@ -18,7 +21,27 @@ export function defineExplain(command: Command): void {
       const request = { tenant: opened.tenant, prompt: { text }, reuse: reuseOf(flags) }
       const plan = await engineOf(opened).plan(request)
       if (flags.json === true) printJson(plan)
-      else for (const line of explainPlan(plan)) printText(line)
+      else printText(planText(plan))
     })
   })
+}
+
+function planText(plan: RebuildPlan): string {
+  const { steps } = plan
+  const columns = columnsOf(process.stdout)
+  const rows = steps.map(({ span, source, bytes, expectedSeconds, prefillSeconds }) => [
+    `${span.start}-${span.end}`,
+    source,
+    bytes === 0 ? null : bytesText(bytes),
+    secondsText(expectedSeconds),
+    secondsText(prefillSeconds),
+  ])
+  const reasons = steps.map(({ reason }) => reason)
+  return [
+    withReasons(table(['tokens', 'from', 'read', 'time', 'if computed'], rows), { reasons, columns }),
+    // What sums up, and what is not used.
+    ...explainPlan(plan)
+      .slice(steps.length)
+      .flatMap((line) => broken(line, columns)),
+  ].join('\n')
 }

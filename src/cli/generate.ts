@@ -1,10 +1,11 @@
 import type { Command } from 'commander'
 import { addPromptFlags, promptOf, type PromptFlags } from './prompt-flags.ts'
-import { addNodeFlags, type NodeFlags, reuseOf, withNode } from './node-flags.ts'
+import { withInterrupt } from './interrupt.ts'
+import { addNodeFlags, type NodeFlags, type OpenedNode, reuseOf, withNode } from './node-flags.ts'
 import { numberBetween, wholeNumberOf } from './numbers.ts'
 import type { Generation } from '../server/generation.ts'
 import { printJson, printNotes } from './print.ts'
-import { explainText, ratesText } from './print-generation.ts'
+import { columnsOf, explainText, generatedTokens, ratesText } from './print-generation.ts'
 import { onRun } from './run-command.ts'
 
 interface GenerateFlags extends NodeFlags, PromptFlags {
@@ -27,7 +28,13 @@ export function defineGenerate(command: Command): void {
   onRun<GenerateFlags>(command, async (flags) => {
     const text = await promptOf(flags)
     const isJson = flags.json === true
-    await withNode(flags, async ({ generator, tenant, loadSeconds }) => {
+    let isLineOpen = false
+    const onText = (piece: string): void => {
+      process.stdout.write(piece)
+      isLineOpen = true
+    }
+    const ask = async (opened: OpenedNode, signal: AbortSignal): Promise<void> => {
+      const { generator, tenant, loadSeconds } = opened
       const { maxTokens, temperature, topK, topP, seed } = flags
       const answer = await generator.generate({
         tenant,
@@ -37,7 +44,8 @@ export function defineGenerate(command: Command): void {
         session: flags.session ?? null,
         reuse: reuseOf(flags),
         wantsKvHash: true,
-        ...(isJson ? {} : { onText: (piece: string) => process.stdout.write(piece) }),
+        signal,
+        ...(isJson ? {} : { onText }),
       })
       if (answer.stored?.error != null)
         printNotes([`What was computed could not all be kept: ${answer.stored.error.message}`])
@@ -46,15 +54,25 @@ export function defineGenerate(command: Command): void {
         return
       }
       process.stdout.write('\n')
-      process.stderr.write(`${ratesText(answer, loadSeconds)}\n${explainText(answer.explain)}\n`)
-    })
+      isLineOpen = false
+      const { explain } = answer
+      process.stderr.write(`${ratesText(answer, loadSeconds)}\n`)
+      if (explain.length > 0) process.stderr.write(`${explainText(explain, columnsOf(process.stderr))}\n`)
+    }
+    try {
+      await withInterrupt((signal) => withNode(flags, (opened) => ask(opened, signal)))
+    } finally {
+      // What went wrong is said on a line of its own.
+      if (isLineOpen) process.stdout.write('\n')
+    }
   })
 }
 
-function jsonOf({ text, tokenIds, stored, ...figures }: Generation, loadSeconds: number): object {
+function jsonOf(answer: Generation, loadSeconds: number): object {
+  const { text, tokenIds, stored, ...figures } = answer
   return {
     text,
-    tokens: tokenIds.length,
+    tokens: generatedTokens(answer),
     tokenIds: [...tokenIds],
     ...figures,
     storedFragments: stored?.fragments ?? null,

@@ -92,7 +92,7 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     load: async () => (await import('./config.ts')).defineConfig,
   },
   demo: {
-    summary: 'the paper beside our numbers, in seconds',
+    summary: 'the paper beside our numbers, and the memory at work on real KV, in seconds',
     load: async () => (await import('./demo.ts')).defineDemo,
   },
   completion: {

@@ -29,7 +29,8 @@ async function readPrompt(path: string): Promise<string> {
   const name = path === '-' ? 'Standard input' : path
   const bytes = await (path === '-' ? readStandardInput() : readFile(path)).catch((cause: unknown) => {
     if (cause instanceof MembraneError) throw cause
-    const reason = cause instanceof Error && 'code' in cause ? String(cause.code) : String(cause)
+    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : String(cause)
+    const reason = code === 'EISDIR' ? 'a directory' : code
     throw new MembraneError('FILE_UNREADABLE', `${name} cannot be read (${reason}).`, { cause, details: { path } })
   })
   if (bytes.length > LIMITS.promptBytesMax) throw tooLong(name)

@@ -1,7 +1,8 @@
 import type { Command } from 'commander'
-import { addNodeFlags, engineOf, type NodeFlags, reuseOf, withNode } from './node-flags.ts'
+import { withInterrupt } from './interrupt.ts'
+import { addNodeFlags, engineOf, type NodeFlags, type OpenedNode, reuseOf, withNode } from './node-flags.ts'
 import { printJson, printText, printWarnings } from './print.ts'
-import { explainText, secondsText } from './print-generation.ts'
+import { columnsOf, explainText, secondsText } from './print-generation.ts'
 import { addPromptFlags, promptOf, type PromptFlags } from './prompt-flags.ts'
 import { onRun } from './run-command.ts'
 import { bytesText, fragmentsText } from './units.ts'
@@ -15,9 +16,10 @@ export function defineRebuild(command: Command): void {
   addNodeFlags(command)
   onRun<RebuildFlags>(command, async (flags) => {
     const text = await promptOf(flags)
-    await withNode(flags, async (opened) => {
+    const ready = async (opened: OpenedNode, signal: AbortSignal): Promise<void> => {
       const session = flags.session ?? null
-      const request = { tenant: opened.tenant, prompt: { text }, session, reuse: reuseOf(flags), wantsKvHash: true }
+      const reuse = reuseOf(flags)
+      const request = { tenant: opened.tenant, prompt: { text }, session, reuse, signal, wantsKvHash: true }
       const { stored, plan, ...rebuilt } = await engineOf(opened).rebuild(request)
       if (stored.error !== null) printWarnings([`Not all that was computed could be kept: ${stored.error.message}`])
       const { loadSeconds } = opened
@@ -33,12 +35,16 @@ export function defineRebuild(command: Command): void {
         })
         return
       }
-      const { promptTokens, reusedTokens, seconds, kvHash, explain } = rebuilt
-      printText(explainText(explain))
+      const { promptTokens, reusedTokens, prefilledTokens, seconds, kvHash, explain } = rebuilt
       printText(
-        `${promptTokens} tokens ready after ${secondsText(seconds)}, ${reusedTokens} of them reused; ` +
-          `stored ${fragmentsText(stored.fragments)}, ${bytesText(stored.bytes)}; KV ${kvHash ?? ''}`,
+        [
+          explainText(explain, columnsOf(process.stdout)),
+          `ready after ${secondsText(seconds)}: ${promptTokens} tokens, ${reusedTokens} reused, ${prefilledTokens} computed`,
+          `stored: ${fragmentsText(stored.fragments)}, ${bytesText(stored.bytes)}`,
+          `KV: ${kvHash ?? 'not hashed'}`,
+        ].join('\n'),
       )
-    })
+    }
+    await withInterrupt((signal) => withNode(flags, (opened) => ready(opened, signal)))
   })
 }
