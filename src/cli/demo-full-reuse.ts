@@ -69,7 +69,7 @@ async function runSession(world: DemoWorld): Promise<PhaseOutcome> {
   const question = world.documentIds.subarray(240, 270)
   const secondIds = Uint32Array.from([...firstIds, ...first.tokenIds, ...question])
   const second = await node.generate({ ...turn, prompt: { tokenIds: secondIds } })
-  const { hits, hitTokens } = node.residentStats()
+  const { hits, hitTokens } = node.stats().resident
   const alone = await world.openNode().generate({ ...turn, prompt: { tokenIds: secondIds }, reuse: 'none' })
   const reusedTokens = second.reusedTokens ?? 0
   const readBytes = second.explain.reduce((sum, { bytes }) => sum + bytes, 0)

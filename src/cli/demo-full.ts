@@ -87,6 +87,7 @@ async function openEngine(): Promise<KvBackend> {
     compute: 'cpu',
     model: null,
     threads: availableParallelism(),
+    device: null,
     url: null,
     providerModel: null,
     keyFile: null,
