@@ -2,40 +2,40 @@
  * Builds the engine's kernel from AssemblyScript: one build for machines that multiply and add in one instruction, one
  * for the others. The compiler makes equal bytes of equal sources, so the results are not in the repository.
  */
-import { mkdir, rename, writeFile } from 'node:fs/promises'
+import { execFile } from 'node:child_process'
+import { mkdir, rename } from 'node:fs/promises'
 import { readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const SOURCES = join(ROOT, 'kernel/assembly')
+const COMPILER = join(ROOT, 'node_modules/assemblyscript/bin/asc.js')
 const BUILDS = { 'llama.wasm': ['--enable', 'relaxed-simd'], 'llama-portable.wasm': [] } as const
 const FLAGS = ['-O3', '--noAssert', '--runtime', 'stub', '--enable', 'simd', '--enable', 'threads']
 /** The host brings the memory, of up to 4 GiB. */
 const MEMORY_FLAGS = ['--importMemory', '--sharedMemory', '--initialMemory', '1', '--maximumMemory', '65536']
 
 export async function buildKernel(folder = join(ROOT, 'kernel/build')): Promise<void> {
-  const { main } = await import('assemblyscript/asc')
   await mkdir(folder, { recursive: true })
   for (const [file, features] of Object.entries(BUILDS)) {
-    const outputs = new Map<string, Uint8Array | string>()
-    let said = ''
-    const { error } = await main(
-      ['index.ts', '--baseDir', SOURCES, ...FLAGS, ...features, ...MEMORY_FLAGS, '--outFile', file],
-      {
-        writeFile: (name, contents) => void outputs.set(name, contents),
-        stderr: { write: (text: Uint8Array | string) => void (said += String(text)) },
-      },
-    )
-    // Warnings count: the compiler warns of what 32-bit and 64-bit addresses would do differently.
-    if (error !== null || said !== '') throw new Error(`The kernel does not compile.\n${said || String(error)}`)
-    const bytes = outputs.get(file)
-    if (bytes === undefined) throw new Error(`The compiler wrote no ${file}.`)
     // Others may read the file now, or build it too.
     const staging = join(folder, `${file}.${process.pid}`)
-    await writeFile(staging, bytes)
+    await compile([...FLAGS, ...features, ...MEMORY_FLAGS, '--outFile', staging])
     await rename(staging, join(folder, file))
   }
+}
+
+/** In a process of its own: the compiler's declarations, once imported, would change those of arrays everywhere. */
+async function compile(flags: readonly string[]): Promise<void> {
+  const said = await new Promise<string>((resolve) => {
+    const args = [COMPILER, 'index.ts', '--baseDir', SOURCES, ...flags]
+    execFile(process.execPath, args, { cwd: ROOT }, (error, stdout, stderr) => {
+      resolve(error === null ? stderr : `${stdout}${stderr}` || error.message)
+    })
+  })
+  // Warnings count: the compiler warns of what 32-bit and 64-bit addresses would do differently.
+  if (said !== '') throw new Error(`The kernel does not compile.\n${said}`)
 }
 
 /** Whether a source is newer than what was built of it. */
