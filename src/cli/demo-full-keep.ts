@@ -102,7 +102,8 @@ async function runEviction(world: DemoWorld): Promise<PhaseOutcome> {
   const held: boolean[] = []
   for (const tokenIds of prompts) held.push(await isHeld(tokenIds))
   const lost = held.indexOf(false)
-  const [isFirstHeld = false, isLastHeld = false] = [held[0], held.at(-1)]
+  const isFirstHeld = held.indexOf(true) === 0
+  const isLastHeld = held.lastIndexOf(true) === PROMPTS - 1
   const { evictions } = fabric.stats()
   const again = prompts[lost] === undefined ? null : await world.rebuild({ tenant, tokenIds: prompts[lost], fabric })
   return {
