@@ -60,7 +60,7 @@ export function defineGenerate(command: Command): void {
       if (explain.length > 0) process.stderr.write(`${explainText(explain, columnsOf(process.stderr))}\n`)
     }
     try {
-      await withInterrupt((signal) => withNode(flags, (opened) => ask(opened, signal)))
+      await withNode(flags, (opened) => withInterrupt((signal) => ask(opened, signal)))
     } finally {
       // What went wrong is said on a line of its own.
       if (isLineOpen) process.stdout.write('\n')

@@ -3,7 +3,10 @@
 /** As shells say it: 128 and the number of the signal. */
 const EXIT_CODES = { SIGINT: 130, SIGTERM: 143 } as const
 
-/** Hands `use` a signal that the first interrupt aborts; a second one ends the process at once. */
+/**
+ * Hands `use` a signal that the first interrupt aborts; a second one ends the process at once. Only around work
+ * that listens: elsewhere an interrupt ends the process by itself, and a data directory survives that.
+ */
 export async function withInterrupt<T>(use: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const cancel = new AbortController()
   const interrupt = (code: number) => () => {

@@ -45,6 +45,6 @@ export function defineRebuild(command: Command): void {
         ].join('\n'),
       )
     }
-    await withInterrupt((signal) => withNode(flags, (opened) => ready(opened, signal)))
+    await withNode(flags, (opened) => withInterrupt((signal) => ready(opened, signal)))
   })
 }

@@ -125,7 +125,11 @@ async function failedPhases({
   })
   const { kind, name, description, model, isSimulated } = backend
   const plain: KvBackend = {
-    ...{ kind, name, description, model, isSimulated },
+    kind,
+    name,
+    description,
+    model,
+    isSimulated,
     openContext: (tokens) => backend.openContext(tokens),
     close: () => backend.close(),
   }
