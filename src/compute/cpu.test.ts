@@ -1,5 +1,15 @@
+import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  constants,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
@@ -8,9 +18,11 @@ import { runs } from '../../test/effort.ts'
 import { ggufBytes, randomLlama, smallTokenizer, TINY_LLAMA } from '../../test/gguf-writer.ts'
 import type { ContextPart, KvBackend, KvContext } from '../core/compute.ts'
 import { buildKv, parseKv } from '../core/fragment-kv.ts'
+import type { ContentHasher } from '../core/ports.ts'
 import { loadChainHashes } from '../hashing/chain-hashes.ts'
 import { loadContentHashers } from '../hashing/content-hashers.ts'
 import { type CpuBackendOptions, DEFAULT_MODEL_PATH, openCpuBackend } from './cpu.ts'
+import { hashFile } from './model-file.ts'
 
 const { blake3 } = await loadChainHashes()
 const { hashers } = await loadContentHashers()
@@ -277,6 +289,38 @@ describe('an engine', () => {
     for (const threads of [0, 65, 1.5])
       await expect(open({ threads })).rejects.toMatchObject({ code: 'INVALID_REQUEST' })
     await expect(open({ memoryBytesMax: 0 })).rejects.toMatchObject({ code: 'INVALID_REQUEST' })
+  })
+})
+
+describe('a model file', () => {
+  test('that is a pipe is refused, and nobody waits at its other end', async () => {
+    const path = join(folder, 'pipe.gguf')
+    execFileSync('mkfifo', [path])
+    await expect(open({ modelPath: path })).rejects.toMatchObject({ code: 'FILE_UNREADABLE' })
+    await expect(hashFile(hashers.b3, path)).rejects.toMatchObject({ code: 'FILE_UNREADABLE' })
+    // Succeeds only while somebody has opened it to read, or tries to.
+    expect(() => openSync(path, constants.O_WRONLY | constants.O_NONBLOCK)).toThrow(/ENXIO/)
+  })
+
+  test('that is too large is refused before all of it is read', async () => {
+    const path = join(folder, 'large.gguf')
+    const tensors = [{ name: 'token_embd.weight', shape: [1, 32], type: 'F32', values: new Float32Array(32) }] as const
+    writeFileSync(path, ggufBytes({ ...randomLlama(TINY_LLAMA), tensors }))
+    await expect(open({ modelPath: path, memoryBytesMax: 127 })).rejects.toThrow(/need 128 bytes .* may use 127/)
+  })
+
+  test('that changes while it is read is refused: its KV would be taken for that of other weights', async () => {
+    const path = join(folder, 'changing.gguf')
+    writeFileSync(path, ggufBytes(randomLlama(TINY_LLAMA)))
+    const changing: ContentHasher = {
+      ...hashers.b3,
+      start: () => {
+        utimesSync(path, 1, 1)
+        return hashers.b3.start()
+      },
+    }
+    const opening = open({ modelPath: path, contentHasher: changing })
+    await expect(opening).rejects.toMatchObject({ code: 'INVALID_MODEL', message: /has changed/ })
   })
 })
 

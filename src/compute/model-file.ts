@@ -47,6 +47,9 @@ export async function requireUnchanged({ path, version }: HashedFile): Promise<v
 }
 
 async function versionOf(path: string): Promise<string> {
-  const { dev, ino, size, mtimeNs } = await stat(path, { bigint: true })
+  const found = await stat(path, { bigint: true })
+  // A pipe would be waited for, and a device read for ever.
+  if (!found.isFile()) throw new Error(`${path} is no file.`)
+  const { dev, ino, size, mtimeNs } = found
   return [dev, ino, size, mtimeNs].join()
 }

@@ -315,6 +315,17 @@ describe('the other commands', () => {
   })
 })
 
+describe('generate', () => {
+  test('runs the model that comes along, and the second time reuses what the first has kept', () => {
+    const prompt = 'Package: libmemcache-dev\nSection: libdevel\nSummary: development files for libmemcache\n\n'
+    const words = ['generate', '--data-dir', 'data', '--prompt', prompt, '--max-tokens', '8', '--threads', '1']
+    const [first, second] = [json(...words), json(...words)]
+    expect(first).toMatchObject({ reusedTokens: 0, tokens: 8 })
+    expect(second.reusedTokens).toBeGreaterThan(0)
+    expect(second).toMatchObject({ text: first.text, kvHash: first.kvHash })
+  })
+})
+
 describe('validate', () => {
   test('exits 0 with every row near theory', () => {
     const rows = json('validate', '--quick', '--seed', '11')
