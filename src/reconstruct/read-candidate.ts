@@ -57,7 +57,7 @@ async function readPiece(piece: ProposedFragment, tools: ReadTools, signal: Abor
     const beganSeconds = tools.stopwatch.seconds()
     const payload = await untilAborted(outside(piece.read(signal), place), signal)
     const seconds = tools.stopwatch.seconds() - beganSeconds
-    if (payload === null) throw new MembraneError('NOT_FOUND', `${place} has it no more.`)
+    if (payload === null) throw new MembraneError('NOT_FOUND', `${place} has it no more, or only damaged.`)
     verify(payload, piece, tools.hashers)
     tools.rates.observeRead(place, payload.length, seconds)
     return { description, payload }

@@ -37,7 +37,7 @@ export interface PartPieces {
 export interface FoundCandidate extends ReuseCandidate {
   /** One entry for each part of the model. */
   readonly parts: readonly PartPieces[]
-  /** Of moved KV: how its pieces, all of one part, become KV of the span. */
+  /** Where its fragments are not of the span itself: how they, all of one part, become KV of it. */
   readonly assemble?: (fragments: readonly Fragment[]) => readonly ContextPart[]
 }
 
@@ -81,10 +81,16 @@ interface Piece {
 }
 
 /** The part of the model that the fragment is of, or null when it is not of this prompt and model. */
-function shapeOf({ description, payloadBytes }: ProposedFragment, prompt: PromptShape): ContextPartShape | null {
+function shapeOf(fragment: ProposedFragment, prompt: PromptShape): ContextPartShape | null {
+  const blocks = leadingBlocks(fragment.description, prompt)
+  const isOfPrompt = blocks > 0 && blocks === fragment.description.blocks.length
+  return isOfPrompt ? partOf(fragment, prompt.model) : null
+}
+
+/** The part of the model that the fragment is of, whatever its tokens; null when it is of another model or form. */
+export function partOf({ description, payloadBytes }: ProposedFragment, model: KvModel): ContextPartShape | null {
   const { signature, group } = description
-  const { model } = prompt
-  if (signature.model !== model.fingerprint || !isOfPrompt(description, prompt)) return null
+  if (signature.model !== model.fingerprint) return null
   const shape = model.parts.find(
     (part) =>
       part.kind === signature.kind &&
@@ -104,11 +110,13 @@ export function partBytes({ kind, bytes }: ContextPartShape, { start, end }: Spa
   return kind === 'state' ? bytes : bytes * (end - start)
 }
 
-function isOfPrompt(description: FragmentDescription, { blockTokens, blocks }: PromptShape): boolean {
-  if (description.blockTokens !== blockTokens || !makesSense(description)) return false
+/** How many of its blocks, from the first on, are those of the prompt at their place, after the same block; 0 for nonsense. */
+export function leadingBlocks(description: FragmentDescription, { blockTokens, blocks }: PromptShape): number {
+  if (description.blockTokens !== blockTokens || !makesSense(description)) return 0
   const first = description.signature.tokens.start / blockTokens
-  if (description.parent !== (first === 0 ? null : (blocks[first - 1] ?? ''))) return false
-  return description.blocks.every((block, index) => block === blocks[first + index])
+  if (description.parent !== (first === 0 ? null : (blocks[first - 1] ?? ''))) return 0
+  const other = description.blocks.findIndex((block, index) => block !== blocks[first + index])
+  return other < 0 ? description.blocks.length : other
 }
 
 /** Another node may say anything. */

@@ -3,6 +3,7 @@ import { unpackBlockHashes } from '../core/block-hashes.ts'
 import { assert, MembraneError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import { checkMoved, findMoved } from './moved-reuse.ts'
+import { leadingCandidates } from './leading-candidates.ts'
 import { findCandidates, type FoundCandidate, type PromptShape } from './rebuild-candidates.ts'
 import type { RebuildPlan, RemotePrefillOffer } from './rebuild-plan.ts'
 import { DEFAULT_REBUILD } from './rebuild-options.ts'
@@ -66,7 +67,11 @@ export async function findForPrompt(
     signal,
   }
   const { proposed, unheard } = await lookUp(parts, asked)
-  const candidates = [...residentCandidate(parts, residentTokens), ...findCandidates(proposed, prompt)]
+  const candidates = [
+    ...residentCandidate(parts, residentTokens),
+    ...findCandidates(proposed, prompt),
+    ...leadingCandidates(proposed, prompt),
+  ]
   const offers = findOffers(parts, asked, { spans: candidates.map(({ span }) => span), promptTokens })
   if (reuse !== 'moved') return { prompt, promptTokens, candidates, offers, unheard }
   const exact = candidates.map(({ span }) => span)
@@ -104,7 +109,7 @@ function patience(parts: RebuildParts, promptTokens: number): Pick<LookUp, 'seco
   const prefillSeconds = parts.rates.prefillSeconds({ start: 0, end: promptTokens })
   return {
     seconds: Math.max(patienceSecondsMin, lookUpRatio * prefillSeconds),
-    leaseSeconds: Math.min(LIMITS.leaseMsMax / 1000, 10 + 2 * prefillSeconds),
+    leaseSeconds: Math.min(LIMITS.leaseMsMax / 1000, 1 + 2 * prefillSeconds),
   }
 }
 

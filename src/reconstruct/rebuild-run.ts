@@ -12,7 +12,7 @@ import type { ExplainedSpan, PlanStep } from './rebuild-plan.ts'
 import type { FailedRead, RebuildOptions, RebuildParts, RebuildRequest } from './rebuild-ports.ts'
 import { optionsOf, type PreparedRebuild } from './rebuild-prepare.ts'
 import { retrievalsOf } from './rebuild-retrievals.ts'
-import { ComputedFragments, spanText, storedSpans, wholeBlocks } from './rebuild-store.ts'
+import { ComputedFragments, spanText, type StoredSpan, storedSpans, wholeBlocks } from './rebuild-store.ts'
 import { type Delivery, type Retrieval, RetrievalQueue } from './retrieval.ts'
 import { deadline, throwIfAborted, untilAborted } from './waiting.ts'
 
@@ -267,13 +267,22 @@ export class RebuildRun {
   async #keep(chunk: TokenSpan): Promise<void> {
     const span = wholeBlocks(chunk, this.#parts.fragmentize.blockTokens)
     if (span === null || this.#isApproximate) return
-    const here = this.#stored.get(spanText(span))
-    if (here !== undefined && !this.#lost.has(spanText(span))) {
+    const here = this.#storedOver(span)
+    if (here !== null) {
       this.keys.push(...here.keys.map((key) => ({ key, start: span.start })))
       return
     }
     const { prompt } = this.#prepared
     await this.computed.keep(this.#context, { span, prompt }, { signal: this.#request.signal })
+  }
+
+  /** What is here already for all of a span, in a fragment that may be longer: computing was only quicker than reading. */
+  #storedOver({ start, end }: TokenSpan): StoredSpan | null {
+    for (const stored of this.#stored.values()) {
+      const { span } = stored
+      if (span.start <= start && end <= span.end && !this.#lost.has(spanText(span))) return stored
+    }
+    return null
   }
 }
 

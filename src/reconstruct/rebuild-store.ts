@@ -8,14 +8,20 @@ import { fragmentSpans } from './fragmentize.ts'
 import { type FoundCandidate, partBytes, type PromptShape } from './rebuild-candidates.ts'
 import type { RebuildParts, StoreReport } from './rebuild-ports.ts'
 
-/** Spans that this node has already as fragments of their own, by `spanText`: with their keys. */
-export type StoredSpans = ReadonlyMap<string, { readonly span: TokenSpan; readonly keys: readonly string[] }>
+/** A span that this node has already as fragments of its own, with their keys. */
+export interface StoredSpan {
+  readonly span: TokenSpan
+  readonly keys: readonly string[]
+}
+
+/** By `spanText`. */
+export type StoredSpans = ReadonlyMap<string, StoredSpan>
 
 export function storedSpans(candidates: readonly FoundCandidate[]): StoredSpans {
   return new Map(
-    candidates.flatMap(({ source, span, parts }) => {
-      // Moved KV is that of another prompt.
-      if (source === 'moved') return []
+    candidates.flatMap(({ span, parts, assemble }) => {
+      // KV out of a fragment of another prompt.
+      if (assemble !== undefined) return []
       const pieces = parts.flatMap((part) => part.pieces)
       const keys = pieces.flatMap(({ key }) => key ?? [])
       return keys.length === pieces.length && keys.length > 0 ? [[spanText(span), { span, keys }] as const] : []

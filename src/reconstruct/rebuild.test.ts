@@ -166,7 +166,7 @@ describe('a rebuild', () => {
   })
 
   it.each([
-    ['missing', 'amy has it no more.'],
+    ['missing', 'amy has it no more, or only damaged.'],
     ['throws', 'Reading from amy failed: socket hang up'],
     ['damaged', 'amy gave bytes of another content'],
     ['truncated', 'amy was to give'],

@@ -153,14 +153,17 @@ export class TenantFabric {
 
   /**
    * All fragments that cover any block of a prompt, wherever in it, leased for `leaseMs` (LIMITS.leaseMsMax at most):
-   * those that the index proposes and the store has.
+   * those that the index proposes and the store has. Counts as one look-up of the prompt.
    */
   async fragmentsOf(
     prompt: { readonly model: ModelFingerprint; readonly hashes: BlockHashes },
     leaseMs: number,
   ): Promise<readonly IndexedFragment[]> {
     const { tenant, bounded, index } = this.#parts
-    const proposed = index.indices.fragmentsIn({ tenant, ...prompt }, 0, prompt.hashes.count)
+    const asked = { tenant, ...prompt }
+    // A hit is what begins where the prompt begins, as for `longestPrefix`.
+    index.indices.longestPrefix(asked)
+    const proposed = index.indices.fragmentsIn(asked, 0, prompt.hashes.count)
     const isThere = await bounded.lease(
       proposed.map(({ key }) => key),
       leaseMs,
