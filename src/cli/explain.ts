@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
-import { addNodeFlags, engineOf, type NodeFlags, reuseOf, withNode } from './node-flags.ts'
+import { withDataDir } from './data-dir.ts'
+import { addNodeFlags, engineOf, type NodeFlags, type OpenedNode, reuseOf, withNode } from './node-flags.ts'
 import { printJson, printText, table } from './print.ts'
 import { broken, columnsOf, secondsText, withReasons } from './print-generation.ts'
 import type { RebuildPlan } from '../reconstruct/rebuild-plan.ts'
@@ -17,12 +18,13 @@ export function defineExplain(command: Command): void {
   addNodeFlags(command)
   onRun<ExplainFlags>(command, async (flags) => {
     const text = await promptOf(flags)
-    await withNode(flags, async (opened) => {
+    const explain = async (opened: OpenedNode): Promise<void> => {
       const request = { tenant: opened.tenant, prompt: { text }, reuse: reuseOf(flags) }
       const plan = await engineOf(opened).plan(request)
       if (flags.json === true) printJson(plan)
       else printText(planText(plan))
-    })
+    }
+    await withNode(flags, explain, withDataDir)
   })
 }
 

@@ -3,13 +3,13 @@ import { addPromptFlags, promptOf, type PromptFlags } from './prompt-flags.ts'
 import { withInterrupt } from './interrupt.ts'
 import { addNodeFlags, type NodeFlags, type OpenedNode, reuseOf, withNode } from './node-flags.ts'
 import { numberBetween, wholeNumberOf } from './numbers.ts'
-import type { Generation } from '../server/generation.ts'
+import { DEFAULT_MAX_TOKENS, type Generation } from '../server/generation.ts'
 import { printJson, printNotes } from './print.ts'
 import { columnsOf, explainText, generatedTokens, ratesText } from './print-generation.ts'
 import { onRun } from './run-command.ts'
 
 interface GenerateFlags extends NodeFlags, PromptFlags {
-  readonly maxTokens: number
+  readonly maxTokens?: number
   readonly temperature: number
   readonly topK: number
   readonly topP: number
@@ -19,7 +19,11 @@ interface GenerateFlags extends NodeFlags, PromptFlags {
 export function defineGenerate(command: Command): void {
   addPromptFlags(command.description('continue a prompt, computing only what the memory does not hold'))
     .optionsGroup('Answer:')
-    .option('--max-tokens <n>', 'tokens to generate at most', wholeNumberOf(1), 64)
+    .option(
+      '--max-tokens <n>',
+      `tokens to generate at most (default ${DEFAULT_MAX_TOKENS}, or what the context leaves)`,
+      wholeNumberOf(1),
+    )
     .option('--temperature <t>', '0 takes the likeliest token', numberBetween(0, 100), 0)
     .option('--top-k <n>', 'only the n likeliest tokens; 0 for all', wholeNumberOf(0), 0)
     .option('--top-p <p>', 'only the likeliest tokens that reach this probability together', numberBetween(0, 1), 1)

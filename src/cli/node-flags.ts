@@ -22,7 +22,7 @@ import { MeasuredRates } from '../policy/measured-rates.ts'
 import { SnapshotFile } from '../store/snapshot-file.ts'
 import type { ContentHashers } from '../core/ports.ts'
 import { MemoryStore } from '../store/memory.ts'
-import { addBoundFlags, type DataDirFlags, withNewDataDir } from './data-dir.ts'
+import { addBoundFlags, type DataDirFlags, type withDataDir, withNewDataDir } from './data-dir.ts'
 import { numberBetween, wholeNumberOf } from './numbers.ts'
 import { printWarnings } from './print.ts'
 import { refuseGiven } from './refused-flags.ts'
@@ -68,7 +68,7 @@ export function addNodeFlags(command: Command): Command {
       numberBetween(0, 1),
       0.1,
     )
-  return addBoundFlags(command)
+  return addBoundFlags(command.optionsGroup('Memory:'))
 }
 
 export function reuseOf({ reuse, moved }: NodeFlags): RebuildRequest['reuse'] {
@@ -96,8 +96,15 @@ const ENGINE_BYTES_MAX = 4 * 1024 ** 3
 /** Blocks as engines cut them. */
 const BLOCK_TOKENS = 16
 
-/** Opens an engine, and a data directory or a memory for this command alone; closes them whatever happens. */
-export async function withNode<T>(flags: NodeFlags, use: (opened: OpenedNode) => Promise<T>): Promise<T> {
+/**
+ * Opens an engine, and a data directory or a memory for this command alone; closes them whatever happens. A directory
+ * that is not there is made, unless the command has nothing to put into it.
+ */
+export async function withNode<T>(
+  flags: NodeFlags,
+  use: (opened: OpenedNode) => Promise<T>,
+  openDirectory: typeof withDataDir = withNewDataDir,
+): Promise<T> {
   const startSeconds = systemStopwatch.seconds()
   const tenant = flags.tenant === undefined ? DEFAULT_TENANT : parseTenantId(flags.tenant)
   const [{ hashers }, chainHashes] = await Promise.all([loadContentHashers(), loadChainHashes()])
@@ -115,11 +122,7 @@ export async function withNode<T>(flags: NodeFlags, use: (opened: OpenedNode) =>
     hashers,
   })
   if (backend.kind === 'text') {
-    refuseGiven(
-      flags,
-      ['dataDir', 'moved', 'session'],
-      `does not go with ${backend.name}, which keeps its KV to itself`,
-    )
+    refuseGiven(flags, ['dataDir', 'moved'], `does not go with ${backend.name}, which keeps its KV to itself`)
     const loadSeconds = systemStopwatch.seconds() - startSeconds
     const generator = { generate: async (request: GenerateRequest) => generateText(backend, request, systemStopwatch) }
     return use({ generator, node: null, tenant, loadSeconds }).finally(() => backend.close())
@@ -153,7 +156,7 @@ export async function withNode<T>(flags: NodeFlags, use: (opened: OpenedNode) =>
   try {
     return flags.dataDir === undefined
       ? await withMemory(hashers, run)
-      : await withNewDataDir(flags, ({ fabric }) => run(fabric))
+      : await openDirectory(flags, ({ fabric }) => run(fabric))
   } finally {
     await backend.close()
   }

@@ -2,7 +2,7 @@
 import type { TextBackend } from '../core/compute.ts'
 import { MembraneError } from '../core/errors.ts'
 import type { Stopwatch } from '../core/ports.ts'
-import type { GenerateRequest, Generation } from './generation.ts'
+import { DEFAULT_MAX_TOKENS, type GenerateRequest, type Generation } from './generation.ts'
 
 /** Throws INVALID_REQUEST for token ids, and what the backend throws. */
 export async function generateText(
@@ -10,7 +10,7 @@ export async function generateText(
   request: GenerateRequest,
   stopwatch: Stopwatch,
 ): Promise<Generation> {
-  const { prompt, maxTokens, sampling = {}, session = null, signal, onText } = request
+  const { prompt, maxTokens = DEFAULT_MAX_TOKENS, sampling = {}, session = null, signal, onText } = request
   if (!('text' in prompt))
     throw new MembraneError('INVALID_REQUEST', `${backend.name} takes text; token ids are for engines.`)
   const startSeconds = stopwatch.seconds()

@@ -18,10 +18,13 @@ export interface PromptRequest extends CallOptions {
   readonly reuse?: RebuildRequest['reuse']
 }
 
+/** A sentence or two. */
+export const DEFAULT_MAX_TOKENS = 64
+
 /** A prompt to continue. */
 export interface GenerateRequest extends PromptRequest {
-  /** Tokens to generate, 1 to what the model's context leaves beside the prompt. */
-  readonly maxTokens: number
+  /** Tokens to generate, 1 to what the model's context leaves beside the prompt; default DEFAULT_MAX_TOKENS, or what it leaves. */
+  readonly maxTokens?: number | undefined
   /** Greedy where nothing is said. */
   readonly sampling?: Partial<Sampling>
   /** Called with each piece of text as it is ready. */

@@ -14,7 +14,13 @@ import { DEFAULT_MOVED, type MovedReuse } from '../reconstruct/moved-options.ts'
 import type { ExplainedSpan, RebuildPlan } from '../reconstruct/rebuild-plan.ts'
 import type { RebuildParts, RebuildRequest, RebuildResult, StoreReport } from '../reconstruct/rebuild-ports.ts'
 import { planContext, rebuildContext, storeContext } from '../reconstruct/rebuild.ts'
-import type { GenerateRequest, Generation, PromptRequest, Rebuilt } from './generation.ts'
+import {
+  DEFAULT_MAX_TOKENS,
+  type GenerateRequest,
+  type Generation,
+  type PromptRequest,
+  type Rebuilt,
+} from './generation.ts'
 import { decode } from './decode.ts'
 import type { NodeMovedOptions, NodeOptions, NodeStats } from './node-options.ts'
 import { hashContext } from './kv-hash.ts'
@@ -282,8 +288,9 @@ export class Node {
     return { tenant, tokenIds, hashes, session, reuse, movedScope, signal }
   }
 
-  #checkMaxTokens(maxTokens: number, promptTokens: number): number {
+  #checkMaxTokens(asked: number | undefined, promptTokens: number): number {
     const room = this.backend.model.contextTokensMax - promptTokens
+    const maxTokens = asked ?? Math.min(DEFAULT_MAX_TOKENS, room)
     if (Number.isSafeInteger(maxTokens) && maxTokens >= 1 && maxTokens <= room) return maxTokens
     throw new MembraneError(
       'INVALID_REQUEST',

@@ -1,6 +1,7 @@
 /** The file port over the file system. */
 import {
   closeSync,
+  existsSync,
   fdatasync,
   fstatSync,
   fsync,
@@ -11,6 +12,7 @@ import {
   readv,
   readvSync,
   renameSync,
+  statSync,
   unlinkSync,
   writevSync,
 } from 'node:fs'
@@ -38,13 +40,33 @@ export function nodeFiles(root: string): Files {
     },
     makeDirectory: async (path) => {
       // For its owner only: payloads are other people's prompts.
-      const first = mkdirSync(resolve(path), { recursive: true, mode: 0o700 })
+      const first = makeMissing(resolve(path))
       if (first === undefined) return
       // Each new name stands in the directory above it.
       for (let made = resolve(path); made.length >= first.length; made = dirname(made)) await syncNames(dirname(made))
     },
     syncDirectory: (path) => syncNames(resolve(path)),
   }
+}
+
+/**
+ * The first directory that was made; undefined when all were there. One by one: asked for all at once, Node tries for
+ * ever where the system lets nobody make one, as in /proc.
+ */
+function makeMissing(path: string): string | undefined {
+  const missing: string[] = []
+  for (let at = path; !existsSync(at); at = dirname(at)) missing.push(at)
+  // What is there and is no directory is told so by the system.
+  if (missing.length === 0 && !statSync(path).isDirectory()) mkdirSync(path)
+  for (const directory of missing.toReversed()) {
+    try {
+      mkdirSync(directory, { mode: 0o700 })
+    } catch (error) {
+      // Somebody else made it meanwhile.
+      if (errorCodeOf(error) !== 'EEXIST' || !statSync(directory).isDirectory()) throw error
+    }
+  }
+  return missing.at(-1)
 }
 
 async function syncNames(directory: string): Promise<void> {
