@@ -176,7 +176,7 @@ export class Node {
     })
   }
 
-  /** Ends once everything that was computed is stored; requests must have ended. */
+  /** Waits for the requests under way, refuses those that wait with ABORTED, and ends when all is stored. */
   async close(): Promise<void> {
     await this.#resident.close()
     await this.#ahead.close()

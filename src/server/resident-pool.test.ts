@@ -235,4 +235,79 @@ describe('a pool of resident KV', () => {
     expect(pool.peek({ scope: 'a', tokenIds: ids(12) })).toBe(8)
     expect(pool.peek({ scope: 'a', tokenIds: Uint32Array.from([...ids(4), 90, 91, 92, 93]) })).toBe(0)
   })
+
+  it.each(['release', 'discard'] as const)('wakes whoever waits for room, at whatever moment of a %s', async (end) => {
+    const backend = engine()
+    const bytesMax = await bytesOf(backend, 32)
+    for (let steps = 0; steps < 40; steps++) {
+      const { pool } = poolOf(backend, { bytesMax })
+      const lease = await pool.acquire({ scope: 'a', tokenIds: ids(10), capacityTokens: 32 })
+      const cancel = new AbortController()
+      const waiting = pool.acquire({ scope: 'b', tokenIds: ids(10), capacityTokens: 32, signal: cancel.signal })
+      for (let step = 0; step < steps; step++) await null
+      await (end === 'release' ? lease.release(new Uint32Array(0)) : lease.discard())
+      // Far more than all that is under way takes.
+      for (let step = 0; step < 500; step++) await null
+      cancel.abort()
+      const next = await waiting
+      next.release(new Uint32Array(0))
+      await pool.close()
+    }
+  })
+
+  it('waits with a request for the room of a context that is being closed', async () => {
+    const backend = engine()
+    const closing = Promise.withResolvers<void>()
+    let isFull = false
+    const slow: KvBackend = {
+      ...backend,
+      openContext: async (tokens) => {
+        if (isFull) throw new MembraneError('COMPUTE_FULL', 'One context is all that fits.')
+        isFull = true
+        const context = await backend.openContext(tokens)
+        const close = context.close.bind(context)
+        return Object.assign(context, {
+          close: async () => {
+            await closing.promise
+            isFull = false
+            await close()
+          },
+        })
+      },
+    }
+    const { pool } = poolOf(slow)
+    const lease = await pool.acquire({ scope: 'a', tokenIds: ids(10), capacityTokens: 32 })
+    const waiting = pool.acquire({ scope: 'b', tokenIds: ids(10), capacityTokens: 32 })
+    const discarding = lease.discard()
+    setImmediate(closing.resolve)
+    await discarding
+    expect((await waiting).residentTokens).toBe(0)
+  })
+
+  it('that is closed waits for what is under way, and lets nothing more in', async () => {
+    const { pool, demoted } = poolOf(engine())
+    const lease = await pool.acquire({ scope: 'a', tokenIds: ids(10), capacityTokens: 32 })
+    let isClosed = false
+    const closing = pool.close().then(() => (isClosed = true))
+    await expect(pool.acquire({ scope: 'a', tokenIds: ids(10), capacityTokens: 32 })).rejects.toMatchObject({
+      code: 'ABORTED',
+    })
+    expect(isClosed).toBe(false)
+    await lease.context.prefill(0, ids(10))
+    lease.release(ids(10))
+    await closing
+    expect(demoted).toHaveLength(1)
+    expect(pool.stats()).toMatchObject({ contexts: 0, contextsInUse: 0 })
+  })
+
+  it('keeps no context whose engine was closed', async () => {
+    const backend = engine()
+    const { pool } = poolOf(backend)
+    await serve(pool, ids(10))
+    await backend.close()
+    const asked = { scope: 'a', tokenIds: ids(10), capacityTokens: 32 }
+    await expect(pool.acquire(asked)).rejects.toBeInstanceOf(MembraneError)
+    expect(pool.stats().contextsInUse).toBe(0)
+    await pool.close()
+  })
 })

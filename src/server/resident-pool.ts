@@ -83,6 +83,8 @@ export class ResidentPool {
   readonly #waiting: Waiter[] = []
   #requests = 0
   #uses = 0
+  /** Leases that are over. */
+  #ends = 0
   /** Choosing a context waits for demotions, and two requests must not choose the same one. */
   #choosing: Promise<unknown> = Promise.resolve()
   #isClosed = false
@@ -123,14 +125,15 @@ export class ResidentPool {
     }
   }
 
-  /** Demotes all that is there. Requests must have ended. */
+  /** Waits for the requests that have a context, refuses the others with ABORTED, and demotes all that is there. */
   async close(): Promise<void> {
     this.#isClosed = true
-    await this.#choosing
-    for (const resident of this.#residents) {
-      assert(!resident.isInUse, 'the pool is closed while a request uses a context')
-      await this.#remove(resident)
+    for (;;) {
+      await this.#choosing
+      if ([...this.#residents].every(({ isInUse }) => !isInUse)) break
+      await this.#nextEnd(undefined)
     }
+    for (const resident of this.#residents) await this.#remove(resident)
   }
 
   async #choose(request: ContextRequest): Promise<ContextLease> {
@@ -165,9 +168,15 @@ export class ResidentPool {
     return this.#continued(nearest)
   }
 
-  #continued({ resident, sharedTokens }: Nearest): ContextLease {
-    resident.context.truncate(sharedTokens)
-    return this.#lease(resident, sharedTokens)
+  async #continued({ resident, sharedTokens }: Nearest): Promise<ContextLease> {
+    try {
+      resident.context.truncate(sharedTokens)
+      return this.#lease(resident, sharedTokens)
+    } catch (error) {
+      // Its engine was closed: nobody gives it back.
+      await this.#close(resident)
+      throw error
+    }
   }
 
   async #copied(
@@ -190,6 +199,7 @@ export class ResidentPool {
     const bytes = contextBytes(backend.model, capacityTokens)
     for (;;) {
       throwIfAborted({ signal })
+      const ends = this.#ends
       const isAlone = this.#residents.size === 0
       if (isAlone || this.#bytes() + bytes <= bytesMax) {
         try {
@@ -201,7 +211,10 @@ export class ResidentPool {
           if (isAlone || !isFull(error)) throw error
         }
       }
-      if (await this.#removeOldest()) continue
+      const oldest = this.#oldestUnused()
+      if (oldest !== null) await this.#remove(oldest)
+      // What ended while the engine tried has woken nobody.
+      if (oldest !== null || this.#ends !== ends) continue
       const others = [...this.#residents].some((resident) => resident !== held)
       if (!others) throw new MembraneError('COMPUTE_FULL', 'There is no room for another context beside this one.')
       await this.#nextEnd(signal)
@@ -219,15 +232,12 @@ export class ResidentPool {
     })
   }
 
-  /** Whether there was one that is not in use. */
-  async #removeOldest(): Promise<boolean> {
+  #oldestUnused(): Resident | null {
     let oldest: Resident | null = null
     for (const resident of this.#residents) {
       if (!resident.isInUse && (oldest === null || resident.usedAt < oldest.usedAt)) oldest = resident
     }
-    if (oldest === null) return false
-    await this.#remove(oldest)
-    return true
+    return oldest
   }
 
   async #remove(resident: Resident): Promise<void> {
@@ -252,9 +262,12 @@ export class ResidentPool {
 
   #lease(resident: Resident, residentTokens: number): ContextLease {
     let isOver = false
-    const end = (): void => {
+    const begin = (): void => {
       assert(!isOver, 'a context is given back twice')
       isOver = true
+    }
+    const end = (): void => {
+      this.#ends += 1
       for (const wake of this.#wake.splice(0)) wake()
       this.#endTurn()
     }
@@ -262,15 +275,21 @@ export class ResidentPool {
       context: resident.context,
       residentTokens,
       release: (tokenIds) => {
+        begin()
         resident.tokenIds = tokenIds.slice(0, resident.context.filledTokens)
         resident.usedAt = ++this.#uses
         resident.isInUse = false
         end()
       },
       discard: async () => {
-        this.#residents.delete(resident)
-        end()
-        await resident.context.close()
+        begin()
+        try {
+          await resident.context.close()
+        } finally {
+          // Only now the engine has room for whoever waits.
+          this.#residents.delete(resident)
+          end()
+        }
       },
     }
   }
