@@ -88,6 +88,8 @@ async function bundleCli(folder: string): Promise<void> {
     splitting: true,
     format: 'esm',
     platform: 'node',
+    // Of a CommonJS package that is loaded on demand, a bundle in parts shows the default export alone.
+    mainFields: ['module', 'main'],
     // They find their binaries beside themselves, so they stay packages of their own.
     external: ['@napi-rs/blake-hash', 'usearch'],
     target: 'node22.18',
