@@ -3,6 +3,7 @@ import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { describeKvBackend } from '../../test/contracts/kv-backend.ts'
 import { SKIP_OPTIONAL, TEST_MODELS, WHY_OPTIONAL } from '../../test/optional-engines.ts'
 import type { ContextPart, KvBackend, KvContext } from '../core/compute.ts'
 import { loadChainHashes } from '../hashing/chain-hashes.ts'
@@ -251,5 +252,25 @@ describe.skipIf(SKIP_OPTIONAL)(`llama.cpp${WHY_OPTIONAL}`, () => {
     expect(distance(to.logits(), own.logits())).toBeLessThan(1e-3)
     expect(distance(from.logits(), own.logits())).toBeLessThan(1e-2)
     await Promise.all([llama.close(), onnx.close()])
+  })
+})
+
+/**
+ * How much natural logarithms of probabilities may differ, of prompts that were cut anywhere: llama.cpp takes other
+ * kernels for batches of other sizes. In 2,112 comparisons of each, 0.0097, 0.0998 and 0 were the largest found.
+ */
+describe.skipIf(SKIP_OPTIONAL).each<[string, string, LlamaKvType, number]>([
+  ['a model of F32, KV of F32', STORIES, 'F32', 0.05],
+  ['a model of Q8_0, KV of F16', DEBIAN_Q8, 'F16', 0.3],
+  ['a model of Q8_0, KV of Q8_0', DEBIAN_Q8, 'Q8_0', 0.3],
+])(`the contract${WHY_OPTIONAL}:`, (name, path, kvType, logitsMax) => {
+  describeKvBackend(`llama.cpp with ${name}`, {
+    open: () => open(path, { kvType }),
+    promptTokens: Uint32Array.from({ length: 80 }, (_, index) => 3 + ((index * 7919) % 500)),
+    exactness: { logitsMax },
+    // llama.cpp decodes " !" as "!" where the vocabulary is of pairs of bytes.
+    losesSpaces: path === DEBIAN_Q8,
+    splits: [1, 4, 15, 16, 17, 31, 32, 33, 64, 79],
+    bounded: { open: () => open(path, { kvType, contextsMax: 3 }), contextTokens: 40, contexts: 3 },
   })
 })

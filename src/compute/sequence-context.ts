@@ -119,17 +119,18 @@ export class SequenceContext implements KvContext {
 
   #checkPrefill(start: number, tokenIds: Uint32Array): void {
     const { contextTokens, vocabularyTokens } = this.#options
-    if (!Number.isInteger(start) || start < 0 || start > this.filledTokens)
-      throw new MembraneError(
-        'INVALID_REQUEST',
-        `The first ${this.filledTokens} tokens are filled; found start ${start}.`,
-      )
     if (tokenIds.length === 0)
       throw new MembraneError('INVALID_REQUEST', 'A prefill takes at least one token; found none.')
+    // Before the gap: a position that can never be computed is out of the context, whatever is filled.
     if (start + tokenIds.length > contextTokens)
       throw new MembraneError(
         'OUT_OF_DOMAIN',
         `The context has ${contextTokens} tokens; found ${start + tokenIds.length}.`,
+      )
+    if (!Number.isInteger(start) || start < 0 || start > this.filledTokens)
+      throw new MembraneError(
+        'INVALID_REQUEST',
+        `The first ${this.filledTokens} tokens are filled; found start ${start}.`,
       )
     const unknown = tokenIds.find((id) => id >= vocabularyTokens)
     if (unknown !== undefined)

@@ -15,8 +15,9 @@ export interface TransformersTokenizerParts {
 export function transformersTokenizer(parts: TransformersTokenizerParts): Tokenizer {
   const { tokenizer, specialTexts, vocabularyTokens, endTokens } = parts
   const encode = (text: string): readonly number[] => tokenizer.encode(text, { add_special_tokens: false })
+  // The package refuses to say the text of no tokens.
   const decode = (ids: readonly number[]): string =>
-    tokenizer.decode(ids, { skip_special_tokens: true, clean_up_tokenization_spaces: false })
+    ids.length === 0 ? '' : tokenizer.decode(ids, { skip_special_tokens: true, clean_up_tokenization_spaces: false })
   // Some vocabularies begin a text with a space that is none. A decoder continues a text, and so keeps its first space.
   const before = encode('a')
   const beforeText = decode(before)

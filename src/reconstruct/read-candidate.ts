@@ -8,6 +8,7 @@ import { assemblePart } from './context-parts.ts'
 import type { ReadSlots } from './read-slots.ts'
 import type { FoundCandidate, ProposedFragment } from './rebuild-candidates.ts'
 import type { RateBook } from './rebuild-ports.ts'
+import type { SharedReads } from './shared-reads.ts'
 import { LinkedAbort, untilAborted } from './waiting.ts'
 
 /** What reading needs. */
@@ -17,6 +18,7 @@ export interface ReadTools {
   readonly stopwatch: Stopwatch
   readonly rates: RateBook
   readonly slots: ReadSlots
+  readonly shared: SharedReads
 }
 
 /** Wrong, missing and failed reads are outcomes: whoever asked has another way. */
@@ -54,9 +56,12 @@ async function readPiece(piece: ProposedFragment, tools: ReadTools, signal: Abor
   const { place, description } = piece
   const free = await tools.slots.take(place, signal)
   try {
-    const beganSeconds = tools.stopwatch.seconds()
-    const payload = await untilAborted(outside(piece.read(signal), place), signal)
-    const seconds = tools.stopwatch.seconds() - beganSeconds
+    const end = tools.shared.begin(place)
+    const { latencySeconds } = tools.rates.read(place)
+    let seconds = 0
+    const payload = await untilAborted(outside(piece.read(signal), place), signal).finally(() => {
+      seconds = end(latencySeconds)
+    })
     if (payload === null) throw new MembraneError('NOT_FOUND', `${place} has it no more, or only damaged.`)
     verify(payload, piece, tools.hashers)
     tools.rates.observeRead(place, payload.length, seconds)

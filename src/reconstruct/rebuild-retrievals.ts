@@ -11,6 +11,7 @@ import type { FailedRead, RebuildOptions, RebuildParts, RebuildRequest } from '.
 import type { PreparedRebuild } from './rebuild-prepare.ts'
 import { spanText } from './rebuild-store.ts'
 import { takeRemotePrefill } from './remote-prefill-work.ts'
+import { SharedReads } from './shared-reads.ts'
 import type { Retrieval, RetrievalQueue, RetrievalWork } from './retrieval.ts'
 
 /** What retrievals are made from. */
@@ -28,7 +29,7 @@ export interface RetrievalParts {
 export function retrievalsOf(from: RetrievalParts): readonly (Retrieval | null)[] {
   const { parts, prepared, options, queue } = from
   const slots = new ReadSlots(options.parallelReads)
-  const tools: ReadTools = { ...parts, slots }
+  const tools: ReadTools = { ...parts, slots, shared: new SharedReads(parts.stopwatch) }
   const bySpan = Map.groupBy(prepared.candidates, ({ span }) => spanText(span))
   const shared = new Map<number, Retrieval>()
   return prepared.plan.steps.map((step) => {

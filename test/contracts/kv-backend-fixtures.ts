@@ -18,6 +18,8 @@ export interface KvBackendUnderTest {
   /** 40 to 200 tokens, with at least 8 different ones among every 16; `contextTokensMax` is at least 16 more. */
   readonly promptTokens: Uint32Array
   readonly exactness: Exactness
+  /** Its decoder takes spaces away, as some packages do before punctuation: texts are compared without theirs. */
+  readonly losesSpaces?: boolean
   /** After how many tokens a prompt is taken apart, where not everywhere: engines that are slow. */
   readonly splits?: readonly number[]
   /** A backend whose memory has room for at most `contexts` contexts of `contextTokens`, 1 at least; where there is such a thing. */

@@ -44,9 +44,9 @@ export function describeKvMemory({ backend, subject }: SuiteBackend): void {
     })
   })
 
-  describe.skipIf(bounded === undefined)('an engine whose memory is full', () => {
+  if (bounded === undefined) return
+  describe('an engine whose memory is full', () => {
     test('refuses a context, and takes it when another one has been closed', async () => {
-      if (bounded === undefined) return
       const { open, contextTokens, contexts } = bounded
       const engine = await open()
       const opened: KvContext[] = []
