@@ -3,6 +3,7 @@
  * what is missing is computed. Nothing is written before the cursor, so a late read never overwrites what was computed;
  * while the engine would stand and wait, what has come early is written ahead.
  */
+import { throwIfAborted } from '../core/cancel.ts'
 import type { KvContext } from '../core/compute.ts'
 import { assert, MembraneError } from '../core/errors.ts'
 import type { TokenSpan } from '../core/fragment.ts'
@@ -14,7 +15,7 @@ import { optionsOf, type PreparedRebuild } from './rebuild-prepare.ts'
 import { retrievalsOf } from './rebuild-retrievals.ts'
 import { ComputedFragments, spanText, storedSpans, wholeBlocks } from './rebuild-store.ts'
 import { type Delivery, type Retrieval, RetrievalQueue } from './retrieval.ts'
-import { deadline, throwIfAborted, untilAborted } from './waiting.ts'
+import { deadline, untilAborted } from './waiting.ts'
 
 /** A step, and how far it is. */
 interface Leg {
