@@ -1,10 +1,8 @@
 /** The engine that comes along: models of the Llama family on the processor, without native code. */
-import { createReadStream } from 'node:fs'
 import { basename } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { ContextPartShape, KvBackend, KvModel } from '../core/compute.ts'
 import { MembraneError } from '../core/errors.ts'
-import type { ContentHash } from '../core/ids.ts'
 import { LIMITS } from '../core/limits.ts'
 import { modelFingerprint } from '../core/model-fingerprint.ts'
 import type { ContentHasher, HashFunction } from '../core/ports.ts'
@@ -14,6 +12,7 @@ import type { LlamaConfig } from '../engine/llama-config.ts'
 import { KV_ARITHMETIC, LlamaEngine } from '../engine/llama-engine.ts'
 import { tokenizerOf } from '../engine/tokenizer.ts'
 import { CpuContext } from './cpu-context.ts'
+import { hashFile, requireUnchanged } from './model-file.ts'
 
 /** debian-desc-5M, which writes descriptions of Debian packages: see models/README.md. */
 export const DEFAULT_MODEL_PATH = fileURLToPath(new URL('../../models/debian-desc-5M-q8_0.gguf', import.meta.url))
@@ -45,7 +44,8 @@ export async function openCpuBackend(options: CpuBackendOptions): Promise<KvBack
   if (!Number.isInteger(threads) || threads < 1 || threads > LIMITS.engineThreadsMax)
     throw invalidRequest(`An engine has 1 to ${LIMITS.engineThreadsMax} threads; found ${threads}.`)
   if (!(memoryBytesMax > 0)) throw invalidRequest(`memoryBytesMax must be above 0; found ${memoryBytesMax}.`)
-  const [gguf, weights] = await Promise.all([readGguf(modelPath), hashFile(modelPath, options.contentHasher)])
+  const [file, gguf] = await Promise.all([hashFile(options.contentHasher, modelPath), readGguf(modelPath)])
+  await requireUnchanged(file)
   const tokenizer = tokenizerOf(gguf)
   const engine = await LlamaEngine.open(gguf, { threads, memoryBytesMax, build })
   try {
@@ -59,7 +59,7 @@ export async function openCpuBackend(options: CpuBackendOptions): Promise<KvBack
     const name = options.modelName ?? nameOf(gguf, modelPath)
     return backendOf(engine, {
       name,
-      fingerprint: modelFingerprint(options.blake3, `${name} (${KV_ARITHMETIC})`, weights),
+      fingerprint: modelFingerprint(options.blake3, `${name} (${KV_ARITHMETIC})`, file.contentHash),
       tokenizer,
       contextTokensMax: config.contextTokensMax,
       parts: [partShape(config)],
@@ -114,16 +114,6 @@ function partShape({ layers, kvHeads, headDim, ropeTheta }: LlamaConfig): Contex
 function nameOf({ metadata }: Gguf, path: string): string {
   const name = metadata.get('general.name')
   return typeof name === 'string' && name !== '' ? name : basename(path, '.gguf')
-}
-
-async function hashFile(path: string, hasher: ContentHasher): Promise<ContentHash> {
-  const hash = hasher.start()
-  try {
-    for await (const piece of createReadStream(path, { highWaterMark: 1024 * 1024 })) hash.update(piece as Uint8Array)
-  } catch (cause) {
-    throw new MembraneError('FILE_UNREADABLE', `The model ${path} cannot be read.`, { cause, details: { path } })
-  }
-  return hash.contentHash()
 }
 
 function invalidRequest(message: string): MembraneError {
