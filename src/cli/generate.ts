@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import { addPromptFlags, promptOf, type PromptFlags } from './prompt-flags.ts'
 import { addNodeFlags, type NodeFlags, reuseOf, withNode } from './node-flags.ts'
-import { numberBetween, wholeNumberOf } from './numbers.ts'
+import { numberBetween, whole, wholeNumberOf } from './numbers.ts'
 import type { Generation } from '../server/generation.ts'
 import { printJson, printNotes } from './print.ts'
 import { explainText, ratesText } from './print-generation.ts'
@@ -20,9 +20,9 @@ export function defineGenerate(command: Command): void {
     .optionsGroup('Answer:')
     .option('--max-tokens <n>', 'tokens to generate at most', wholeNumberOf(1), 64)
     .option('--temperature <t>', '0 takes the likeliest token', numberBetween(0, 100), 0)
-    .option('--top-k <n>', 'only the n likeliest tokens; 0 for all', wholeNumberOf(0), 0)
+    .option('--top-k <n>', 'only the n likeliest tokens; 0 for all', whole, 0)
     .option('--top-p <p>', 'only the likeliest tokens that reach this probability together', numberBetween(0, 1), 1)
-    .option('--seed <n>', 'equal seeds draw equal tokens', wholeNumberOf(0), 0)
+    .option('--seed <n>', 'equal seeds draw equal tokens', whole, 0)
   addNodeFlags(command)
   onRun<GenerateFlags>(command, async (flags) => {
     const text = await promptOf(flags)
