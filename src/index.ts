@@ -115,33 +115,22 @@ export { parseObservedRequests } from './planner/observed-reader.ts'
 export type { ObservedRequests } from './planner/observed-requests.ts'
 export { simulateEngine } from './planner/engine-sim.ts'
 
-/** Stores of fragments. */
-export type {
-  ByteSpan,
-  Clock,
-  FragmentPut,
-  FragmentStore,
-  GetOptions,
-  PutOutcome,
-  Quarantine,
-  QuarantinedBytes,
-  StoredEntry,
-  StoredFragment,
-  StoredStream,
-  StoreStats,
-} from './core/ports.ts'
-/** Hashing: block hashes of a prompt by a chain, and the hashes that chains and content hashes are made of. */
+/** Names that the outside gives, checked once: tenants, models, block hashes, content hashes. */
 export {
-  type BlockHashes,
-  blockHashAt,
-  commonBlocks,
-  digestAt,
-  eventHashes,
-  joinBlockHashes,
-  packBlockHashes,
-  sliceBlockHashes,
-  unpackBlockHashes,
-} from './core/block-hashes.ts'
+  type BlockHash,
+  type ContentHash,
+  DEFAULT_TENANT,
+  type ModelFingerprint,
+  parseBlockHash,
+  parseContentHash,
+  parseModelFingerprint,
+  parseTenantId,
+  type TenantId,
+} from './core/ids.ts'
+export { modelFingerprint } from './core/model-fingerprint.ts'
+
+/** Hashing: block hashes of a prompt by a chain, and the hashes that chains are made of. */
+export { createHashChain, dynamoLocalHashes, parseChainId } from './core/hash-chains.ts'
 export {
   CHAIN_EXTRAS,
   CHAIN_IDS,
@@ -154,15 +143,25 @@ export {
   type MediaSpan,
   tokenIds,
 } from './core/hash-chain.ts'
-export { modelFingerprint } from './core/model-fingerprint.ts'
-export { createHashChain, dynamoLocalHashes, parseChainId } from './core/hash-chains.ts'
+export {
+  blockHashAt,
+  type BlockHashes,
+  commonBlocks,
+  digestAt,
+  eventHashes,
+  joinBlockHashes,
+  packBlockHashes,
+  sliceBlockHashes,
+  unpackBlockHashes,
+} from './core/block-hashes.ts'
 export type { ChainHashes, HashFunction } from './core/ports.ts'
-/** Fragments as values: what they are, their heads and keys. */
+
+/** Fragments as values: what they are, their keys, heads and groups, and which leading blocks a group covers. */
 export {
   type ByteKind,
   type ContextKind,
-  FRAGMENT_KINDS,
   type Fragment,
+  FRAGMENT_KINDS,
   type FragmentDescription,
   type FragmentGroup,
   type FragmentKind,
@@ -180,10 +179,108 @@ export {
   type FragmentName,
   parseFragmentKey,
 } from './core/fragment-key.ts'
+export {
+  groupState,
+  type GroupState,
+  type PoolParts,
+  type PoolRule,
+  type PromptBlocks,
+  usablePrefix,
+  type UsablePrefix,
+} from './core/fragment-group.ts'
+
+/** Payloads of fragments, which are safetensors: KV, states and tokens, and bytes of other kinds. */
+export {
+  buildKv,
+  buildPrefix,
+  buildState,
+  type FragmentContent,
+  type KvLayer,
+  parseKv,
+  parsePrefix,
+  parseState,
+  type PrefixTokens,
+  type StateLayer,
+  type TensorData,
+} from './core/fragment-kv.ts'
+export {
+  type Artifact,
+  buildArtifact,
+  buildOpaque,
+  buildToolTrace,
+  byteSignature,
+  NO_MODEL,
+  parseArtifact,
+  parseToolTrace,
+  type ToolTrace,
+} from './core/fragment-bytes.ts'
+export {
+  readSafetensors,
+  readSafetensorsLayout,
+  type Safetensors,
+  safetensorsHeaderEnd,
+  type SafetensorsLayout,
+  type Tensor,
+  type TensorInfo,
+  type TensorPlace,
+} from './core/safetensors.ts'
+export {
+  layOutSafetensors,
+  type Metadata,
+  type PayloadPieces,
+  safetensorsPieces,
+  type WritableLayout,
+  writeSafetensors,
+} from './core/safetensors-writer.ts'
+export { type Dtype, DTYPE_BYTES } from './core/safetensors-dtypes.ts'
+
+/** Prefill results into fragments of whole blocks; fragments cut and put together again. */
+export {
+  DEFAULT_FRAGMENTIZE,
+  type Fragmentizable,
+  fragmentize,
+  type Fragmentized,
+  type FragmentizedTensors,
+  type FragmentizeOptions,
+  fragmentizeTensors,
+  type FragmentSpans,
+  fragmentSpans,
+} from './reconstruct/fragmentize.ts'
+export { type FragmentCuts, splitFragment } from './reconstruct/split-fragment.ts'
+export { mergeFragments } from './reconstruct/merge-fragments.ts'
+export type { FragmentAxis } from './reconstruct/slice-payload.ts'
+
+/** Stores of fragments: the port that memory, disk, Redis and everything around them are. */
+export type {
+  ByteSpan,
+  Clock,
+  FragmentPut,
+  FragmentStore,
+  GetOptions,
+  PutOutcome,
+  Quarantine,
+  QuarantinedBytes,
+  StoredEntry,
+  StoredFragment,
+  StoredStream,
+  StoreStats,
+} from './core/ports.ts'
+
+/** Eviction: what leaves a full cache first, and what caches would have held of a trace. */
+export {
+  DEFAULT_EVICTION_POLICY,
+  EVICTION_POLICIES,
+  type EvictionPolicyName,
+  parseEvictionPolicy,
+} from './policy/evict-policies.ts'
+export { type EvictionPolicy, type EvictionPriority, NORMAL_PRIORITY } from './policy/evict.ts'
+export { type CacheComparison, compareCaches, type ComparedCache } from './planner/replay-compare.ts'
+export type { CacheReplay, CacheReplayOptions } from './planner/replay-cache.ts'
+export { type ClosedHints, sessionsOf, type TraceSessions } from './planner/replay-sessions.ts'
 
 /** Indices of a node behind one door: which fragments and nodes have which blocks, what lies where, what goes together. */
-export type { FragmentIndicesOptions, SemanticPorts } from './indices/fragment-indices-options.ts'
 export { FragmentIndices } from './indices/fragment-indices.ts'
+export type { FragmentIndicesOptions, SemanticPorts } from './indices/fragment-indices-options.ts'
 export type {
   AdjacentFragments,
   IndexedFragment,
@@ -194,6 +291,14 @@ export type {
 export type { LayersOf } from './indices/exact-fragments.ts'
 export type { Announcement, LongestPrefix, NodeRun, Prompt } from './indices/exact-holders.ts'
 export type { AdjacentOptions, Sequence } from './indices/positional.ts'
+export {
+  DEFAULT_PREFIX_VERSIONS,
+  type PrefixVersion,
+  PrefixVersions,
+  type PrefixVersionsOptions,
+  type VersionAddition,
+} from './indices/versions.ts'
+export { type Tier, TIER_BIT, TIERS } from './indices/tiers.ts'
 export {
   type CacheBreakdown,
   type CacheCounts,
@@ -212,7 +317,6 @@ export {
   type SnapshotOutcome,
   type SnapshotRefusal,
 } from './indices/snapshot.ts'
-export { type Tier, TIER_BIT, TIERS } from './indices/tiers.ts'
 
 /**
  * Proposals for prefetch, eviction and search: the graph of fragments, the semantic index with its vector indices and
@@ -240,7 +344,8 @@ export {
   type SemanticQuery,
   type SemanticScope,
 } from './indices/semantic.ts'
-export { DEFAULT_SIM_HASH_OPTIONS, simHashVectors, type SimHashOptions } from './indices/sim-hash.ts'
+export { DEFAULT_SIM_HASH_OPTIONS, type SimHashOptions, simHashVectors } from './indices/sim-hash.ts'
+export type { Embedder, NearVector, VectorIndex, VectorIndexFactory } from './core/ports.ts'
 export {
   DEFAULT_SESSIONS_OPTIONS,
   type Prospect,
@@ -261,183 +366,7 @@ export {
   ReusePredictor,
   type ReusePredictorOptions,
 } from './indices/reuse-predictor.ts'
-export type { Embedder, NearVector, VectorIndex, VectorIndexFactory } from './core/ports.ts'
-export {
-  type FragmentContent,
-  type KvLayer,
-  type PrefixTokens,
-  type StateLayer,
-  type TensorData,
-  buildKv,
-  buildPrefix,
-  buildState,
-  parseKv,
-  parsePrefix,
-  parseState,
-} from './core/fragment-kv.ts'
-export {
-  type Artifact,
-  buildArtifact,
-  buildOpaque,
-  buildToolTrace,
-  byteSignature,
-  NO_MODEL,
-  parseArtifact,
-  parseToolTrace,
-  type ToolTrace,
-} from './core/fragment-bytes.ts'
-export {
-  type GroupState,
-  groupState,
-  type PoolParts,
-  type PoolRule,
-  type PromptBlocks,
-  type UsablePrefix,
-  usablePrefix,
-} from './core/fragment-group.ts'
-export { type Dtype, DTYPE_BYTES } from './core/safetensors-dtypes.ts'
-export {
-  readSafetensors,
-  readSafetensorsLayout,
-  type Safetensors,
-  safetensorsHeaderEnd,
-  type SafetensorsLayout,
-  type Tensor,
-  type TensorInfo,
-  type TensorPlace,
-} from './core/safetensors.ts'
-export {
-  layOutSafetensors,
-  type Metadata,
-  type PayloadPieces,
-  safetensorsPieces,
-  type WritableLayout,
-  writeSafetensors,
-} from './core/safetensors-writer.ts'
-export {
-  DEFAULT_PREFIX_VERSIONS,
-  type PrefixVersion,
-  PrefixVersions,
-  type PrefixVersionsOptions,
-  type VersionAddition,
-} from './indices/versions.ts'
-export {
-  DEFAULT_FRAGMENTIZE,
-  fragmentize,
-  type Fragmentizable,
-  type Fragmentized,
-  type FragmentizedTensors,
-  type FragmentizeOptions,
-  fragmentizeTensors,
-  type FragmentSpans,
-  fragmentSpans,
-} from './reconstruct/fragmentize.ts'
-export { mergeFragments } from './reconstruct/merge-fragments.ts'
-export { type FragmentAxis } from './reconstruct/slice-payload.ts'
-export { type FragmentCuts, splitFragment } from './reconstruct/split-fragment.ts'
-/** Eviction: what leaves a full cache first, and what caches would have held of a trace. */
-export {
-  DEFAULT_EVICTION_POLICY,
-  EVICTION_POLICIES,
-  type EvictionPolicyName,
-  parseEvictionPolicy,
-} from './policy/evict-policies.ts'
-export { type EvictionPolicy, type EvictionPriority, NORMAL_PRIORITY } from './policy/evict.ts'
-export { type CacheComparison, compareCaches, type ComparedCache } from './planner/replay-compare.ts'
-export type { CacheReplay, CacheReplayOptions } from './planner/replay-cache.ts'
-export { type ClosedHints, sessionsOf, type TraceSessions } from './planner/replay-sessions.ts'
 
-/** The memory of a node put together, as a library: fragments of many tenants over any store, found by four indices. */
-export {
-  type BlockHash,
-  type ContentHash,
-  DEFAULT_TENANT,
-  type ModelFingerprint,
-  parseBlockHash,
-  parseContentHash,
-  parseModelFingerprint,
-  parseTenantId,
-  type TenantId,
-} from './core/ids.ts'
-
-/** Moved reuse: KV of the same tokens at another position, approximate and measured. */
-export {
-  DEFAULT_MOVED_INDEX,
-  MovedIndex,
-  type MovedIndexOptions,
-  type MovedQuery,
-  type MovedRun,
-} from './indices/moved.ts'
-export { type TokenRecord } from './indices/moved-places.ts'
-export {
-  type ApproximateLabel,
-  type DivergenceSampling,
-  kullbackLeibler,
-  labelApproximate,
-} from './reconstruct/moved-divergence.ts'
-export {
-  assembleMoved,
-  type MovedCandidate,
-  movedCandidates,
-  type MovedParts,
-  type MovedRequest,
-} from './reconstruct/moved-find.ts'
-export { canMoveKeys, type KeyForm, moveKeys } from './reconstruct/moved-keys.ts'
-export { DEFAULT_MOVED, type MovedOptions, type MovedReuse } from './reconstruct/moved-options.ts'
-export {
-  canMove,
-  DEFAULT_MOVED_RECOMPUTE,
-  type MovedRecompute,
-  type MovedWrite,
-  moveSpan,
-  recomputedTokens,
-  type SpanMove,
-  writeMoved,
-} from './reconstruct/moved-span.ts'
-/** Rebuilding: a prompt's context in an engine, from the KV that anybody has of it. Ports with implementations in memory. */
-export { planContext, rebuildContext, storeContext, type StoreRequest } from './reconstruct/rebuild.ts'
-export { DEFAULT_REBUILD } from './reconstruct/rebuild-options.ts'
-export type {
-  FailedRead,
-  LocalFragment,
-  RateBook,
-  RebuildMemory,
-  RebuildOptions,
-  RebuildParts,
-  RebuildRequest,
-  RebuildResult,
-  StoreReport,
-} from './reconstruct/rebuild-ports.ts'
-export { type ComputingNode, EngineRemotePrefill, InMemoryPeers } from './reconstruct/in-memory-peers.ts'
-/** Rebuilding a prompt's context: what is planned, by which rates, and how it is explained. */
-export { explainPlan, explainSpans, type ExplainOptions } from './reconstruct/explain.ts'
-export { planRebuild } from './reconstruct/plan-rebuild.ts'
-export { type KvRange, readKv } from './reconstruct/read-kv.ts'
-export { type ScheduledStep, scheduleSeconds } from './reconstruct/plan-rebuild-schedule.ts'
-export {
-  type ExplainedSpan,
-  type RebuildPlanRequest,
-  type PlanStep,
-  type ReadRate,
-  type RebuildPlan,
-  type RebuildRates,
-  type RefusedCandidate,
-  type RemotePrefillOffer,
-  type ReuseCandidate,
-  type ReuseSource,
-  SPAN_SOURCES,
-  type SpanSource,
-} from './reconstruct/rebuild-plan.ts'
-export { type FitState } from './policy/measured-rates-fit.ts'
-export {
-  ASSUMED_RATES,
-  type AssumedPrefill,
-  type AssumedRates,
-  type AssumedRead,
-  type MeasuredRead,
-  MeasuredRates,
-  type RatesSnapshot,
-} from './policy/measured-rates.ts'
 /** Engines and services, as everything else sees them. */
 export {
   type BackendName,
@@ -459,3 +388,61 @@ export {
   type TokenDecoder,
   type Tokenizer,
 } from './core/compute.ts'
+
+/** Rebuilding: a prompt's context in an engine, from the KV that anybody has of it, with an explanation of each span. */
+export { planContext, rebuildContext, storeContext, type StoreRequest } from './reconstruct/rebuild.ts'
+export { DEFAULT_REBUILD } from './reconstruct/rebuild-options.ts'
+export type {
+  FailedRead,
+  LocalFragment,
+  RateBook,
+  RebuildMemory,
+  RebuildOptions,
+  RebuildParts,
+  RebuildRequest,
+  RebuildResult,
+  StoreReport,
+} from './reconstruct/rebuild-ports.ts'
+export { type ComputingNode, EngineRemotePrefill, InMemoryPeers } from './reconstruct/in-memory-peers.ts'
+export { planRebuild } from './reconstruct/plan-rebuild.ts'
+export { type KvRange, readKv } from './reconstruct/read-kv.ts'
+export {
+  type ExplainedSpan,
+  type PlanStep,
+  type ReadRate,
+  type RebuildPlan,
+  type RebuildPlanRequest,
+  type RebuildRates,
+  type RefusedCandidate,
+  type RemotePrefillOffer,
+  type ReuseCandidate,
+  type ReuseSource,
+  SPAN_SOURCES,
+  type SpanSource,
+} from './reconstruct/rebuild-plan.ts'
+export { type ExplainOptions, explainPlan, explainSpans } from './reconstruct/explain.ts'
+
+/** What reading and computing cost: assumed until something was measured. */
+export {
+  ASSUMED_RATES,
+  type AssumedPrefill,
+  type AssumedRates,
+  type AssumedRead,
+  MeasuredRates,
+  type MeasuredRead,
+  type RatesSnapshot,
+} from './policy/measured-rates.ts'
+export type { FitState } from './policy/measured-rates-fit.ts'
+
+/** Moved reuse: KV of the same tokens at another position. Asked for by each request; approximate, and measured. */
+export { DEFAULT_MOVED, type MovedOptions, type MovedReuse } from './reconstruct/moved-options.ts'
+export { DEFAULT_MOVED_RECOMPUTE, type MovedRecompute } from './reconstruct/moved-span.ts'
+export type { ApproximateLabel, DivergenceSampling } from './reconstruct/moved-divergence.ts'
+export {
+  DEFAULT_MOVED_INDEX,
+  MovedIndex,
+  type MovedIndexOptions,
+  type MovedQuery,
+  type MovedRun,
+} from './indices/moved.ts'
+export type { TokenRecord } from './indices/moved-places.ts'

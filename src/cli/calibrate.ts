@@ -13,7 +13,7 @@ import { section } from './print-optimization.ts'
 import { readObservedFile } from './read-observed.ts'
 import { refuseGiven } from './refused-flags.ts'
 import { type GlobalFlags, onRun, SELF } from './run-command.ts'
-import { number, whole } from './scenario-flags.ts'
+import { number, whole } from './numbers.ts'
 
 interface CalibrateFlags extends GlobalFlags {
   readonly trainShare: number

@@ -6,7 +6,7 @@ import { kvRateBytesPerSecond, type ProfileData } from '../planner/profile.ts'
 import { minimumEgressBytesPerSecond } from '../planner/throughput.ts'
 import { figure, heading, printJson, printText } from './print.ts'
 import { type GlobalFlags, onRun } from './run-command.ts'
-import { number, whole } from './scenario-flags.ts'
+import { number, whole } from './numbers.ts'
 import { loadScenario } from './scenario-load.ts'
 
 interface EgressFlags extends GlobalFlags {

@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import { addPromptFlags, promptOf, type PromptFlags } from './prompt-flags.ts'
 import { withInterrupt } from './interrupt.ts'
 import { addNodeFlags, type NodeFlags, type OpenedNode, reuseOf, withNode } from './node-flags.ts'
-import { numberBetween, wholeNumberOf } from './numbers.ts'
+import { numberBetween, whole, wholeNumberOf } from './numbers.ts'
 import { DEFAULT_MAX_TOKENS, type Generation } from '../server/generation.ts'
 import { printJson, printNotes } from './print.ts'
 import { columnsOf, explainText, generatedTokens, ratesText } from './print-generation.ts'
@@ -25,9 +25,9 @@ export function defineGenerate(command: Command): void {
       wholeNumberOf(1),
     )
     .option('--temperature <t>', '0 takes the likeliest token', numberBetween(0, 100), 0)
-    .option('--top-k <n>', 'only the n likeliest tokens; 0 for all', wholeNumberOf(0), 0)
+    .option('--top-k <n>', 'only the n likeliest tokens; 0 for all', whole, 0)
     .option('--top-p <p>', 'only the likeliest tokens that reach this probability together', numberBetween(0, 1), 1)
-    .option('--seed <n>', 'equal seeds draw equal tokens', wholeNumberOf(0), 0)
+    .option('--seed <n>', 'equal seeds draw equal tokens', whole, 0)
   addNodeFlags(command)
   onRun<GenerateFlags>(command, async (flags) => {
     const text = await promptOf(flags)

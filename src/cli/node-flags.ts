@@ -122,10 +122,16 @@ export async function withNode<T>(
     hashers,
   })
   if (backend.kind === 'text') {
-    refuseGiven(flags, ['dataDir', 'moved'], `does not go with ${backend.name}, which keeps its KV to itself`)
-    const loadSeconds = systemStopwatch.seconds() - startSeconds
-    const generator = { generate: async (request: GenerateRequest) => generateText(backend, request, systemStopwatch) }
-    return use({ generator, node: null, tenant, loadSeconds }).finally(() => backend.close())
+    try {
+      refuseGiven(flags, ['dataDir', 'moved'], `does not go with ${backend.name}, which keeps its KV to itself`)
+      const loadSeconds = systemStopwatch.seconds() - startSeconds
+      const generator = {
+        generate: async (request: GenerateRequest) => generateText(backend, request, systemStopwatch),
+      }
+      return await use({ generator, node: null, tenant, loadSeconds })
+    } finally {
+      await backend.close()
+    }
   }
   const run = async (fabric: Fabric): Promise<T> => {
     const engine = `${backend.model.fingerprint} ${backend.name} ${backend.description}`
@@ -149,7 +155,7 @@ export async function withNode<T>(
       return await use({ generator: node, node, tenant, loadSeconds: systemStopwatch.seconds() - startSeconds })
     } finally {
       await node.close()
-      // Work is saved by it, and nothing lost without it.
+      // Rates that were not written down are measured anew: no reason to fail a command that has done its work.
       await file?.save(engine, rates).catch(() => printWarnings(['What was measured could not be written down.']))
     }
   }

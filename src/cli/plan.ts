@@ -4,7 +4,8 @@ import { dim, figure, printJson, printText, printNotes, printWarnings, table, to
 import { printConfigIfAsked } from './print-config.ts'
 import { layoutText } from './print-optimization.ts'
 import { type GlobalFlags, onRun } from './run-command.ts'
-import { addScenarioFlags, number, type ScenarioFlags } from './scenario-flags.ts'
+import { number } from './numbers.ts'
+import { addScenarioFlags, type ScenarioFlags } from './scenario-flags.ts'
 import { loadScenario } from './scenario-load.ts'
 
 interface PlanFlags extends ScenarioFlags, GlobalFlags {

@@ -1,7 +1,8 @@
 import { resolve } from 'node:path'
-import { type Command, InvalidArgumentError, Option } from 'commander'
+import { type Command, Option } from 'commander'
 import type { Config, InputConfig } from '../api/config-schema.ts'
 import { MembraneError } from '../core/errors.ts'
+import { number, whole } from './numbers.ts'
 
 /** Spelled here too, because the schema brings a library that most commands do not need. */
 const PREFIX_HIT_MODES = ['none', 'ceiling'] as const satisfies NonNullable<
@@ -81,18 +82,6 @@ export function addScenarioFlags(command: Command): Command {
     .option('--slo-ttft-p90 <s>', 'bound on the 90th percentile of time to first token, seconds', number)
     .option('--slo-tpot <s>', 'bound on time per output token, seconds', number)
     .optionsGroup('Output:')
-}
-
-export function number(text: string): number {
-  const value = Number(text)
-  if (text.trim() === '' || !Number.isFinite(value)) throw new InvalidArgumentError('Expected a number.')
-  return value
-}
-
-export function whole(text: string): number {
-  const value = number(text)
-  if (!Number.isSafeInteger(value) || value < 0) throw new InvalidArgumentError('Expected a whole number.')
-  return value
 }
 
 /** The flags as a configuration. `base` is what they lie upon: a half-given log-normal completes it. */

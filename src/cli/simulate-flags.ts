@@ -3,7 +3,7 @@ import { MembraneError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import { ARRIVAL_KINDS } from '../planner/arrivals.ts'
 import { ROUTINGS, SCHEDULERS } from '../planner/sim-options.ts'
-import { number, whole } from './scenario-flags.ts'
+import { number, whole } from './numbers.ts'
 import { defaultWorkers } from './worker-pool.ts'
 
 /** What the simulating commands have in common. */

@@ -15,7 +15,8 @@ import { figure, heading, percent, printJson, printText, printNotes, table, toke
 import { printConfigIfAsked } from './print-config.ts'
 import { readTraceFile } from './read-trace.ts'
 import { type GlobalFlags, onRun } from './run-command.ts'
-import { addScenarioFlags, number, type ScenarioFlags, whole } from './scenario-flags.ts'
+import { number, whole } from './numbers.ts'
+import { addScenarioFlags, type ScenarioFlags } from './scenario-flags.ts'
 import { loadScenario } from './scenario-load.ts'
 
 export function defineTrace(command: Command): void {

@@ -20,7 +20,7 @@ import type { Batches } from '../planner/validate-statistics.ts'
 import { bad, figure, good, percent, printJson, printNotes, printText, printWarnings, table } from './print.ts'
 import { showProgress } from './progress.ts'
 import { type GlobalFlags, onRun, SELF } from './run-command.ts'
-import { whole } from './scenario-flags.ts'
+import { whole } from './numbers.ts'
 import { defaultWorkers, runOnThreads, workerFile } from './worker-pool.ts'
 
 interface ValidateFlags extends GlobalFlags {

@@ -14,7 +14,7 @@ import { type LlamaModel, type LlamaPackage, type LlamaRuntime, loadLlamaPackage
 import { LlamaSequence } from './llama-sequence.ts'
 import { GGML_TYPES, type LlamaKvType } from './llama-state.ts'
 import { llamaTokenizer } from './llama-tokenizer.ts'
-import { checkCount } from './call-options.ts'
+import { checkCount } from './check-count.ts'
 import { hashFile, type ModelHashes, requireUnchanged } from './model-file.ts'
 import { missing } from './optional-package.ts'
 import { SequenceBackend } from './sequence-backend.ts'

@@ -1,6 +1,7 @@
 /** What every provider is opened with, checked. */
 import { type ErrorCode, MembraneError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
+import { checkCount } from './check-count.ts'
 import type { Clock } from '../core/ports.ts'
 import type { Random } from '../core/random.ts'
 import type { ApiKey, ProviderName } from './provider-key.ts'
@@ -117,12 +118,12 @@ export function providerSettings(provider: ProviderName, baseUrl: string, option
     random: options.random ?? Math.random,
   }
   const { retriesMax, waitMsFirst, waitMsMax, retryAfterMsMax } = settings.retries
-  checkWhole('timeoutMs', settings.timeoutMs, 1, LIMITS.providerWaitMsMax)
-  checkWhole('silenceMsMax', settings.silenceMsMax, 1, LIMITS.providerWaitMsMax)
-  checkWhole('retriesMax', retriesMax, 0, LIMITS.providerRetriesMax)
-  checkWhole('waitMsFirst', waitMsFirst, 0, LIMITS.providerWaitMsMax)
-  checkWhole('waitMsMax', waitMsMax, 0, LIMITS.providerWaitMsMax)
-  checkWhole('retryAfterMsMax', retryAfterMsMax, 0, LIMITS.providerWaitMsMax)
+  checkCount('timeoutMs', settings.timeoutMs, 1, LIMITS.providerWaitMsMax)
+  checkCount('silenceMsMax', settings.silenceMsMax, 1, LIMITS.providerWaitMsMax)
+  checkCount('retriesMax', retriesMax, 0, LIMITS.providerRetriesMax)
+  checkCount('waitMsFirst', waitMsFirst, 0, LIMITS.providerWaitMsMax)
+  checkCount('waitMsMax', waitMsMax, 0, LIMITS.providerWaitMsMax)
+  checkCount('retryAfterMsMax', retryAfterMsMax, 0, LIMITS.providerWaitMsMax)
   return settings
 }
 
@@ -148,11 +149,6 @@ function checkedHeaders(headers: Readonly<Record<string, string>>): Readonly<Rec
 }
 
 const FRAMING = ['accept-encoding', 'connection', 'content-length', 'expect', 'host', 'transfer-encoding', 'upgrade']
-
-function checkWhole(name: string, value: number, min: number, max: number): void {
-  if (Number.isInteger(value) && value >= min && value <= max) return
-  throw invalid(`${name} is a whole number from ${min} to ${max}, found ${value}.`)
-}
 
 function invalid(message: string): MembraneError {
   return new MembraneError('INVALID_CONFIG', message)

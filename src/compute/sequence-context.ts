@@ -3,10 +3,10 @@
  * `#engineTokens`; rows that were written beyond wait here, in the host's memory, until a prefill needs them, and rows
  * that were asked for stay here until they are replaced.
  */
+import { throwIfAborted } from '../core/cancel.ts'
 import type { CallOptions, ContextPart, KvContext } from '../core/compute.ts'
 import { assert, MembraneError } from '../core/errors.ts'
 import type { TokenSpan } from '../core/fragment.ts'
-import { throwIfAborted } from './call-options.ts'
 import { type KvForm, KvRows } from './kv-rows.ts'
 
 /** KV of one sequence in an engine. Calls come one at a time. Throws COMPUTE_FAILED. */
@@ -170,21 +170,21 @@ export class SequenceContext implements KvContext {
     assert(sequence.tokens === tokens, 'the engine has the positions before the prefill, and no others')
   }
 
-  async #evaluate(tokenIds: Uint32Array, options: CallOptions): Promise<Float32Array> {
+  async #evaluate(tokenIds: Uint32Array, { signal }: CallOptions): Promise<Float32Array> {
     let logits: Float32Array | null = null
     for (let from = 0; from < tokenIds.length; from += STEP_TOKENS) {
-      throwIfAborted(options)
+      throwIfAborted(signal)
       const end = from + STEP_TOKENS
       const wanted = end >= tokenIds.length ? 'logits' : 'kv'
       logits = await this.#options.sequence.evaluate(tokenIds.subarray(from, end), wanted)
     }
-    throwIfAborted(options)
+    throwIfAborted(signal)
     assert(logits !== null, 'the engine gives the logits of the last token')
     return logits
   }
 
-  async #exclusively<T>(options: CallOptions, call: () => Promise<T>): Promise<T> {
-    throwIfAborted(options)
+  async #exclusively<T>({ signal }: CallOptions, call: () => Promise<T>): Promise<T> {
+    throwIfAborted(signal)
     if (this.#isClosed) throw new MembraneError('INVALID_REQUEST', 'The context has been closed.')
     assert(this.#running === null, 'calls on a context come one at a time')
     const { promise, resolve } = Promise.withResolvers<void>()

@@ -1,6 +1,13 @@
 /** The KV of one token sequence in a simulated engine. */
 import { setImmediate } from 'node:timers/promises'
-import type { CallOptions, ContextPart, ContextPartShape, KvContext } from '../core/compute.ts'
+import { throwIfAborted } from '../core/cancel.ts'
+import {
+  type CallOptions,
+  contextBytes,
+  type ContextPart,
+  type ContextPartShape,
+  type KvContext,
+} from '../core/compute.ts'
 import { MembraneError } from '../core/errors.ts'
 import type { TokenSpan } from '../core/fragment.ts'
 import { absorb, mixWord } from './simulated-mix.ts'
@@ -37,7 +44,7 @@ export class SimulatedContext implements KvContext {
   constructor(parts: SimulatedContextParts) {
     const { model, capacityTokens } = parts
     this.#parts = parts
-    this.residentBytes = contextBytes(model, capacityTokens)
+    this.residentBytes = contextBytes(model.model, capacityTokens)
     this.#isFilled = new Uint8Array(capacityTokens)
     this.#memory = { rows: new SimulatedRows(model, capacityTokens), state: new SimulatedState(model) }
     this.#logits = new Float32Array(model.model.tokenizer.vocabularyTokens)
@@ -114,7 +121,7 @@ export class SimulatedContext implements KvContext {
 
   *#compute(start: number, tokenIds: Uint32Array): Generator<number> {
     const { rows, state } = this.#open()
-    const bytes = contextBytes(this.#parts.model, 1)
+    const bytes = contextBytes(this.#parts.model.model, 1)
     const seed = { pairs: new Uint32Array(2), at: 0 }
     for (const [index, tokenId] of tokenIds.entries()) {
       const token = start + index
@@ -219,13 +226,4 @@ async function inTurns(work: Iterable<number>): Promise<void> {
     bytesOfTurn = 0
     await setImmediate()
   }
-}
-
-/** What a context of so many tokens occupies, as declared. */
-export function contextBytes({ model }: SimulatedModel, tokens: number): number {
-  return model.parts.reduce((sum, { kind, bytes }) => sum + (kind === 'kv' ? bytes * tokens : bytes), 0)
-}
-
-export function throwIfAborted(signal: AbortSignal | undefined): void {
-  if (signal?.aborted === true) throw new MembraneError('ABORTED', 'The call was cancelled by its caller.')
 }

@@ -3,11 +3,12 @@
  * times of a profile, and answers that say they are simulated. Its KV and logits depend on every token, and on every
  * byte of KV, before them, so that KV that was put in the wrong place shows as it would in a real engine.
  */
-import type { KvBackend, KvContext, KvModel } from '../core/compute.ts'
+import { throwIfAborted } from '../core/cancel.ts'
+import { contextBytes, type KvBackend, type KvContext, type KvModel } from '../core/compute.ts'
 import { MembraneError } from '../core/errors.ts'
 import type { TokenSpan } from '../core/fragment.ts'
 import type { Alarm } from '../core/ports.ts'
-import { contextBytes, SimulatedContext, throwIfAborted } from './simulated-context.ts'
+import { SimulatedContext } from './simulated-context.ts'
 import { checkWhole, type SimulatedModel, simulatedModel, type SimulatedShape } from './simulated-model.ts'
 
 /**
@@ -87,7 +88,7 @@ class SimulatedBackend implements KvBackend {
         'OUT_OF_DOMAIN',
         `A context has room for 1 to ${contextTokensMax} tokens; found ${tokens}.`,
       )
-    const bytes = contextBytes(this.#simulated, tokens)
+    const bytes = contextBytes(this.model, tokens)
     if (this.#memoryBytes + bytes > this.#memoryBytesMax)
       throw this.#full(
         `A context of ${bytes} bytes does not fit: ${this.#memoryBytes} of ${this.#memoryBytesMax} are in use.`,

@@ -63,6 +63,11 @@ export interface KvModel {
   readonly isCanonical: boolean
 }
 
+/** Bytes that a context with room for so many tokens occupies, as its model declares it. */
+export function contextBytes({ parts }: Pick<KvModel, 'parts'>, tokens: number): number {
+  return parts.reduce((sum, { kind, bytes }) => sum + (kind === 'kv' ? bytes * tokens : bytes), 0)
+}
+
 /** Bytes of a span of a context: one part of the model, with the tensors of all its layers. */
 export interface ContextPart {
   readonly pool: string

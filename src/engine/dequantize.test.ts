@@ -1,7 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { quantize } from '../../test/gguf-writer.ts'
-import { dequantize, f16ToNumber } from './dequantize.ts'
+import { fromHalf } from '../core/half-floats.ts'
+import { dequantize } from './dequantize.ts'
 import type { GgufTensor } from './gguf.ts'
 
 const tensorOf = (type: GgufTensor['type'], elements: number, data: Uint8Array): GgufTensor => ({
@@ -27,14 +28,14 @@ describe('a number of 16 bits', () => {
     [0x7e00, Number.NaN],
     [0x7c01, Number.NaN],
   ])('is what IEEE 754 says: %i', (bits, value) => {
-    expect(f16ToNumber(bits)).toBe(value)
+    expect(fromHalf(bits)).toBe(value)
   })
 
   test('grows with its bits, by as much as its exponent says', () => {
     for (let bits = 0; bits < 0x7c00; bits++) {
       const step = bits + 1 === 0x7c00 ? Number.POSITIVE_INFINITY : 2 ** (Math.max(bits >> 10, 1) - 25)
-      expect(f16ToNumber(bits + 1) - f16ToNumber(bits)).toBe(step)
-      expect(f16ToNumber(bits | 0x8000)).toBe(-f16ToNumber(bits))
+      expect(fromHalf(bits + 1) - fromHalf(bits)).toBe(step)
+      expect(fromHalf(bits | 0x8000)).toBe(-fromHalf(bits))
     }
   })
 })
@@ -54,7 +55,7 @@ describe('dequantize', () => {
     const bits = Uint16Array.from({ length: 65_536 }, (_, index) => index)
     const into = new Float32Array(65_536)
     dequantize(tensorOf('F16', 65_536, new Uint8Array(bits.buffer)), into)
-    expect(into).toEqual(Float32Array.from(bits, f16ToNumber))
+    expect(into).toEqual(Float32Array.from(bits, fromHalf))
     const back = new Uint16Array(quantize('F16', into).buffer)
     const differing = bits.filter((value, index) => (value & 0x7fff) <= 0x7c00 && back[index] !== value)
     expect(differing).toEqual(new Uint16Array(0))

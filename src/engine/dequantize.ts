@@ -1,11 +1,10 @@
 /** Numbers of model files as 32-bit floats, exactly: every value of F16 and Q8_0 is one. */
 import { assert } from '../core/errors.ts'
+import { fromHalf } from '../core/half-floats.ts'
 import type { GgufTensor } from './gguf.ts'
 
 const Q8_BLOCK_ELEMENTS = 32
 const Q8_BLOCK_BYTES = 34
-/** 2^(exponent - 25): ten bits of fraction below an implicit one. */
-const F16_SCALES = Float64Array.from({ length: 31 }, (_, exponent) => 2 ** (Math.max(exponent, 1) - 25))
 
 /**
  * Writes all numbers of the tensor, in its order; `into` has as many elements. F32 is copied bit by bit; Q8_0 is the
@@ -19,27 +18,14 @@ export function dequantize({ name, shape, type, data }: GgufTensor, into: Float3
   else dequantizeQ8(data, into)
 }
 
-/** The number that 16 bits of IEEE 754 stand for. */
-export function f16ToNumber(bits: number): number {
-  const exponent = (bits >>> 10) & 31
-  const fraction = bits & 1023
-  const magnitude =
-    exponent === 31
-      ? fraction === 0
-        ? Number.POSITIVE_INFINITY
-        : Number.NaN
-      : (exponent === 0 ? fraction : fraction + 1024) * (F16_SCALES[exponent] ?? 0)
-  return bits >= 0x8000 ? -magnitude : magnitude
-}
-
 function dequantizeF16(bits: Uint16Array, into: Float32Array): void {
-  for (let index = 0; index < bits.length; index++) into[index] = f16ToNumber(bits[index] ?? 0)
+  for (let index = 0; index < bits.length; index++) into[index] = fromHalf(bits[index] ?? 0)
 }
 
 function dequantizeQ8(data: Uint8Array, into: Float32Array): void {
   const view = new DataView(data.buffer, data.byteOffset, data.byteLength)
   for (let block = 0, at = 0; block < data.byteLength; block += Q8_BLOCK_BYTES) {
-    const scale = f16ToNumber(view.getUint16(block, true))
+    const scale = fromHalf(view.getUint16(block, true))
     for (let index = 0; index < Q8_BLOCK_ELEMENTS; index++) into[at++] = scale * view.getInt8(block + 2 + index)
   }
 }

@@ -1,4 +1,5 @@
 /** Runs the kernel: the weights of one model, room for the rows of a call, and one call after the other. */
+import { throwIfAborted } from '../core/cancel.ts'
 import { MembraneError } from '../core/errors.ts'
 import type { Gguf } from './gguf.ts'
 import { type KernelBuild, loadKernel } from './kernel-build.ts'
@@ -115,7 +116,7 @@ export class LlamaEngine {
       const chunk = tokenIds.subarray(done, done + ROWS_MAX)
       const isLast = done + chunk.length === tokenIds.length
       await this.#inTurn(async () => {
-        if (signal?.aborted === true) throw aborted(signal)
+        throwIfAborted(signal)
         await this.#run({ ...work, start: start + done, tokenIds: chunk }, isLast)
       })
     }
@@ -166,8 +167,4 @@ function allocate(memory: KernelMemory, bytes: number): number {
     remedy: 'Close contexts that are not needed, or allow the engine more memory.',
     details: { bytes },
   })
-}
-
-function aborted(signal: AbortSignal): MembraneError {
-  return new MembraneError('ABORTED', 'The prefill was cancelled.', { cause: signal.reason })
 }

@@ -1,6 +1,6 @@
 /** Nodes of one process: what they hold, where it is, and what they compute for each other. */
 import { blockHashAt, unpackBlockHashes } from '../core/block-hashes.ts'
-import type { CallOptions, KvBackend } from '../core/compute.ts'
+import { type CallOptions, contextBytes, type KvBackend } from '../core/compute.ts'
 import { contextName, fragmentKey } from '../core/fragment-key.ts'
 import type { Fragment, TokenSpan } from '../core/fragment.ts'
 import type { TenantId } from '../core/ids.ts'
@@ -14,7 +14,7 @@ import type {
   RemotePrefillEstimate,
 } from '../core/ports.ts'
 import { type FragmentizeOptions, fragmentSpans } from './fragmentize.ts'
-import { type PromptShape, partBytes } from './rebuild-candidates.ts'
+import type { PromptShape } from './rebuild-candidates.ts'
 import type { RebuildRates } from './rebuild-plan.ts'
 import { copyFragments } from './rebuild-store.ts'
 
@@ -99,7 +99,7 @@ export class EngineRemotePrefill implements RemotePrefill {
     const { blockTokens } = fragmentize
     const isWhole = span.start % blockTokens === 0 && span.end % blockTokens === 0
     if (model !== backend.model.fingerprint || !isWhole || span.end > hashes.count * blockTokens) return null
-    const bytes = backend.model.parts.reduce((sum, shape) => sum + partBytes(shape, span), 0)
+    const bytes = contextBytes(backend.model, span.end - span.start)
     const { latencySeconds, bytesPerSecond } = rates.read(node)
     return {
       node,

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { runs } from '../../test/effort.ts'
 import type { Tensor } from '../core/safetensors.ts'
-import { fromBfloat, fromHalf, toBfloat, toHalf } from './moved-floats.ts'
+import { fromBfloat, fromHalf, toBfloat, toHalf } from '../core/half-floats.ts'
 import { canMoveKeys, moveKeys } from './moved-keys.ts'
 
 const LAYOUT = 'heads,tokens,headDim'

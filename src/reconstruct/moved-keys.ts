@@ -6,7 +6,7 @@
 import { MembraneError } from '../core/errors.ts'
 import type { StructuralSignature } from '../core/fragment.ts'
 import type { Tensor } from '../core/safetensors.ts'
-import { fromBfloat, fromHalf, toBfloat, toHalf } from './moved-floats.ts'
+import { fromBfloat, fromHalf, toBfloat, toHalf } from '../core/half-floats.ts'
 
 /** What has to be known of keys to move them. */
 export type KeyForm = Pick<StructuralSignature, 'dtype' | 'layout' | 'positionEncoding'>

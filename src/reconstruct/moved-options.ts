@@ -16,7 +16,7 @@ export const DEFAULT_MOVED: MovedOptions = { minTokens: 64, recompute: DEFAULT_M
 
 /** What a node needs to reuse KV at other positions. */
 export interface MovedReuse {
-  /** Filled by rebuilds; empty after a restart, until prompts come again. */
+  /** Filled by rebuilds. Knows nothing of a start before: whoever keeps the tokens of prompts adds them. */
   readonly index: MovedIndex
   readonly options: MovedOptions
   /** Null: nothing is measured. */

@@ -15,7 +15,7 @@ import { kullbackLeibler } from './moved-divergence.ts'
 import { movedCandidates } from './moved-find.ts'
 import { DEFAULT_MOVED, type MovedReuse } from './moved-options.ts'
 import { findMoved } from './moved-reuse.ts'
-import { moveSpan, recomputedTokens, writeMoved } from './moved-span.ts'
+import { moveSpan, recomputedTokens } from './moved-span.ts'
 import type { RebuildMemory, RebuildParts, RebuildRequest, RebuildResult } from './rebuild-ports.ts'
 import { storedSpans } from './rebuild-store.ts'
 import { rebuildContext, storeContext } from './rebuild.ts'
@@ -361,8 +361,8 @@ describe('a moved span', () => {
     const parts = await context.read({ start: 10, end: 90 })
     const expected = await context.read({ start: 0, end: 60 })
     const moved = moveSpan(parts, { from: { start: 20, end: 60 }, to: 20 })
-    await context.prefill(0, tokenIds.subarray(0, 20))
-    await writeMoved(context, { parts: moved, tokenIds: tokenIds.subarray(20, 60), recomputedTokens: 7 })
+    await context.prefill(0, tokenIds.subarray(0, 27))
+    await context.write(moveSpan(moved, { from: { start: 27, end: 60 }, to: 27 }))
     expect(context.filledTokens).toBe(60)
     expect(await context.read({ start: 0, end: 60 })).toEqual(expected)
     expect(() => moveSpan(parts, { from: { start: 9, end: 60 }, to: 0 })).toThrow('Tokens within 10 to 90 can be moved')

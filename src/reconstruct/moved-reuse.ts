@@ -1,12 +1,13 @@
 /** Moved reuse as a part of a rebuild: which candidates it adds, and what is remembered for it. */
 import { unpackBlockHashes } from '../core/block-hashes.ts'
+import { throwIfAborted } from '../core/cancel.ts'
 import { assert, MembraneError } from '../core/errors.ts'
 import type { BlockHash } from '../core/ids.ts'
 import type { TokenSpan } from '../core/fragment.ts'
 import { assembleMoved, type MovedCandidate, movedCandidates } from './moved-find.ts'
 import type { FoundCandidate } from './rebuild-candidates.ts'
 import type { RebuildParts, RebuildRequest } from './rebuild-ports.ts'
-import { LinkedAbort, throwIfAborted, untilAborted } from './waiting.ts'
+import { LinkedAbort, untilAborted } from './waiting.ts'
 
 /** What there is of a prompt already, and how long to look for more. */
 export interface MovedLookUp {

@@ -3,7 +3,7 @@
  * computed, so it is approximate; most of the error is in the first tokens, which look at what came before them most,
  * and these are computed anew.
  */
-import type { CallOptions, ContextPart, KvContext, KvModel } from '../core/compute.ts'
+import type { ContextPart, KvModel } from '../core/compute.ts'
 import { assert, MembraneError } from '../core/errors.ts'
 import { axisOf, parseLayerTensor } from '../core/fragment-tensors.ts'
 import type { TokenSpan } from '../core/fragment.ts'
@@ -33,7 +33,7 @@ export function canMove({ parts }: KvModel): boolean {
 }
 
 /** Where to take KV from, and where to put it. */
-export interface SpanMove {
+interface SpanMove {
   /** Within the parts' tokens. */
   readonly from: TokenSpan
   /** The first token's new place, 0 or later. */
@@ -70,31 +70,6 @@ export function moveSpan(parts: readonly ContextPart[], { from, to }: SpanMove):
       }),
     }
   })
-}
-
-/** Moved KV that is to be put into a context. */
-export interface MovedWrite {
-  /** Of whole spans, at their new places, as `moveSpan` gives them. */
-  readonly parts: readonly ContextPart[]
-  /** Ids of the span's tokens. */
-  readonly tokenIds: Uint32Array
-  readonly recomputedTokens: number
-}
-
-/**
- * Fills a span of a context that holds all tokens before: computes its first tokens, then writes the others. In this
- * order, because computing forgets what lies behind. Throws what the engine throws.
- */
-export async function writeMoved(
-  context: KvContext,
-  { parts, tokenIds, recomputedTokens }: MovedWrite,
-  options: CallOptions = {},
-): Promise<void> {
-  const span = parts[0]?.signature.tokens
-  assert(span !== undefined && span.end - span.start === tokenIds.length, 'moved parts have the tokens of the span')
-  if (recomputedTokens > 0) await context.prefill(span.start, tokenIds.subarray(0, recomputedTokens), options)
-  const from = { start: span.start + recomputedTokens, end: span.end }
-  if (from.start < from.end) await context.write(moveSpan(parts, { from, to: from.start }), options)
 }
 
 function cutTokens(tensor: Tensor, axis: number, { start, end }: TokenSpan): Tensor {

@@ -23,9 +23,9 @@ export interface CheapestPathOptions {
 const NEVER = 1e15
 
 /**
- * The path whose seconds have the least sum, if nothing ran beside anything else. Of equally cheap ways: computing, then exact KV, then moved. Linear: a candidate that may be
- * entered anywhere keeps the cheapest of its entries so far, and all others are edges. The first read of a place counts
- * like any other here; a schedule knows better.
+ * The path whose seconds have the least sum, if nothing ran beside anything else. Of equally cheap ways: computing, then
+ * exact KV, then moved. Linear: a candidate that may be entered anywhere keeps the cheapest of its entries so far, and all
+ * others are edges. The first read of a place counts like any other here; a schedule knows better.
  */
 export function cheapestPath(graph: RebuildGraph, { enginePrice, withoutPlace }: CheapestPathOptions): Path {
   const { tokens, prefillSeconds, ways, startNode, endNode } = graph

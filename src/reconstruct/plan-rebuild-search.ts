@@ -11,7 +11,7 @@ import { soonestLegs } from './plan-rebuild-labels.ts'
 import { cheapestPath, COMPUTED, type Path } from './plan-rebuild-path.ts'
 import { pathSeconds, remaindersOf } from './plan-rebuild-schedule.ts'
 
-/** Beyond, the search follows the plain paths between fewer nodes instead of looking at every way: plans take milliseconds. */
+/** Beyond, the search follows the plain paths between fewer nodes instead of looking at every way, to stay within milliseconds. */
 const DIRECT_NODES_MAX = 400
 /** A price of computing that no read reaches: then everything is read that can be. */
 const READ_ALL = 1e9

@@ -1,3 +1,24 @@
+/**
+ * Which way each span of a prompt takes: a shortest path over the prompt, in which links and the engine work at the same
+ * time. One file a step:
+ *
+ *   request ─▶ ways ─▶ needed ─▶ graph ─▶ search ─▶ plan, with reasons
+ *
+ * - `-ways` turns candidates and offers into *ways*: from one token to a later one, by a *place*, at so many seconds.
+ *   `-columns` is how they are kept: a row each, because a long prompt has thousands. `-needed` leaves out what another
+ *   way of the same place does as well.
+ * - `-graph` puts the *nodes* where ways start and end, with the seconds that computing takes up to each.
+ * - `-schedule` says when a *path* (nodes, and the way between each two, or computing) would be ready.
+ * - `-path` finds the path whose seconds have the least sum: linear, and blind to what runs at the same time. Such *plain
+ *   paths* are what the search starts from and is held against.
+ * - `-search` picks the best: the plain paths, and what `-labels` finds. A *label* is one way of having come to a *stop*
+ *   (a node that is looked at): ready at some time, with each place busy until some time; only labels that no other beats
+ *   go on. `-legs` are what a label can be extended by: one way, or in long prompts what a plain path does from one stop
+ *   to the next.
+ * - `-reasons` writes the sentences, when they are read.
+ *
+ * Carrying a plan out is `rebuild-run.ts`. Why it is so, and what was tried: docs/decisions.md, "Rebuild: planning".
+ */
 import type { RebuildPlanRequest, PlanStep, RebuildPlan, RefusedCandidate } from './rebuild-plan.ts'
 import { type RebuildGraph, rebuildGraph } from './plan-rebuild-graph.ts'
 import { COMPUTED, type Path } from './plan-rebuild-path.ts'
@@ -8,8 +29,8 @@ import { soonestPath } from './plan-rebuild-search.ts'
  * Decides where the KV of each span of a prompt comes from, so that all of it is ready soonest: by the measured rates,
  * with reads under way while the engine computes, so that a hit that costs more than it saves is refused. Never later,
  * by its own estimate, than computing everything or than reading everything that can be read; of the sums of all seconds
- * the least is among the plans that are compared, and a mixture must gain 3 % on these three. A reason is written when it is read: it is a getter,
- * which JSON has and a copy by `...` has not.
+ * the least is among the plans that are compared, and a mixture must gain 3 % on these three. A reason is written when it
+ * is read: it is a getter, which JSON has and a copy by `...` has not.
  *
  * The last token is always computed. A candidate that `continuesAt: 'any'` may be entered and left at any block, and then
  * the share of its bytes is counted; it may serve two spans. Others, moved KV and offers are used from their first token

@@ -1,5 +1,5 @@
 /** Lets so many reads of one place go on at a time; the others wait for their turn in the order in which they came. */
-import { throwIfAborted } from './waiting.ts'
+import { throwIfAborted } from '../core/cancel.ts'
 
 export class ReadSlots {
   readonly #slotsOfPlace: number

@@ -1,5 +1,6 @@
 /** What there is of a prompt, and which way each of its spans should take. */
 import { unpackBlockHashes } from '../core/block-hashes.ts'
+import { throwIfAborted } from '../core/cancel.ts'
 import { assert, MembraneError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import { checkMoved, findMoved } from './moved-reuse.ts'
@@ -9,7 +10,6 @@ import type { RebuildPlan, RemotePrefillOffer } from './rebuild-plan.ts'
 import { DEFAULT_REBUILD } from './rebuild-options.ts'
 import type { RebuildOptions, RebuildParts, RebuildRequest } from './rebuild-ports.ts'
 import { findOffers, type LookUp, lookUp } from './rebuild-sources.ts'
-import { throwIfAborted } from './waiting.ts'
 
 /** A prompt with what there is of it. */
 export interface FoundForPrompt {

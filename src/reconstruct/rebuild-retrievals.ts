@@ -1,11 +1,11 @@
 /** From a plan to what brings its KV: reads, with other places to fall back on, and streams of other nodes. */
+import { contextBytes } from '../core/compute.ts'
 import type { PromptName } from '../core/ports.ts'
 import { assert } from '../core/errors.ts'
-import type { TokenSpan } from '../core/fragment.ts'
 import { LIMITS } from '../core/limits.ts'
 import { type ReadTools, readCandidate } from './read-candidate.ts'
 import { ReadSlots } from './read-slots.ts'
-import { type FoundCandidate, partBytes } from './rebuild-candidates.ts'
+import type { FoundCandidate } from './rebuild-candidates.ts'
 import type { PlanStep } from './rebuild-plan.ts'
 import type { FailedRead, RebuildOptions, RebuildParts, RebuildRequest } from './rebuild-ports.ts'
 import type { PreparedRebuild } from './rebuild-prepare.ts'
@@ -113,11 +113,7 @@ function remotePrefillWork(from: RetrievalParts, step: PlanStep, index: number):
   assert(remotePrefill !== null && offer !== undefined, 'a step names its offer')
   const { node } = offer
   // One fragment is on its way or waits to be written.
-  const oneFragment: TokenSpan = {
-    start: 0,
-    end: Math.min(fragmentize.fragmentTokens, offer.span.end - offer.span.start),
-  }
-  const bytes = model.parts.reduce((sum, shape) => sum + partBytes(shape, oneFragment), 0)
+  const bytes = contextBytes(model, Math.min(fragmentize.fragmentTokens, offer.span.end - offer.span.start))
   const { tenant, hashes, tokenIds } = request
   const prompt: PromptName & { readonly tokenIds: Uint32Array } = { tenant, model: model.fingerprint, hashes, tokenIds }
   return {

@@ -3,6 +3,7 @@
  * what is missing is computed. Nothing is written before the cursor, so a late read never overwrites what was computed;
  * while the engine would stand and wait, what has come early is written ahead.
  */
+import { throwIfAborted } from '../core/cancel.ts'
 import type { KvContext } from '../core/compute.ts'
 import { assert, MembraneError } from '../core/errors.ts'
 import type { TokenSpan } from '../core/fragment.ts'
@@ -14,10 +15,10 @@ import { optionsOf, type PreparedRebuild } from './rebuild-prepare.ts'
 import { retrievalsOf } from './rebuild-retrievals.ts'
 import { ComputedFragments, spanText, type StoredSpan, storedSpans, wholeBlocks } from './rebuild-store.ts'
 import { type Delivery, type Retrieval, RetrievalQueue } from './retrieval.ts'
-import { deadline, throwIfAborted, untilAborted } from './waiting.ts'
+import { deadline, untilAborted } from './waiting.ts'
 
-/** A step, and how far it is. */
-interface Leg {
+/** A step of the plan, and how far it is. */
+interface StepProgress {
   readonly step: PlanStep
   readonly retrieval: Retrieval | null
   /** Whether the next step is computed by plan: what is written beyond this one is then replaced. */
@@ -40,7 +41,7 @@ export class RebuildRun {
   readonly #prepared: PreparedRebuild
   readonly #options: RebuildOptions
   readonly #queue: RetrievalQueue
-  readonly #legs: readonly Leg[]
+  readonly #progress: readonly StepProgress[]
   readonly #hasState: boolean
   /** Places that kept the engine waiting for as long as computing takes: nobody waits for them again. */
   readonly #latePlaces = new Set<string>()
@@ -73,7 +74,7 @@ export class RebuildRun {
     }
     const retrievals = retrievalsOf({ parts, request, prepared, options: this.#options, queue, onFailure })
     const { steps } = prepared.plan
-    this.#legs = steps.map((step, index) => ({
+    this.#progress = steps.map((step, index) => ({
       step,
       retrieval: retrievals[index] ?? null,
       isBeforePrefill: steps[index + 1]?.source === 'prefill',
@@ -95,10 +96,10 @@ export class RebuildRun {
     const { promptTokens } = this.#prepared
     try {
       this.#queue.open()
-      for (const [index, leg] of this.#legs.entries())
-        while (this.#cursor < leg.step.span.end) {
+      for (const [index, progress] of this.#progress.entries())
+        while (this.#cursor < progress.step.span.end) {
           throwIfAborted(this.#request.signal)
-          if (!(await this.#fill(leg))) await this.#compute(index)
+          if (!(await this.#fill(progress))) await this.#compute(index)
         }
       throwIfAborted(this.#request.signal)
       assert(this.#context.filledTokens === promptTokens, 'the context holds the prompt and nothing else')
@@ -109,15 +110,15 @@ export class RebuildRun {
   }
 
   /** Whether the context holds more of the step than before. If not, it is to be computed. */
-  async #fill(leg: Leg): Promise<boolean> {
-    const { step, retrieval } = leg
-    if (step.source === 'prefill' || leg.gap !== null || this.#cursor < leg.recomputedTo) return false
-    if (retrieval === null) return this.#takeResident(leg)
-    const delivery = await this.#awaitDelivery(leg, retrieval)
+  async #fill(progress: StepProgress): Promise<boolean> {
+    const { step, retrieval } = progress
+    if (step.source === 'prefill' || progress.gap !== null || this.#cursor < progress.recomputedTo) return false
+    if (retrieval === null) return this.#takeResident(progress)
+    const delivery = await this.#awaitDelivery(progress, retrieval)
     if (delivery === null) return false
-    const failure = await this.#write(leg, delivery, this.#cursor)
+    const failure = await this.#write(progress, delivery, this.#cursor)
     if (failure !== null) {
-      leg.gap = failure
+      progress.gap = failure
       retrieval.abandon(failure)
       return false
     }
@@ -126,15 +127,15 @@ export class RebuildRun {
     if (delivery.source === 'moved') this.#isApproximate = true
     this.#explanation.addDelivery(delivery, { start, end: this.#cursor })
     this.keys.push(...delivery.keys.map((key) => ({ key, start: delivery.span.start })))
-    if (leg.isLastUse) retrieval.take()
+    if (progress.isLastUse) retrieval.take()
     return true
   }
 
-  #takeResident(leg: Leg): boolean {
-    const { step } = leg
+  #takeResident(progress: StepProgress): boolean {
+    const { step } = progress
     const { end } = step.span
     if (this.#context.filledTokens < end) {
-      leg.gap = 'The engine holds it no more.'
+      progress.gap = 'The engine holds it no more.'
       return false
     }
     this.#explanation.addResident(step)
@@ -148,11 +149,11 @@ export class RebuildRun {
    * Waits for at most as long as computing would take: whoever waits longer would have been better off computing, and
    * so all waiting at most doubles the time, once for each place. Null when it is to be computed.
    */
-  async #awaitDelivery(leg: Leg, retrieval: Retrieval): Promise<Delivery | null> {
+  async #awaitDelivery(progress: StepProgress, retrieval: Retrieval): Promise<Delivery | null> {
     const { alarm, rates, stopwatch } = this.#parts
-    const span = { start: leg.step.span.start, end: leg.step.span.end }
+    const span = { start: progress.step.span.start, end: progress.step.span.end }
     const patience = Math.max(this.#options.patienceSecondsMin, rates.prefillSeconds(span))
-    const limitSeconds = this.#latePlaces.has(retrieval.place) ? 0 : Math.max(0, patience - leg.waitedSeconds)
+    const limitSeconds = this.#latePlaces.has(retrieval.place) ? 0 : Math.max(0, patience - progress.waitedSeconds)
     const beganSeconds = stopwatch.seconds()
     let isLate = limitSeconds === 0
     const cancel = isLate
@@ -165,37 +166,38 @@ export class RebuildRun {
       for (;;) {
         const { delivery, failure, place } = retrieval
         if (delivery !== null) return delivery
-        if (failure !== null) leg.gap = failure
+        if (failure !== null) progress.gap = failure
         else if (isLate) {
-          leg.gap = `${place} did not give it within ${patience.toPrecision(3)} s, in which it can be computed.`
-          if (this.#latePlaces.has(place)) leg.gap = `${place} was late before, and was not waited for.`
+          progress.gap = `${place} did not give it within ${patience.toPrecision(3)} s, in which it can be computed.`
+          if (this.#latePlaces.has(place)) progress.gap = `${place} was late before, and was not waited for.`
           this.#latePlaces.add(place)
-          retrieval.abandon(leg.gap)
+          retrieval.abandon(progress.gap)
         }
-        if (leg.gap !== null) return null
+        if (progress.gap !== null) return null
         const { rung } = this.#queue.bell
         if (!(await this.#writeAhead())) await untilAborted(rung, this.#request.signal)
         throwIfAborted(this.#request.signal)
       }
     } finally {
       cancel?.()
-      leg.waitedSeconds += stopwatch.seconds() - beganSeconds
+      progress.waitedSeconds += stopwatch.seconds() - beganSeconds
     }
   }
 
   /** Writes something that came before its turn; whether there was anything. A recurrent state is only written in turn. */
   async #writeAhead(): Promise<boolean> {
     if (this.#hasState) return false
-    for (const leg of this.#legs) {
-      const { step, retrieval } = leg
-      if (step.span.start < this.#cursor || retrieval === null || leg.gap !== null || leg.writtenTo > 0) continue
+    for (const progress of this.#progress) {
+      const { step, retrieval } = progress
+      if (step.span.start < this.#cursor || retrieval === null || progress.gap !== null || progress.writtenTo > 0)
+        continue
       // Its first tokens are computed before, which forgets what lies behind them.
       if (step.source === 'moved') continue
       const { delivery } = retrieval
       if (delivery === null) continue
-      const failure = await this.#write(leg, delivery, step.span.start)
+      const failure = await this.#write(progress, delivery, step.span.start)
       if (failure !== null) {
-        leg.gap = failure
+        progress.gap = failure
         retrieval.abandon(failure)
       }
       return true
@@ -204,14 +206,14 @@ export class RebuildRun {
   }
 
   /** Null, or why the engine did not take it. From `start` on, which is not before the cursor. */
-  async #write(leg: Leg, { span, parts }: Delivery, start: number): Promise<string | null> {
-    const { step, isBeforePrefill } = leg
+  async #write(progress: StepProgress, { span, parts }: Delivery, start: number): Promise<string | null> {
+    const { step, isBeforePrefill } = progress
     assert(start >= this.#cursor, 'nothing is written before the cursor')
     const end = isBeforePrefill ? span.end : Math.min(span.end, step.span.end)
     if (span.start > start || span.end <= start) return 'It holds other tokens than those that were planned.'
     if (this.#hasState && end < span.end) return 'A recurrent state cannot be cut.'
     // An engine may forget what lies after a span that it computes.
-    if (leg.writtenTo === end && this.#context.filledTokens >= Math.min(end, step.span.end)) return null
+    if (progress.writtenTo === end && this.#context.filledTokens >= Math.min(end, step.span.end)) return null
     try {
       await this.#context.write(sliceParts(parts, { start, end }), { signal: this.#request.signal })
     } catch (error) {
@@ -219,7 +221,7 @@ export class RebuildRun {
         return `The engine did not take it: ${error.message}`
       throw error
     }
-    leg.writtenTo = end
+    progress.writtenTo = end
     return null
   }
 
@@ -240,12 +242,12 @@ export class RebuildRun {
   #chunkEnd(index: number): number {
     const { fragmentTokens, blockTokens } = this.#parts.fragmentize
     let end = this.#cursor
-    for (const leg of this.#legs.slice(index)) {
-      if (!isGap(leg)) {
-        end = Math.max(end, leg.recomputedTo)
+    for (const progress of this.#progress.slice(index)) {
+      if (!isGap(progress)) {
+        end = Math.max(end, progress.recomputedTo)
         break
       }
-      end = leg.step.span.end
+      end = progress.step.span.end
     }
     const nextCut = this.#cursor - (this.#cursor % fragmentTokens) + fragmentTokens
     const lastBlock = end - (end % blockTokens)
@@ -254,7 +256,7 @@ export class RebuildRun {
 
   /** A chunk may be of several steps; its seconds are shared out by tokens. */
   #explainComputed(index: number, chunk: TokenSpan, chunkSeconds: number): void {
-    for (const { step, gap, retrieval } of this.#legs.slice(index)) {
+    for (const { step, gap, retrieval } of this.#progress.slice(index)) {
       const start = Math.max(chunk.start, step.span.start)
       const end = Math.min(chunk.end, step.span.end)
       if (start >= end) return
@@ -292,6 +294,6 @@ function recomputedEnd({ source, index, span }: PlanStep, { candidates }: Prepar
   return Math.min(span.end, span.start + tokens)
 }
 
-function isGap({ step, gap, retrieval }: Leg): boolean {
+function isGap({ step, gap, retrieval }: StepProgress): boolean {
   return step.source === 'prefill' || gap !== null || (retrieval !== null && retrieval.failure !== null)
 }

@@ -1,4 +1,5 @@
 /** Asks everybody what they have of a prompt, and waits for the answers no longer than they can be worth. */
+import { throwIfAborted } from '../core/cancel.ts'
 import type { CallOptions } from '../core/compute.ts'
 import type { TokenSpan } from '../core/fragment.ts'
 import { LIMITS } from '../core/limits.ts'
@@ -6,7 +7,7 @@ import type { PeerFetch, PromptName, RemoteFragment } from '../core/ports.ts'
 import type { ProposedFragment } from './rebuild-candidates.ts'
 import type { RemotePrefillOffer } from './rebuild-plan.ts'
 import type { LocalFragment, RebuildMemory, RebuildParts } from './rebuild-ports.ts'
-import { deadline, LinkedAbort, throwIfAborted, untilAborted } from './waiting.ts'
+import { deadline, LinkedAbort, untilAborted } from './waiting.ts'
 
 /** Which prompt, and how long to wait. */
 export interface LookUp extends CallOptions {

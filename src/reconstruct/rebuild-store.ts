@@ -1,11 +1,11 @@
 /** Keeps what was computed, so that it is found the next time. */
-import type { CallOptions, KvContext } from '../core/compute.ts'
+import { type CallOptions, contextBytes, type KvContext } from '../core/compute.ts'
 import { MembraneError } from '../core/errors.ts'
 import { contextName, fragmentKey } from '../core/fragment-key.ts'
 import type { Fragment, TokenSpan } from '../core/fragment.ts'
 import { fragmentsOfParts } from './context-parts.ts'
 import { fragmentSpans } from './fragmentize.ts'
-import { type FoundCandidate, partBytes, type PromptShape } from './rebuild-candidates.ts'
+import type { FoundCandidate, PromptShape } from './rebuild-candidates.ts'
 import type { RebuildParts, StoreReport } from './rebuild-ports.ts'
 
 /** A span that this node has already as fragments of its own, with their keys. */
@@ -71,7 +71,7 @@ export class ComputedFragments {
     options: CallOptions,
   ): Promise<void> {
     const { parts } = prompt.model
-    const bytes = parts.reduce((sum, shape) => sum + partBytes(shape, span), 0)
+    const bytes = contextBytes(prompt.model, span.end - span.start)
     if (this.#bytes + bytes > this.#bytesMax) {
       this.#unkept += parts.length
       return

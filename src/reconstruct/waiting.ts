@@ -1,11 +1,6 @@
 /** Waits that end: with what was waited for, at a deadline, or when the caller has gone. */
-import { MembraneError } from '../core/errors.ts'
+import { abortedError } from '../core/cancel.ts'
 import type { Alarm } from '../core/ports.ts'
-
-/** Throws ABORTED when the caller has cancelled the call. */
-export function throwIfAborted(signal: AbortSignal | undefined): void {
-  if (signal?.aborted === true) throw new MembraneError('ABORTED', 'The call was cancelled.', { cause: signal.reason })
-}
 
 /** As the promise, or ABORTED as soon as the signal is given, whether or not the promise ever ends. */
 export function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
@@ -13,7 +8,7 @@ export function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undef
   return new Promise((resolve, reject) => {
     const leave = (): void => {
       signal.removeEventListener('abort', leave)
-      reject(new MembraneError('ABORTED', 'The call was cancelled.', { cause: signal.reason }))
+      reject(abortedError(signal))
     }
     if (signal.aborted) leave()
     else signal.addEventListener('abort', leave)

@@ -55,7 +55,7 @@ export class MovedRecords {
       sequence: null,
       derivedFrom: [],
     } as const
-    await fabric.put({ description, payload: joined(payload.pieces) })
+    await fabric.put({ description, payload: Buffer.concat(payload.pieces) })
   }
 
   async #read({ scope, fabric, model, tenantSalt }: MovedOwner): Promise<void> {
@@ -80,14 +80,4 @@ function tokensOf(signature: Parameters<typeof parsePrefix>[0], payload: Uint8Ar
     if (error instanceof MembraneError) return null
     throw error
   }
-}
-
-function joined(pieces: readonly Uint8Array[]): Uint8Array {
-  const bytes = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.length, 0))
-  let at = 0
-  for (const piece of pieces) {
-    bytes.set(piece, at)
-    at += piece.length
-  }
-  return bytes
 }

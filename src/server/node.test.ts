@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import { createHashChain } from '../core/hash-chains.ts'
+import { MembraneError } from '../core/errors.ts'
 import { DEFAULT_TENANT, parseTenantId } from '../core/ids.ts'
 import type { FragmentStore, StoredFragment } from '../core/ports.ts'
 import { openSimulatedBackend, type SimulatedOptions } from '../compute/simulated.ts'
@@ -192,6 +193,43 @@ describe('a node', () => {
     await expect(answer).rejects.toMatchObject({ code: 'ABORTED' })
     expect(fabric.stats().fragments).toBe(0)
     expect(node.stats().resident).toMatchObject({ contexts: 0, contextsInUse: 0 })
+  })
+
+  it('answers although nothing of the answer can be kept, and says so', async () => {
+    const store = new MemoryStore(clock)
+    const fabric = await fabricOver(store)
+    const node = nodeOn(fabric, { moved: { measuredShare: 0, random: () => 0 } })
+    store.put = async () => {
+      throw new MembraneError('STORE_FULL', 'Full.')
+    }
+    const answer = await node.generate({ ...asked, prompt: { text: text(40) } })
+    expect(answer.text).not.toBe('')
+    expect(answer.stored).toMatchObject({ fragments: 0, error: { code: 'STORE_FULL' } })
+  })
+
+  it('is closed only when what was computed is stored, also for a request that failed', async () => {
+    const store = new MemoryStore(clock)
+    const fabric = await fabricOver(store)
+    const { promise: mayPut, resolve } = Promise.withResolvers<void>()
+    const put = store.put.bind(store)
+    store.put = async (fragment) => {
+      await mayPut
+      return put(fragment)
+    }
+    const node = nodeOn(fabric)
+    const onText = (): void => {
+      throw new Error('The listener has gone.')
+    }
+    await expect(node.generate({ ...asked, prompt: { text: text(40) }, onText })).rejects.toThrow('listener')
+    let isClosed = false
+    const closed = node.close().then(() => {
+      isClosed = true
+    })
+    await new Promise((next) => setTimeout(next, 20))
+    expect(isClosed).toBe(false)
+    resolve()
+    await closed
+    expect(fabric.stats().fragments).toBeGreaterThan(0)
   })
 
   it.each([

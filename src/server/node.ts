@@ -49,6 +49,8 @@ export class Node {
   readonly #parts: Omit<RebuildParts, 'memory'>
   readonly #ahead: ReadAhead
   readonly #records: MovedRecords | null
+  /** What rebuilds store: it goes on when a request ends early. */
+  readonly #storing = new Set<Promise<StoreReport>>()
   readonly #counts = { requests: 0, reusedTokens: 0, prefilledTokens: 0, generatedTokens: 0, failedReads: 0 }
 
   /** Use `openNode`. */
@@ -105,9 +107,10 @@ export class Node {
     return tokenIds
   }
 
-  /** What a rebuild of the prompt would do now, and what each span would cost. Reads and computes nothing. */
+  /** What a rebuild of the prompt would do now, and what each span would cost. Reads no KV and computes nothing. */
   async plan(request: PromptRequest): Promise<RebuildPlan> {
     const tokenIds = this.tokensOf(request)
+    await this.#loadMoved(request)
     const residentTokens = this.#resident.peek({ scope: this.#scopeOf(request), tokenIds })
     return planContext(this.#partsOf(request), this.#rebuildRequest(request, tokenIds), residentTokens)
   }
@@ -179,6 +182,7 @@ export class Node {
   /** Waits for the requests under way, refuses those that wait with ABORTED, and ends when all is stored. */
   async close(): Promise<void> {
     await this.#resident.close()
+    await Promise.all(this.#storing)
     await this.#ahead.close()
     await this.backend.close()
   }
@@ -193,9 +197,11 @@ export class Node {
     const isFresh = request.reuse === 'none'
     const lease = await this.#resident.acquire({ scope, tokenIds, capacityTokens, isFresh, signal })
     try {
-      if (request.reuse === 'moved') await this.#records?.load(this.#movedOwner(request))
+      await this.#loadMoved(request)
       const asked = this.#rebuildRequest(request, tokenIds)
       const result = await rebuildContext(this.#partsOf(request), lease.context, asked)
+      this.#storing.add(result.stored)
+      void result.stored.then(() => this.#storing.delete(result.stored))
       this.#count(request, result)
       return { lease, result }
     } catch (error) {
@@ -228,8 +234,22 @@ export class Node {
     if (result.approximate !== null) return prompt
     const asked = { ...this.#rebuildRequest({ ...request, reuse: 'exact' }, held), start }
     const answer = await storeContext(this.#partsOf(request), context, asked)
-    await this.#records?.keep(this.#movedOwner(request), held)
-    return addReports(prompt, answer)
+    return this.#keepTokens(request, held, addReports(prompt, answer))
+  }
+
+  /** An answer is not lost because its tokens could not be kept: the report says so. */
+  async #keepTokens(request: PromptRequest, held: Uint32Array, report: StoreReport): Promise<StoreReport> {
+    try {
+      await this.#records?.keep(this.#movedOwner(request), held)
+      return report
+    } catch (error) {
+      if (!(error instanceof MembraneError)) throw error
+      return { ...report, error: report.error ?? error }
+    }
+  }
+
+  async #loadMoved(request: PromptRequest): Promise<void> {
+    if (request.reuse === 'moved') await this.#records?.load(this.#movedOwner(request))
   }
 
   #count({ tenant }: PromptRequest, { explain, reusedTokens, prefilledTokens, failedReads }: RebuildResult): void {
@@ -255,6 +275,7 @@ export class Node {
       start: 0,
     })
     if (report.error !== null) throw report.error
+    if (report.refused > 0) throw new MembraneError('STORE_FULL', 'The memory rather keeps what it has.')
   }
 
   async #hashIfWanted(

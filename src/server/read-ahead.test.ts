@@ -22,10 +22,13 @@ function harness(options: Partial<ReadAheadOptions> = {}, next: Readonly<Record<
     put: async () => 'stored',
     used: () => {},
   }
-  const foresight = async (keys: readonly string[]) =>
-    keys.flatMap((key) => next[key] ?? []).map((key) => ({ key, payloadBytes: 10 }))
+  const slow = new Map<string, Promise<void>>()
+  const foresight = async (keys: readonly string[]) => {
+    await slow.get(keys[0] ?? '')
+    return keys.flatMap((key) => next[key] ?? []).map((key) => ({ key, payloadBytes: key === 'huge' ? 1000 : 10 }))
+  }
   const of = (scope: string): RebuildMemory => ahead.over({ scope, memory, foresight })
-  return { ahead, reads, aborted, held, of }
+  return { ahead, reads, aborted, held, slow, of }
 }
 
 describe('reading ahead', () => {
@@ -75,6 +78,27 @@ describe('reading ahead', () => {
     expect(ahead.stats()).toMatchObject({ fragments: 3, wastedFragments: 2, heldBytes: 10 })
   })
 
+  it('takes from nobody for what would not fit even then', async () => {
+    const { ahead, reads, of } = harness({ bytesMax: 20 }, { a: ['b', 'c'], e: ['huge'] })
+    of('t').used('first', ['a'])
+    await ahead.idle()
+    of('t').used('second', ['e'])
+    await ahead.idle()
+    expect(reads).toEqual(['b', 'c'])
+    expect(ahead.stats()).toMatchObject({ wastedFragments: 0, heldBytes: 20 })
+  })
+
+  it('reads nothing for a turn that is over by the time it is known what to read', async () => {
+    const { ahead, reads, slow, of } = harness({}, { a: ['b'], z: ['c'] })
+    const { promise, resolve } = Promise.withResolvers<void>()
+    slow.set('a', promise)
+    of('t').used('s', ['a'])
+    of('t').used('s', ['z'])
+    resolve()
+    await ahead.idle()
+    expect(reads).toEqual(['c'])
+  })
+
   it('shows one tenant nothing that was read for another', async () => {
     const { ahead, reads, of } = harness({}, { a: ['b'] })
     of('t').used('s', ['a'])
@@ -98,6 +122,8 @@ describe('reading ahead', () => {
     expect((await memory.find(PROMPT, 1)).map(({ tier }) => tier)).toEqual(['disk', 'disk'])
     expect(await memory.read('b')).not.toBeNull()
     expect(reads).toEqual(['b', 'b'])
+    memory.used('s', [])
+    expect(ahead.stats()).toMatchObject({ usedFragments: 0, wastedFragments: 1, cancelledFragments: 0 })
   })
 
   it('reads nothing where there is no room', async () => {

@@ -18,10 +18,10 @@ export interface ReadAheadStats {
   /** Fragments that were read ahead, and their bytes. */
   readonly fragments: number
   readonly bytes: number
-  /** Of these, those that the next turn used. */
+  /** Of these, those that the next turn used: what it asked for and got from here. */
   readonly usedFragments: number
   readonly usedBytes: number
-  /** Those that it did not use, and those whose reading was cancelled. */
+  /** Those that were read in vain, and those whose reading was cancelled. */
   readonly wastedFragments: number
   readonly cancelledFragments: number
   readonly heldBytes: number
@@ -38,7 +38,8 @@ interface Ahead {
   readonly bytes: number
   readonly cancel: AbortController
   readonly payload: Promise<Uint8Array | null>
-  isThere: boolean
+  /** `missing`: gone, or its reading failed or was cancelled. */
+  state: 'reading' | 'there' | 'missing'
   isUsed: boolean
 }
 
@@ -57,6 +58,8 @@ export class ReadAhead {
   readonly #bySession = new Map<string, Map<string, Ahead>>()
   readonly #byKey = new Map<string, Ahead>()
   readonly #looking = new Set<Promise<void>>()
+  /** Of each session that is looked for, the latest turn's: an earlier one that comes later is out of date. */
+  readonly #latest = new Map<string, symbol>()
   readonly #counts = {
     fragments: 0,
     bytes: 0,
@@ -82,7 +85,7 @@ export class ReadAhead {
       find: async (prompt, leaseSeconds) => {
         const found = await memory.find(prompt, leaseSeconds)
         return found.map((fragment) =>
-          this.#byKey.get(nameOf(scope, fragment.key))?.isThere === true ? { ...fragment, tier: 'memory' } : fragment,
+          this.#byKey.get(nameOf(scope, fragment.key))?.state === 'there' ? { ...fragment, tier: 'memory' } : fragment,
         )
       },
       read: async (key, options) => {
@@ -116,28 +119,36 @@ export class ReadAhead {
   #turnEnded(source: ReadAheadSource, session: string, keys: readonly string[]): void {
     const name = nameOf(source.scope, session)
     this.#settle(name)
-    const looking = this.#lookAhead(source, name, keys).catch(() => {})
+    const turn = Symbol(name)
+    this.#latest.set(name, turn)
+    // Whoever finds nothing out reads nothing ahead: the next turn reads as ever.
+    const looking = this.#lookAhead(source, name, { keys, turn }).catch(() => {})
     this.#looking.add(looking)
-    void looking.then(() => this.#looking.delete(looking))
+    void looking.then(() => {
+      this.#looking.delete(looking)
+      if (this.#latest.get(name) === turn) this.#latest.delete(name)
+    })
   }
 
   async #lookAhead(
     { scope, memory, foresight }: ReadAheadSource,
     session: string,
-    keys: readonly string[],
+    { keys, turn }: { readonly keys: readonly string[]; readonly turn: symbol },
   ): Promise<void> {
-    for (const { key, payloadBytes } of await foresight(keys, this.#options.fragmentsMax)) {
+    const likely = await foresight(keys, this.#options.fragmentsMax)
+    if (this.#latest.get(session) !== turn) return
+    for (const { key, payloadBytes } of likely) {
       const name = nameOf(scope, key)
       if (this.#byKey.has(name) || !this.#makeRoom(session, payloadBytes)) continue
       const cancel = new AbortController()
       const payload = memory.read(key, { signal: cancel.signal }).catch(() => null)
-      this.#hold(session, { name, bytes: payloadBytes, cancel, payload, isThere: false, isUsed: false })
+      this.#hold(session, { name, bytes: payloadBytes, cancel, payload, state: 'reading', isUsed: false })
     }
   }
 
   #hold(session: string, ahead: Ahead): void {
     void ahead.payload.then((read) => {
-      ahead.isThere = read !== null
+      ahead.state = read === null ? 'missing' : 'there'
     })
     const ofSession = this.#bySession.get(session) ?? new Map<string, Ahead>()
     ofSession.set(ahead.name, ahead)
@@ -150,6 +161,10 @@ export class ReadAhead {
 
   /** Sessions that were longest without a turn lose what was read for them. */
   #makeRoom(session: string, bytes: number): boolean {
+    let own = bytes
+    for (const ahead of this.#bySession.get(session)?.values() ?? []) own += ahead.bytes
+    // Nobody loses anything for what would not fit even so.
+    if (own > this.#options.bytesMax) return false
     for (const other of this.#bySession.keys()) {
       if (this.#heldBytes + bytes <= this.#options.bytesMax) return true
       if (other !== session) this.#settle(other)
@@ -161,14 +176,13 @@ export class ReadAhead {
     for (const ahead of this.#bySession.get(session)?.values() ?? []) {
       this.#byKey.delete(ahead.name)
       this.#heldBytes -= ahead.bytes
-      if (ahead.isUsed) {
+      if (ahead.isUsed && ahead.state !== 'missing') {
         this.#counts.usedFragments += 1
         this.#counts.usedBytes += ahead.bytes
-      } else if (ahead.isThere) this.#counts.wastedFragments += 1
-      else {
+      } else if (ahead.state === 'reading') {
         this.#counts.cancelledFragments += 1
         ahead.cancel.abort()
-      }
+      } else this.#counts.wastedFragments += 1
     }
     this.#bySession.delete(session)
   }

@@ -1,4 +1,5 @@
 /** One tenant's fragments, as a rebuild asks for them. */
+import { throwIfAborted } from '../core/cancel.ts'
 import type { CallOptions } from '../core/compute.ts'
 import type { Fragment } from '../core/fragment.ts'
 import type { PromptName, PutOutcome } from '../core/ports.ts'
@@ -21,7 +22,7 @@ export class FabricMemory implements RebuildMemory {
   }
 
   async read(key: string, { signal }: CallOptions = {}): Promise<Uint8Array | null> {
-    signal?.throwIfAborted()
+    throwIfAborted(signal)
     return (await this.#fabric.get(key))?.payload ?? null
   }
 

@@ -162,6 +162,41 @@ describe('a pool of resident KV', () => {
     expect(pool.stats().contexts).toBe(1)
   })
 
+  it('opens another context only when the memory of one that was given up is free', async () => {
+    const backend = engine({ memoryBytesMax: await bytesOf(engine(), 16) })
+    const { promise: mayClose, resolve: close } = Promise.withResolvers<void>()
+    const { pool } = poolOf({
+      ...backend,
+      model: backend.model,
+      openContext: async (tokens) => {
+        const context = await backend.openContext(tokens)
+        const end = context.close.bind(context)
+        context.close = async () => {
+          await mayClose
+          await end()
+        }
+        return context
+      },
+    })
+    const first = await pool.acquire({ scope: 'a', tokenIds: ids(4), capacityTokens: 16 })
+    const discarded = first.discard()
+    const second = pool.acquire({ scope: 'a', tokenIds: ids(4, 50), capacityTokens: 16 })
+    await new Promise((resolve) => setImmediate(resolve))
+    close()
+    await discarded
+    await (await second).discard()
+    expect(pool.stats()).toMatchObject({ contexts: 0, requestsWaiting: 0, bytes: 0 })
+  })
+
+  it('counts as found only what was used', async () => {
+    const backend = engine()
+    const { pool } = poolOf(backend, { bytesMax: await bytesOf(backend, 16) })
+    await serve(pool, ids(8), 8)
+    // Too small to go on in, and no room for a copy beside it.
+    expect(await serve(pool, ids(12), 16)).toBe(0)
+    expect(pool.stats()).toMatchObject({ hits: 0, hitTokens: 0, demoted: 1 })
+  })
+
   it('never gives one context to two requests', async () => {
     const { pool } = poolOf(engine())
     await serve(pool, ids(16))

@@ -2,9 +2,9 @@
  * KV in the engine's memory that outlives its request: the next turn of a conversation finds it there and reads
  * nothing. Bounded; pinned while a request uses it; what leaves is demoted to fragments first.
  */
-import type { CallOptions, KvBackend, KvContext } from '../core/compute.ts'
+import { abortedError, throwIfAborted } from '../core/cancel.ts'
+import { type CallOptions, contextBytes, type KvBackend, type KvContext } from '../core/compute.ts'
 import { assert, MembraneError } from '../core/errors.ts'
-import { contextBytes } from './context-bytes.ts'
 
 export interface ResidentOptions {
   readonly backend: KvBackend
@@ -138,13 +138,11 @@ export class ResidentPool {
 
   async #choose(request: ContextRequest): Promise<ContextLease> {
     if (this.#isClosed) throw new MembraneError('ABORTED', 'The node is being closed.')
-    throwIfAborted(request)
+    throwIfAborted(request.signal)
     const { scope, tokenIds, capacityTokens, isFresh = false } = request
     const nearest = isFresh ? null : this.#nearest(scope, tokenIds)
     if (nearest === null) return this.#lease(await this.#opened(request, null), 0)
     const { resident, sharedTokens } = nearest
-    this.#counts.hits += 1
-    this.#counts.hitTokens += sharedTokens
     // Held while others leave for the request.
     resident.isInUse = true
     // When the prompt goes on where the context ends, only tokens of an unfinished block are lost.
@@ -198,7 +196,7 @@ export class ResidentPool {
     const { backend, bytesMax } = this.#options
     const bytes = contextBytes(backend.model, capacityTokens)
     for (;;) {
-      throwIfAborted({ signal })
+      throwIfAborted(signal)
       const ends = this.#ends
       const isAlone = this.#residents.size === 0
       if (isAlone || this.#bytes() + bytes <= bytesMax) {
@@ -228,7 +226,8 @@ export class ResidentPool {
         resolve()
       }
       this.#wake.push(wake)
-      signal?.addEventListener('abort', wake, { once: true })
+      if (signal?.aborted === true) wake()
+      else signal?.addEventListener('abort', wake, { once: true })
     })
   }
 
@@ -246,9 +245,13 @@ export class ResidentPool {
     await this.#close(resident)
   }
 
+  /** Counts until its memory is free: who opens another one before would find the engine full. */
   async #close(resident: Resident): Promise<void> {
-    this.#residents.delete(resident)
-    await resident.context.close()
+    try {
+      await resident.context.close()
+    } finally {
+      this.#residents.delete(resident)
+    }
   }
 
   async #demote(resident: Resident): Promise<void> {
@@ -261,6 +264,8 @@ export class ResidentPool {
   }
 
   #lease(resident: Resident, residentTokens: number): ContextLease {
+    if (residentTokens > 0) this.#counts.hits += 1
+    this.#counts.hitTokens += residentTokens
     let isOver = false
     const begin = (): void => {
       assert(!isOver, 'a context is given back twice')
@@ -322,7 +327,7 @@ export class ResidentPool {
 
   async #takeTurn({ signal }: CallOptions): Promise<void> {
     const { requestsMax, waitingMax } = this.#options
-    throwIfAborted({ signal })
+    throwIfAborted(signal)
     if (this.#requests < requestsMax) {
       this.#requests += 1
       return
@@ -336,7 +341,7 @@ export class ResidentPool {
       const leave = (): void => {
         const place = this.#waiting.indexOf(waiter)
         if (place >= 0) this.#waiting.splice(place, 1)
-        reject(aborted())
+        if (signal !== undefined) reject(abortedError(signal))
       }
       const waiter: Waiter = {
         start: () => {
@@ -373,12 +378,4 @@ const NONE = new Uint32Array(0)
 
 function isFull(error: unknown): boolean {
   return error instanceof MembraneError && error.code === 'COMPUTE_FULL'
-}
-
-function throwIfAborted({ signal }: CallOptions): void {
-  if (signal?.aborted === true) throw aborted()
-}
-
-function aborted(): MembraneError {
-  return new MembraneError('ABORTED', 'The request was cancelled.')
 }

@@ -1,6 +1,6 @@
 /**
- * HOT: numbers of 16 bits, as keys and values are often kept, as 32-bit floats and back, rounded to the nearest, of two
- * equally near to the even one. Budget: 10 ns each.
+ * HOT: numbers of 16 bits, as keys, values and weights are often kept, as 32-bit floats and back, rounded to the nearest,
+ * of two equally near to the even one. Budget: 10 ns each.
  */
 
 const words = new Uint32Array(1)
