@@ -115,6 +115,18 @@ describe('a node', () => {
     expect(second.reusedTokens ?? 0).toBeGreaterThan((first.promptTokens ?? 0) + 32)
   })
 
+  it('counts what was asked for and found, and the tokens that were read for it', async () => {
+    const fabric = await fabricOver()
+    const prompt = { text: text(40) }
+    await nodeOn(fabric).generate({ ...asked, prompt })
+    const second = nodeOn(fabric)
+    const { reusedTokens } = await second.generate({ ...asked, prompt })
+    const ofTenant = fabric.stats().cache.byTenant.get(DEFAULT_TENANT)?.byIndex.exact
+    expect(ofTenant).toMatchObject({ hits: 1, misses: 1 })
+    expect(fabric.stats().cache.byTenant.get(DEFAULT_TENANT)?.tokensSaved).toBe(reusedTokens)
+    expect(second.stats()).toMatchObject({ requests: 1, reusedTokens, generatedTokens: 8, failedReads: 0 })
+  })
+
   it('gives one tenant nothing of another', async () => {
     const fabric = await fabricOver()
     const node = nodeOn(fabric)

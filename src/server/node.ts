@@ -199,6 +199,7 @@ export class Node {
     try {
       await this.#loadMoved(request)
       const asked = this.#rebuildRequest(request, tokenIds)
+      if (asked.reuse !== 'none') this.#countLookUp(asked)
       const result = await rebuildContext(this.#partsOf(request), lease.context, asked)
       this.#storing.add(result.stored)
       void result.stored.then(() => this.#storing.delete(result.stored))
@@ -250,6 +251,10 @@ export class Node {
 
   async #loadMoved(request: PromptRequest): Promise<void> {
     if (request.reuse === 'moved') await this.#records?.load(this.#movedOwner(request))
+  }
+
+  #countLookUp({ tenant, hashes }: RebuildRequest): void {
+    this.#options.fabric.of(tenant).countLookUp({ model: this.backend.model.fingerprint, hashes })
   }
 
   #count({ tenant }: PromptRequest, { explain, reusedTokens, prefilledTokens, failedReads }: RebuildResult): void {

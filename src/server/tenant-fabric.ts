@@ -153,7 +153,7 @@ export class TenantFabric {
 
   /**
    * All fragments that cover any block of a prompt, wherever in it, leased for `leaseMs` (LIMITS.leaseMsMax at most):
-   * those that the index proposes and the store has. Counts as one look-up of the prompt.
+   * those that the index proposes and the store has. Not counted as a look-up: see `countLookUp`.
    */
   async fragmentsOf(
     prompt: { readonly model: ModelFingerprint; readonly hashes: BlockHashes },
@@ -161,8 +161,6 @@ export class TenantFabric {
   ): Promise<readonly IndexedFragment[]> {
     const { tenant, bounded, index } = this.#parts
     const asked = { tenant, ...prompt }
-    // A hit is what begins where the prompt begins, as for `longestPrefix`.
-    index.indices.longestPrefix(asked)
     const proposed = index.indices.fragmentsIn(asked, 0, prompt.hashes.count)
     const isThere = await bounded.lease(
       proposed.map(({ key }) => key),
@@ -243,6 +241,12 @@ export class TenantFabric {
     return indices
       .neighbours(this.#whole(key), { limit })
       .map((neighbour) => ({ ...neighbour, key: neighbour.key.slice(this.#parts.tenant.length + 1) }))
+  }
+
+  /** A prompt was asked for: a hit when its first block is here, as `longestPrefix` counts them. */
+  countLookUp(prompt: { readonly model: ModelFingerprint; readonly hashes: BlockHashes }): void {
+    const { tenant, index } = this.#parts
+    index.indices.longestPrefix({ tenant, ...prompt })
   }
 
   /** Prompt tokens that were read instead of prefilled, once they have been verified: counted in the statistics. */
