@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest'
+import { MembraneError } from '../core/errors.ts'
 import { createHashChain } from '../core/hash-chains.ts'
 import { DEFAULT_TENANT, parseTenantId } from '../core/ids.ts'
 import type { FragmentStore, StoredFragment } from '../core/ports.ts'
@@ -112,6 +113,23 @@ describe('a node', () => {
     ])
     const second = await nodeOn(fabric).generate({ ...answer, prompt: { tokenIds: turn } })
     expect(second.reusedTokens ?? 0).toBeGreaterThan((first.promptTokens ?? 0) + 32)
+  })
+
+  it('loses no answer when the tokens of a prompt cannot be kept', async () => {
+    const inner = new MemoryStore(clock)
+    const full: FragmentStore = {
+      ...damaging(inner),
+      put: async (fragment) => {
+        if (fragment.key.includes('prefix/')) throw new MembraneError('STORE_FULL', 'The store is full.')
+        return inner.put(fragment)
+      },
+      get: (key, options) => inner.get(key, options),
+    }
+    const node = nodeOn(await fabricOver(full), { moved: { measuredShare: 0, random: () => 0 } })
+    const answer = await node.generate({ ...asked, prompt: { text: text(40) } })
+    expect(answer.tokenIds.length).toBeGreaterThan(0)
+    expect(answer.stored?.error).toMatchObject({ code: 'STORE_FULL' })
+    expect((await node.rebuild({ ...asked, prompt: { text: text(60) } })).stored.error).not.toBeNull()
   })
 
   it('gives one tenant nothing of another', async () => {

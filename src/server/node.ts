@@ -222,8 +222,18 @@ export class Node {
     if (result.approximate !== null) return prompt
     const asked = { ...this.#rebuildRequest({ ...request, reuse: 'exact' }, held), start }
     const answer = await storeContext(this.#partsOf(request), context, asked)
-    await this.#records?.keep(this.#movedOwner(request), held)
-    return addReports(prompt, answer)
+    return addReports(addReports(prompt, answer), await this.#keepTokens(request, held))
+  }
+
+  /** An answer is not lost because a store is full. */
+  async #keepTokens(request: PromptRequest, tokenIds: Uint32Array): Promise<StoreReport> {
+    try {
+      await this.#records?.keep(this.#movedOwner(request), tokenIds)
+      return NOTHING_STORED
+    } catch (cause) {
+      const error = cause instanceof Error ? cause : new Error(String(cause))
+      return { ...NOTHING_STORED, error }
+    }
   }
 
   #count({ tenant }: PromptRequest, { explain, reusedTokens, prefilledTokens, failedReads }: RebuildResult): void {
@@ -301,6 +311,8 @@ interface AnswerToStore {
   /** The first that was not stored with the prompt. */
   readonly start: number
 }
+
+const NOTHING_STORED: StoreReport = { fragments: 0, bytes: 0, refused: 0, error: null }
 
 function movedReuse({ measuredShare, random }: NodeMovedOptions, backend: KvBackend): Omit<MovedReuse, 'index'> {
   return { options: DEFAULT_MOVED, measure: { backend, share: measuredShare, random } }

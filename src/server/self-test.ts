@@ -27,7 +27,9 @@ export interface SelfTestParts extends Omit<RebuildParts, 'memory' | 'directory'
 /** Throws COMPUTE_FAILED when KV that was given back is not what was computed. */
 export async function selfTest({ backend, chain, ...parts }: SelfTestParts): Promise<void> {
   const { model } = backend
-  const tokens = Math.min(BLOCKS * chain.blockTokens + 1, model.contextTokensMax)
+  // Models with short contexts are models too.
+  const blocks = Math.min(BLOCKS, Math.floor((model.contextTokensMax - 1) / chain.blockTokens))
+  const tokens = blocks * chain.blockTokens + 1
   const tokenIds = Uint32Array.from({ length: tokens }, (_, index) => index % model.tokenizer.vocabularyTokens)
   const hashes = chain.hash(tokenIds, { model: model.fingerprint })
   const request = { tenant: DEFAULT_TENANT, tokenIds, hashes, session: null } as const
