@@ -1,5 +1,5 @@
 /** Prompts from the command line, a file or standard input. */
-import { readFile } from 'node:fs/promises'
+import { createReadStream } from 'node:fs'
 import type { Command } from 'commander'
 import { MembraneError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
@@ -27,13 +27,13 @@ export async function promptOf({ prompt, promptFile }: PromptFlags): Promise<str
 
 async function readPrompt(path: string): Promise<string> {
   const name = path === '-' ? 'Standard input' : path
-  const bytes = await (path === '-' ? readStandardInput() : readFile(path)).catch((cause: unknown) => {
+  const pieces = path === '-' ? process.stdin : createReadStream(path)
+  const bytes = await readAll(pieces as AsyncIterable<Uint8Array>, name).catch((cause: unknown) => {
     if (cause instanceof MembraneError) throw cause
     const code = cause instanceof Error && 'code' in cause ? String(cause.code) : String(cause)
     const reason = code === 'EISDIR' ? 'a directory' : code
     throw new MembraneError('FILE_UNREADABLE', `${name} cannot be read (${reason}).`, { cause, details: { path } })
   })
-  if (bytes.length > LIMITS.promptBytesMax) throw tooLong(name)
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
   } catch (cause) {
@@ -41,12 +41,13 @@ async function readPrompt(path: string): Promise<string> {
   }
 }
 
-async function readStandardInput(): Promise<Uint8Array> {
+/** No more than the bound is ever held: a device has no end. */
+async function readAll(pieces: AsyncIterable<Uint8Array>, name: string): Promise<Uint8Array> {
   const chunks: Uint8Array[] = []
   let bytes = 0
-  for await (const chunk of process.stdin as AsyncIterable<Uint8Array>) {
+  for await (const chunk of pieces) {
     bytes += chunk.length
-    if (bytes > LIMITS.promptBytesMax) throw tooLong('Standard input')
+    if (bytes > LIMITS.promptBytesMax) throw tooLong(name)
     chunks.push(chunk)
   }
   return Buffer.concat(chunks)

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -120,5 +120,18 @@ describe('the list of models', () => {
       tokenizer: { model: null, pre: null, tokens: null },
       tensorTypes: [],
     })
+  })
+
+  test('lists the others of a folder beside one that cannot be read', async () => {
+    const mixed = join(folder, 'mixed')
+    await mkdir(mixed)
+    await symlink(join(mixed, 'none'), join(mixed, 'a-dangling.gguf'))
+    await mkdir(join(mixed, 'b-folder.gguf'))
+    await writeFile(join(mixed, 'c-whole.gguf'), ggufBytes(TINY))
+    const [dangling, directory, whole] = await listModels([mixed])
+    expect(dangling).toMatchObject({ kind: 'malformed', reason: expect.stringContaining('cannot be read') })
+    expect(directory).toMatchObject({ kind: 'malformed', reason: expect.stringContaining('is no file') })
+    expect(whole).toMatchObject({ kind: 'model', refusal: null })
+    await expect(listModels([join(mixed, 'a-dangling.gguf')])).rejects.toMatchObject({ code: 'FILE_UNREADABLE' })
   })
 })

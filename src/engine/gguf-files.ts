@@ -17,7 +17,7 @@ export type ListedModel =
 
 /**
  * Describes each file of `paths`, and each `.gguf` file of folders among them and of the folders in these; a file once.
- * Throws FILE_UNREADABLE, and LIMIT_REACHED above `listedModelsMax` files.
+ * Throws FILE_UNREADABLE for a path that cannot be read, and LIMIT_REACHED above `listedModelsMax` files.
  */
 export async function listModels(paths: readonly string[]): Promise<readonly ListedModel[]> {
   const files = new Set<string>()
@@ -28,7 +28,7 @@ export async function listModels(paths: readonly string[]): Promise<readonly Lis
       `The folders hold ${files.size} model files, at most ${LIMITS.listedModelsMax} are listed.`,
     )
   const models: ListedModel[] = []
-  for (const file of files) models.push(await describe(file))
+  for (const file of files) models.push(await describe(file, !paths.includes(file)))
   return models
 }
 
@@ -48,11 +48,12 @@ async function filesOf(path: string): Promise<readonly string[]> {
   }
 }
 
-async function describe(path: string): Promise<ListedModel> {
+async function describe(path: string, isListed: boolean): Promise<ListedModel> {
   try {
     return { kind: 'model', path, ...summarizeGguf(await readGgufHeader(path)) }
   } catch (error) {
-    if (error instanceof MembraneError && error.code === 'INVALID_MODEL')
+    // One bad file among others hides none of them.
+    if (error instanceof MembraneError && (error.code === 'INVALID_MODEL' || isListed))
       return { kind: 'malformed', path, reason: error.message }
     throw error
   }

@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest'
+import { MembraneError } from '../core/errors.ts'
 import { createHashChain } from '../core/hash-chains.ts'
 import { MembraneError } from '../core/errors.ts'
 import { DEFAULT_TENANT, parseTenantId } from '../core/ids.ts'
@@ -125,6 +126,23 @@ describe('a node', () => {
     expect(ofTenant).toMatchObject({ hits: 1, misses: 1 })
     expect(fabric.stats().cache.byTenant.get(DEFAULT_TENANT)?.tokensSaved).toBe(reusedTokens)
     expect(second.stats()).toMatchObject({ requests: 1, reusedTokens, generatedTokens: 8, failedReads: 0 })
+  })
+
+  it('loses no answer when the tokens of a prompt cannot be kept', async () => {
+    const inner = new MemoryStore(clock)
+    const full: FragmentStore = {
+      ...damaging(inner),
+      put: async (fragment) => {
+        if (fragment.key.includes('prefix/')) throw new MembraneError('STORE_FULL', 'The store is full.')
+        return inner.put(fragment)
+      },
+      get: (key, options) => inner.get(key, options),
+    }
+    const node = nodeOn(await fabricOver(full), { moved: { measuredShare: 0, random: () => 0 } })
+    const answer = await node.generate({ ...asked, prompt: { text: text(40) } })
+    expect(answer.tokenIds.length).toBeGreaterThan(0)
+    expect(answer.stored?.error).toMatchObject({ code: 'STORE_FULL' })
+    expect((await node.rebuild({ ...asked, prompt: { text: text(60) } })).stored.error).not.toBeNull()
   })
 
   it('gives one tenant nothing of another', async () => {

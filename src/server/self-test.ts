@@ -31,7 +31,9 @@ export interface SelfTestParts extends Omit<RebuildParts, 'memory' | 'directory'
 export async function selfTest({ backend, chain, ...parts }: SelfTestParts): Promise<void> {
   const { model } = backend
   const { blockTokens } = chain
-  const tokens = Math.min(BLOCKS * blockTokens + 1, model.contextTokensMax)
+  // Models with short contexts are models too.
+  const blocks = Math.min(BLOCKS, Math.floor((model.contextTokensMax - 1) / blockTokens))
+  const tokens = blocks * blockTokens + 1
   const tokenIds = Uint32Array.from({ length: tokens }, (_, index) => index % model.tokenizer.vocabularyTokens)
   warmTokenizer(model.tokenizer)
   const clock = { nowMs: Date.now }
