@@ -41,10 +41,10 @@ export class ProviderAttempt {
 
   constructor(setup: AttemptSetup) {
     this.#setup = setup
-    const { timeoutMs, timers } = setup.settings
-    this.#wire = new ProviderWire(timers)
+    const { timeoutMs, alarm } = setup.settings
+    this.#wire = new ProviderWire(alarm)
     this.#cancels = [
-      timers.after(timeoutMs, () => this.fail({ kind: 'timeout', awaited: 'answer', waitedMs: timeoutMs })),
+      alarm.after(timeoutMs / 1000, () => this.fail({ kind: 'timeout', awaited: 'answer', waitedMs: timeoutMs })),
       onAbort(setup.signals, () => this.fail({ kind: 'aborted', said: '' })),
     ]
   }
@@ -91,7 +91,7 @@ export class ProviderAttempt {
 
   /** The events of an SDK's stream, each within the longest silence. */
   async *events<T>(opening: Promise<AsyncIterable<T>>): AsyncGenerator<T> {
-    const { silenceMsMax, timers } = this.#setup.settings
+    const { silenceMsMax, alarm } = this.#setup.settings
     const iterator = (await this.wait(opening))[Symbol.asyncIterator]()
     const onSilence = (): void => this.fail({ kind: 'timeout', awaited: 'next event', waitedMs: silenceMsMax })
     let cancel = (): void => undefined
@@ -101,7 +101,7 @@ export class ProviderAttempt {
         cancel()
         if (next.done === true) return
         yield next.value
-        cancel = timers.after(silenceMsMax, onSilence)
+        cancel = alarm.after(silenceMsMax / 1000, onSilence)
       }
     } finally {
       cancel()
@@ -179,7 +179,7 @@ export class ProviderAttempt {
   async #refusalText(message: IncomingMessage): Promise<string> {
     const pieces: Uint8Array[] = []
     let bytes = 0
-    const cancel = this.#setup.settings.timers.after(REFUSAL_MS_MAX, () => message.destroy())
+    const cancel = this.#setup.settings.alarm.after(REFUSAL_MS_MAX / 1000, () => message.destroy())
     try {
       for await (const piece of this.#wire.pieces()) {
         pieces.push(piece)

@@ -59,7 +59,7 @@ describe.each(Object.keys(PROVIDERS) as (keyof typeof PROVIDERS)[])('%s', (name)
       baseUrl: mock.baseUrl,
       apiKey: ApiKey.parse(KEY, 'the test'),
       // Waits between attempts end at once.
-      timers: manualTimers((ms) => ms < CONNECT_MS),
+      alarm: manualTimers((ms) => ms < CONNECT_MS),
       onAttempt: (report) => void reports.push(report),
       ...options,
     })
@@ -138,7 +138,7 @@ describe.each(Object.keys(PROVIDERS) as (keyof typeof PROVIDERS)[])('%s', (name)
 
   test('keeps a connection for the next request, after a stream too', async () => {
     const timers = manualTimers()
-    const backend = await open({ timers })
+    const backend = await open({ alarm: timers })
     mock.server.answer(mock.streamed(['a', 'b']), mock.whole('c'), mock.streamed(['d']))
     for (let index = 0; index < 3; index++) {
       await (index === 1 ? backend.generate(ASK) : all(backend.stream(ASK)))
@@ -213,7 +213,7 @@ describe.each(Object.keys(PROVIDERS) as (keyof typeof PROVIDERS)[])('%s', (name)
       const controller = new AbortController()
       const timers = manualTimers()
       mock.server.answer(mock.refusal(503, 'later'))
-      const backend = await open({ timers, onAttempt: () => controller.abort() })
+      const backend = await open({ alarm: timers, onAttempt: () => controller.abort() })
       await expect(backend.generate({ ...ASK, signal: controller.signal })).rejects.toMatchObject({ code: 'ABORTED' })
       expect(timers.pending).toBe(0)
     })
@@ -237,7 +237,7 @@ describe.each(Object.keys(PROVIDERS) as (keyof typeof PROVIDERS)[])('%s', (name)
         timers.fire(TIMEOUT_MS)
         await request.cut
       })
-      const backend = await open({ timers })
+      const backend = await open({ alarm: timers })
       await expect(how === 'generate' ? backend.generate(ASK) : all(backend.stream(ASK))).rejects.toMatchObject({
         code: 'PROVIDER_UNAVAILABLE',
         message: expect.stringContaining('did not finish its answer within 600000 ms (3 attempts)'),
@@ -256,7 +256,7 @@ describe.each(Object.keys(PROVIDERS) as (keyof typeof PROVIDERS)[])('%s', (name)
         timers.fire(TIMEOUT_MS)
         await request.cut
       })
-      const backend = await open({ timers, retries: { retriesMax: 0 } })
+      const backend = await open({ alarm: timers, retries: { retriesMax: 0 } })
       await expect(backend.generate(ASK)).rejects.toMatchObject({ code: 'PROVIDER_UNAVAILABLE' })
     })
 
@@ -264,7 +264,7 @@ describe.each(Object.keys(PROVIDERS) as (keyof typeof PROVIDERS)[])('%s', (name)
       const timers = manualTimers()
       mock.server.answer(pieces(mock.eventType, mock.events(['a', 'b']).slice(0, name === 'anthropic' ? 4 : 1), 'hang'))
       const read = async (): Promise<void> => {
-        for await (const event of (await open({ timers })).stream(ASK)) {
+        for await (const event of (await open({ alarm: timers })).stream(ASK)) {
           expect(event).toEqual({ kind: 'text', text: 'a' })
           timers.fire(SILENCE_MS)
         }
@@ -290,7 +290,7 @@ describe.each(Object.keys(PROVIDERS) as (keyof typeof PROVIDERS)[])('%s', (name)
         }),
         mock.whole('x'),
       )
-      const backend = await open({ timers, random: () => 0.5 })
+      const backend = await open({ alarm: timers, random: () => 0.5 })
       expect(await backend.generate(ASK)).toMatchObject({ text: 'x' })
       expect(timers.setMs).toContain(7250)
       expect(reports).toMatchObject([
@@ -319,7 +319,7 @@ describe.each(Object.keys(PROVIDERS) as (keyof typeof PROVIDERS)[])('%s', (name)
       async (status) => {
         const timers = manualTimers((ms) => ms < CONNECT_MS)
         mock.server.answer(mock.refusal(status, 'broken'))
-        const backend = await open({ timers, random: () => 0.999 })
+        const backend = await open({ alarm: timers, random: () => 0.999 })
         await expect(backend.generate(ASK)).rejects.toMatchObject({
           code: 'PROVIDER_UNAVAILABLE',
           details: { status, attempts: 3, provider: name },
@@ -347,7 +347,7 @@ describe.each(Object.keys(PROVIDERS) as (keyof typeof PROVIDERS)[])('%s', (name)
         timers.fire(CONNECT_MS)
         await request.cut
       })
-      await expect((await open({ timers })).generate(ASK)).rejects.toMatchObject({
+      await expect((await open({ alarm: timers })).generate(ASK)).rejects.toMatchObject({
         code: 'PROVIDER_REFUSED',
         message: expect.stringContaining('status 403: not you'),
       })
@@ -420,7 +420,7 @@ describe.each(Object.keys(PROVIDERS) as (keyof typeof PROVIDERS)[])('%s', (name)
     })
 
     test('sends anew at once when a kept connection turns out to be closed', async () => {
-      const backend = await open({ retries: { retriesMax: 0 }, timers: manualTimers() })
+      const backend = await open({ retries: { retriesMax: 0 }, alarm: manualTimers() })
       mock.server.answer(mock.whole('a'), (response) => void response.destroy(), mock.whole('b'))
       expect(await backend.generate(ASK)).toMatchObject({ text: 'a' })
       await new Promise((resolve) => setTimeout(resolve, 20))
@@ -435,7 +435,10 @@ describe.each(Object.keys(PROVIDERS) as (keyof typeof PROVIDERS)[])('%s', (name)
       await once(silent, 'listening')
       // It accepts, and never greets.
       silent.on('connection', () => setTimeout(() => timers.fire(CONNECT_MS), 20))
-      const backend = await open({ timers, baseUrl: `https://127.0.0.1:${(silent.address() as AddressInfo).port}` })
+      const backend = await open({
+        alarm: timers,
+        baseUrl: `https://127.0.0.1:${(silent.address() as AddressInfo).port}`,
+      })
       await expect(backend.generate(ASK)).rejects.toMatchObject({
         code: 'PROVIDER_UNAVAILABLE',
         message: expect.stringContaining('no connection within 10000 ms (3 attempts)'),

@@ -152,7 +152,7 @@ export class ProviderBackend implements TextBackend {
   #pause(ms: number, signals: readonly AbortSignal[], number: number): Promise<void> {
     return new Promise((resolve, reject) => {
       let forget = (): void => undefined
-      const cancel = this.#settings.timers.after(ms, () => {
+      const cancel = this.#settings.alarm.after(ms / 1000, () => {
         forget()
         resolve()
       })

@@ -2,7 +2,7 @@
 import { type ErrorCode, MembraneError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import { checkCount } from './check-count.ts'
-import type { Clock } from '../core/ports.ts'
+import type { Alarm, Clock } from '../core/ports.ts'
 import type { Random } from '../core/random.ts'
 import type { ApiKey, ProviderName } from './provider-key.ts'
 import type { AnswerHeaders } from './provider-headers.ts'
@@ -58,14 +58,8 @@ export interface ProviderOptions {
   readonly onAttempt?: (report: ProviderAttemptReport) => void
   /** Default: the system's. */
   readonly clock?: Clock
-  readonly timers?: ProviderTimers
+  readonly alarm?: Alarm
   readonly random?: Random
-}
-
-/** How to be called later. */
-export interface ProviderTimers {
-  /** Calls once. The result cancels it. */
-  after(ms: number, call: () => void): () => void
 }
 
 /** What is not given is so. */
@@ -91,7 +85,7 @@ export interface ProviderSettings {
   readonly retries: ProviderRetries
   readonly onAttempt: (report: ProviderAttemptReport) => void
   readonly clock: Clock
-  readonly timers: ProviderTimers
+  readonly alarm: Alarm
   readonly random: Random
 }
 
@@ -114,7 +108,7 @@ export function providerSettings(provider: ProviderName, baseUrl: string, option
     retries: { ...DEFAULT_PROVIDER_RETRIES, ...options.retries },
     onAttempt: options.onAttempt ?? (() => undefined),
     clock: options.clock ?? SYSTEM_CLOCK,
-    timers: options.timers ?? SYSTEM_TIMERS,
+    alarm: options.alarm ?? SYSTEM_ALARM,
     random: options.random ?? Math.random,
   }
   const { retriesMax, waitMsFirst, waitMsMax, retryAfterMsMax } = settings.retries
@@ -156,9 +150,9 @@ function invalid(message: string): MembraneError {
 
 const SYSTEM_CLOCK: Clock = { nowMs: () => Date.now() }
 
-const SYSTEM_TIMERS: ProviderTimers = {
-  after: (ms, call) => {
-    const timer = setTimeout(call, ms)
+const SYSTEM_ALARM: Alarm = {
+  after: (seconds, callback) => {
+    const timer = setTimeout(callback, seconds * 1000)
     return () => clearTimeout(timer)
   },
 }

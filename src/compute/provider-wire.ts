@@ -1,9 +1,9 @@
 /** One exchange over HTTP: a text out, an answer in pieces. Connections are those of Node's own agents, and are reused. */
 import { type ClientRequest, type IncomingMessage, request as requestHttp } from 'node:http'
 import { request as requestHttps } from 'node:https'
+import type { Alarm } from '../core/ports.ts'
 import { FaultError, type ProviderFault } from './provider-fault.ts'
 import type { AnswerHeaders } from './provider-headers.ts'
-import type { ProviderTimers } from './provider-options.ts'
 import { AnswerPieces } from './provider-pieces.ts'
 
 /** A host that is not there says nothing, and time for an answer is long. As in Node's fetch. */
@@ -17,14 +17,14 @@ export interface WireRequest {
 }
 
 export class ProviderWire {
-  readonly #timers: ProviderTimers
+  readonly #alarm: Alarm
   #request: ClientRequest | null = null
   #message: IncomingMessage | null = null
   #pieces: AnswerPieces | null = null
   #isOver = false
 
-  constructor(timers: ProviderTimers) {
-    this.#timers = timers
+  constructor(alarm: Alarm) {
+    this.#alarm = alarm
   }
 
   /** Null until an answer begins. */
@@ -59,7 +59,7 @@ export class ProviderWire {
     this.#isOver = true
     const message = this.#message
     if (message === null || message.closed) return
-    const cancel = this.#timers.after(LEFTOVER_MS_MAX, () => this.#request?.destroy())
+    const cancel = this.#alarm.after(LEFTOVER_MS_MAX / 1000, () => this.#request?.destroy())
     message.once('close', cancel)
     this.#pieces?.drain()
   }
@@ -81,7 +81,7 @@ export class ProviderWire {
     const isTls = url.protocol === 'https:'
     const request = isTls ? requestHttps(url, options) : requestHttp(url, options)
     this.#request = request
-    const cancel = this.#timers.after(CONNECT_MS_MAX, () => {
+    const cancel = this.#alarm.after(CONNECT_MS_MAX / 1000, () => {
       request.destroy(new Error(`no connection within ${CONNECT_MS_MAX} ms`))
     })
     request.on('socket', (socket) => {

@@ -1,4 +1,4 @@
-/** Which build of the kernel runs here. Both give the same bits; one of them is some thirty times faster. */
+/** Which build of the kernel runs here. Both give the same bits; one of them is some sixty times faster. */
 import { readFile } from 'node:fs/promises'
 import { MembraneError } from '../core/errors.ts'
 import { instantiateKernel, wasm, type WasmModule } from './webassembly.ts'

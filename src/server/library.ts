@@ -12,7 +12,6 @@ export { MemoryStore } from '../store/memory.ts'
 export { type DiskStats, type DiskStore, openDiskStore } from '../store/disk.ts'
 export { DEFAULT_DISK_OPTIONS, type DiskStoreOptions, type Durability } from '../store/disk-options.ts'
 export type { RecoveryReport } from '../store/disk-recovery.ts'
-export type { Timers } from '../store/disk-sync.ts'
 export type { ScrubOptions, ScrubReport } from '../store/disk-scrub.ts'
 export { RedisStore, type RedisStoreOptions } from '../store/redis.ts'
 export type { RedisTls } from '../store/redis-client.ts'
@@ -92,7 +91,6 @@ export {
   type ProviderAttemptReport,
   type ProviderOptions,
   type ProviderRetries,
-  type ProviderTimers,
 } from '../compute/provider-options.ts'
 export type { AnswerHeaders } from '../compute/provider-headers.ts'
 

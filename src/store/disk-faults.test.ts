@@ -104,7 +104,7 @@ describe('DiskStore, on a device that fails', () => {
   test('learns of a sync that failed when nobody waited for it', async () => {
     const files = new UnsyncedFiles()
     const timers = new VirtualTimers()
-    const store = await openSimulated(files, { timers })
+    const store = await openSimulated(files, { alarm: timers })
     await store.put(fragmentOf('a', bytesOf(100)))
     files.syncError = Object.assign(new Error('EIO: i/o error'), { code: 'EIO' })
     await timers.advance(1000, () => false)

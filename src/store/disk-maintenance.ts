@@ -1,9 +1,9 @@
 /** What a disk store does beside answering: compaction, purging, and the removal of what has expired. */
-import type { Clock } from '../core/ports.ts'
+import type { Alarm, Clock } from '../core/ports.ts'
 import { type CompactionOptions, compactSegments, segmentsToCompact } from './disk-compaction.ts'
 import type { DiskEntries } from './disk-entries.ts'
 import { removeSnapshot } from './disk-snapshot.ts'
-import type { DiskSync, Timers } from './disk-sync.ts'
+import type { DiskSync } from './disk-sync.ts'
 import { errorCodeOf } from './files.ts'
 import { deadBytesOf, type Segment } from './segment.ts'
 
@@ -18,7 +18,7 @@ const SYNCS_MAX = 6
 export interface DiskMaintenanceOptions extends Omit<CompactionOptions, 'onDamaged' | 'shouldStop'> {
   readonly entries: DiskEntries
   readonly sync: DiskSync
-  readonly timers: Timers
+  readonly alarm: Alarm
   readonly clock: Clock
 }
 
@@ -93,7 +93,7 @@ export class DiskMaintenance {
   /** Removes what has expired now and then, as long as there is something that will. */
   scheduleSweep(): void {
     if (this.#isStopped || this.#options.index.expiring === 0) return
-    this.#cancelSweep ??= this.#options.timers.after(SWEEP_INTERVAL_MS, () => {
+    this.#cancelSweep ??= this.#options.alarm.after(SWEEP_INTERVAL_MS / 1000, () => {
       void this.#sweepSlowly().finally(() => {
         this.#cancelSweep = null
         this.scheduleSweep()

@@ -93,7 +93,7 @@ export function joinDisk(directory: OpenDirectory, settings: DiskSettings, isClo
     files,
     segmentFiles,
     table,
-    timers: settings.timers,
+    alarm: settings.alarm,
     intervalMs: settings.syncIntervalMs,
     onSynced: () => {
       maintenance.compactIfWorthIt()

@@ -1,8 +1,7 @@
 /** How a disk store is opened. */
 import { MembraneError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
-import type { Clock, ContentHashers } from '../core/ports.ts'
-import type { Timers } from './disk-sync.ts'
+import type { Alarm, Clock, ContentHashers } from '../core/ports.ts'
 import type { Files } from './files.ts'
 
 /**
@@ -28,7 +27,7 @@ export interface DiskStoreOptions {
   readonly idleFilesMax?: number
   /** Default: the system's. */
   readonly clock?: Clock
-  readonly timers?: Timers
+  readonly alarm?: Alarm
 }
 
 /** What is not given is so. */
@@ -54,7 +53,7 @@ export type DiskSettings = Required<Omit<DiskStoreOptions, 'directory'>>
 
 /** Throws INVALID_CONFIG. */
 export function diskSettings(options: DiskStoreOptions): DiskSettings {
-  const settings = { clock: SYSTEM_CLOCK, timers: SYSTEM_TIMERS, ...DEFAULT_DISK_OPTIONS, ...options }
+  const settings = { clock: SYSTEM_CLOCK, alarm: SYSTEM_ALARM, ...DEFAULT_DISK_OPTIONS, ...options }
   checkWhole('segmentBytesMax', settings.segmentBytesMax, 64, LIMITS.segmentBytesMax)
   checkWhole('ownSegmentBytesMin', settings.ownSegmentBytesMin, 1, LIMITS.payloadBytesMax)
   checkWhole('syncIntervalMs', settings.syncIntervalMs, 1, 1000)
@@ -71,9 +70,9 @@ function checkWhole(name: string, value: number, min: number, max: number): void
 
 const SYSTEM_CLOCK: Clock = { nowMs: () => Date.now() }
 
-const SYSTEM_TIMERS: Timers = {
-  after: (ms, call) => {
-    const timer = setTimeout(call, ms)
+const SYSTEM_ALARM: Alarm = {
+  after: (seconds, callback) => {
+    const timer = setTimeout(callback, seconds * 1000)
     // A sync that waits keeps no process alive: `close` syncs, and the kernel has what was acknowledged.
     timer.unref()
     return () => {

@@ -14,7 +14,7 @@ describe('DiskStore', () => {
   test('takes at most twice what is live, and two segments, however much comes and goes', async () => {
     const files = new UnsyncedFiles()
     const timers = new VirtualTimers()
-    const store = await openSimulated(files, { timers })
+    const store = await openSimulated(files, { alarm: timers })
     for (let round = 0; round < 30; round++) {
       // Something in each segment stays.
       await store.put(fragmentOf(`stays-${round}`, bytesOf(100, round)))
@@ -66,7 +66,7 @@ describe('DiskStore', () => {
   test('frees what has expired, though nobody asks for it', async () => {
     const files = new UnsyncedFiles()
     const timers = new VirtualTimers()
-    const store = await openSimulated(files, { timers })
+    const store = await openSimulated(files, { alarm: timers })
     await store.put(fragmentOf('large', bytesOf(100_000), { expiresAtMs: timers.nowMs() + HOUR_MS }))
     await timers.advance(HOUR_MS + 20_000, () => false)
     await timers.advance(5000, () => false)

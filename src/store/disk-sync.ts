@@ -3,6 +3,7 @@
  * asked meanwhile. When nobody asks, what has been written is synced after the interval.
  */
 import { MembraneError } from '../core/errors.ts'
+import type { Alarm } from '../core/ports.ts'
 import type { Files } from './files.ts'
 import type { SegmentFiles } from './segment-files.ts'
 import type { SegmentLog, SyncWork } from './segment-log.ts'
@@ -13,17 +14,11 @@ const SYNCS_AT_ONCE = 3
 /** What has lost its last entry waits for a sync to be deleted. More than this does not wait for the interval. */
 const CONDEMNED_BYTES_MAX = 256 * 1024 * 1024
 
-/** How to be called later. */
-export interface Timers {
-  /** Calls once. The result cancels it. */
-  after(ms: number, call: () => void): () => void
-}
-
 export interface DiskSyncOptions {
   readonly files: Files
   readonly segmentFiles: SegmentFiles
   readonly table: SegmentTable
-  readonly timers: Timers
+  readonly alarm: Alarm
   readonly intervalMs: number
   /** Called at the end of each sync. */
   readonly onSynced: () => void
@@ -60,7 +55,7 @@ export class DiskSync {
     if (this.#next === null && this.#options.table.condemnedBytes > CONDEMNED_BYTES_MAX) {
       this.commit().catch(() => undefined)
     }
-    this.#cancelTimer ??= this.#options.timers.after(this.#options.intervalMs, () => {
+    this.#cancelTimer ??= this.#options.alarm.after(this.#options.intervalMs / 1000, () => {
       this.#cancelTimer = null
       // A failure is kept, and thrown to whoever puts next.
       if (this.#log.hasWork) this.commit().catch(() => undefined)

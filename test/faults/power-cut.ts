@@ -70,7 +70,7 @@ class Machine {
       segmentBytesMax: 3000,
       ownSegmentBytesMin: 1500,
       clock: this.#timers,
-      timers: this.#timers,
+      alarm: this.#timers,
     })
   }
 

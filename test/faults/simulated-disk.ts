@@ -10,9 +10,9 @@ export const SMALL_SEGMENTS = { segmentBytesMax: 3000, ownSegmentBytesMin: 1500 
 
 export function openSimulated(
   files: UnsyncedFiles,
-  options: Partial<DiskStoreOptions> & { readonly timers?: VirtualTimers } = {},
+  options: Partial<DiskStoreOptions> & { readonly alarm?: VirtualTimers } = {},
 ): Promise<DiskStore> {
-  const timers = options.timers ?? new VirtualTimers()
+  const timers = options.alarm ?? new VirtualTimers()
   const ports = { files, lock: () => () => undefined, newSalt: () => Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8) }
   return openDiskStoreOn(ports, {
     directory: files.root,
@@ -20,6 +20,6 @@ export function openSimulated(
     clock: timers,
     ...SMALL_SEGMENTS,
     ...options,
-    timers,
+    alarm: timers,
   })
 }

@@ -1,13 +1,12 @@
 /** Time that passes only when it is told to. */
-import type { Clock } from '../../src/core/ports.ts'
-import type { Timers } from '../../src/store/disk-sync.ts'
+import type { Alarm, Clock } from '../../src/core/ports.ts'
 
 interface Waiting {
   readonly dueMs: number
   readonly call: () => void
 }
 
-export class VirtualTimers implements Clock, Timers {
+export class VirtualTimers implements Clock, Alarm {
   #nowMs = Date.UTC(2026, 0, 1)
   readonly #waiting = new Set<Waiting>()
 
@@ -15,8 +14,8 @@ export class VirtualTimers implements Clock, Timers {
     return this.#nowMs
   }
 
-  after(ms: number, call: () => void): () => void {
-    const waiting = { dueMs: this.#nowMs + ms, call }
+  after(seconds: number, call: () => void): () => void {
+    const waiting = { dueMs: this.#nowMs + Math.round(seconds * 1000), call }
     this.#waiting.add(waiting)
     return () => {
       this.#waiting.delete(waiting)

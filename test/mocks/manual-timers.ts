@@ -1,6 +1,7 @@
+import type { Alarm } from '../../src/core/ports.ts'
+
 /** Timers that a test fires. Nothing waits for real time. */
-export interface ManualTimers {
-  after(ms: number, call: () => void): () => void
+export interface ManualTimers extends Alarm {
   /** Of every timer that was set, in order. */
   readonly setMs: readonly number[]
   /** How many are set and neither fired nor cancelled. */
@@ -19,7 +20,8 @@ export function manualTimers(isAtOnce: (ms: number) => boolean = () => false): M
     get pending() {
       return waiting.size
     },
-    after: (ms, call) => {
+    after: (seconds, call) => {
+      const ms = Math.round(seconds * 1000)
       setMs.push(ms)
       const timer = { ms, call }
       waiting.add(timer)
