@@ -29,11 +29,19 @@ export interface Findings {
   readonly notes?: readonly string[]
 }
 
+/** Flags that some benches know. */
+export interface BenchOptions {
+  /** On a real node and in real time, where the bench is of a model of it otherwise. */
+  readonly isReal: boolean
+  /** Where to write a picture; null for none. */
+  readonly svgPath: string | null
+}
+
 export interface Bench {
   readonly summary: string
   /** By name: what `cold.ts` may be asked to run in a fresh process. */
   readonly probes: Readonly<Record<string, Probe>>
-  readonly run: () => Promise<Findings>
+  readonly run: (options: BenchOptions) => Promise<Findings>
 }
 
 /** In the order in which they are run. */
@@ -59,6 +67,7 @@ export const BENCH_NAMES = [
   'fabric',
   'prefill',
   'plan-rebuild',
+  'rebuild',
   'load-or-recompute',
 ] as const
 export type BenchName = (typeof BENCH_NAMES)[number]

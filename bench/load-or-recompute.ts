@@ -1,9 +1,10 @@
 /**
  * Reading everything, computing everything, and what a plan chooses, over links from very slow to very fast. The plan
  * starts from assumed rates and learns them from what its own rebuilds took; it is measured after a short warm-up.
- * Time is virtual: reads share a throttled link, and computing follows a profile, both with noise. What carries out
- * plans is a `Rig`, so a real node over a throttled store can take the model's place.
+ * Time is virtual: reads share a throttled link, and computing follows a profile, both with noise. With `--real` a node
+ * with its engine, over a store that is throttled, takes the model's place.
  */
+import { writeFile } from 'node:fs/promises'
 import { medianOfSorted, sortedAscending } from '../src/core/quantile.ts'
 import { renderPlot } from '../src/cli/terminal-plot.ts'
 import { MeasuredRates } from '../src/policy/measured-rates.ts'
@@ -28,6 +29,9 @@ const FASTEST_BYTES_PER_SECOND = 1e10
 const WARM_UP_REBUILDS = 12
 const MEASURED_REBUILDS = 15
 const RATIO_TARGET = 1.1
+/** One core is left to what reads and decides. */
+const REAL_THREADS = 1
+const HEADING = 'MB/s        read all   compute all   planned   of the better   tokens computed'
 
 interface LinkResult {
   readonly bytesPerSecond: number
@@ -42,7 +46,8 @@ interface LinkResult {
 export const bench: Bench = {
   summary: `a prompt of ${PROMPT_TOKENS} tokens over ${LINKS} links, in virtual time`,
   probes: {},
-  run: async (): Promise<Findings> => {
+  run: async ({ isReal, svgPath }): Promise<Findings> => {
+    if (isReal) return runReal(svgPath)
     const results = Array.from({ length: LINKS }, (_, k) => {
       const power = k / (LINKS - 1)
       return resultOf(SLOWEST_BYTES_PER_SECOND * (FASTEST_BYTES_PER_SECOND / SLOWEST_BYTES_PER_SECOND) ** power, k)
@@ -59,13 +64,49 @@ export const bench: Bench = {
       ratios: [{ what: 'best pure strategy / plan', values: ratios.map((ratio) => 1 / ratio) }],
       notes: [
         `Median of ${MEASURED_REBUILDS} rebuilds after ${WARM_UP_REBUILDS} that warm up; rates learnt, none given.`,
-        'MB/s        read all   compute all   planned   of the better   tokens computed',
+        HEADING,
         ...results.map(lineOf),
         `Worst: ${worst.toFixed(3)} of the better pure strategy, at most ${RATIO_TARGET} wanted: ${worst <= RATIO_TARGET ? 'met' : 'NOT MET'}.`,
         ...plotOf(results),
       ],
     }
   },
+}
+
+async function runReal(svgPath: string | null): Promise<Findings> {
+  const { measureReal } = await import('./load-or-recompute-real.ts')
+  const results = await measureReal(REAL_THREADS)
+  const ratios = results.map(ratioOf)
+  const worst = Math.max(...ratios)
+  if (svgPath !== null) {
+    const { curvesSvg } = await import('./load-or-recompute-svg.ts')
+    const curve = (name: string, color: string, seconds: (result: LinkResult) => number) => ({
+      name,
+      color,
+      points: results.map((result) => ({ x: result.bytesPerSecond / 1e6, y: 1e3 * seconds(result) })),
+    })
+    const curves = [
+      curve('read all', '#c2571a', ({ readSeconds }) => readSeconds),
+      curve('compute all', '#2f6fb0', ({ prefillSeconds }) => prefillSeconds),
+      curve('planned', '#1b1b1b', ({ plannedSeconds }) => plannedSeconds),
+    ]
+    await writeFile(svgPath, await curvesSvg(curves))
+  }
+  const [middle] = results.slice(results.length / 2)
+  return {
+    rows: (middle === undefined ? [] : [middle]).map(({ bytesPerSecond, plannedRuns }) => ({
+      what: `planned, ${(bytesPerSecond / 1e6).toPrecision(3)} MB/s (real node)`,
+      runsMs: plannedRuns.map((seconds) => 1e3 * seconds),
+    })),
+    ratios: [{ what: 'best pure strategy / plan', values: ratios.map((ratio) => 1 / ratio) }],
+    notes: [
+      `A real node, ${REAL_THREADS} thread, over a throttled store; medians after a warm-up from assumed rates.`,
+      `${HEADING}   rebuilds to warm up`,
+      ...results.map((result) => `${lineOf(result)}${String(result.warmUpRebuilds ?? 'not steady').padStart(22)}`),
+      `Worst: ${worst.toFixed(3)} of the better pure strategy, at most ${RATIO_TARGET} wanted: ${worst <= RATIO_TARGET ? 'met' : 'NOT MET'}.`,
+      ...plotOf(results),
+    ],
+  }
 }
 
 function resultOf(bytesPerSecond: number, seed: number): LinkResult {

@@ -1,5 +1,5 @@
 /**
- * Runs benches and prints what they find: npm run bench [-- [name…] [--json]]
+ * Runs benches and prints what they find: npm run bench [-- [name…] [--json] [--real] [--svg FILE]]
  * Benches are no tests: nothing fails because a machine was busy.
  */
 import { parseArgs } from 'node:util'
@@ -8,7 +8,10 @@ import { RUNS } from './harness.ts'
 import { calibrationMs, describeMachine } from './machine.ts'
 import { findingsText, isMet, machineText, spreadOf, timeText } from './print.ts'
 
-const { values: flags, positionals } = parseArgs({ allowPositionals: true, options: { json: { type: 'boolean' } } })
+const { values: flags, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { json: { type: 'boolean' }, real: { type: 'boolean' }, svg: { type: 'string' } },
+})
 const unknown = positionals.find((name) => !isBenchName(name))
 if (unknown !== undefined) {
   console.error(`There is no bench "${unknown}". Choose from ${BENCH_NAMES.join(', ')}.`)
@@ -39,7 +42,7 @@ async function runBenches(names: readonly (typeof BENCH_NAMES)[number][]): Promi
 /** One bench that cannot run (a build that fails, a file that is gone) keeps no other from running. */
 async function findingsOf(bench: Bench): Promise<Findings> {
   try {
-    return await bench.run()
+    return await bench.run({ isReal: flags.real === true, svgPath: flags.svg ?? null })
   } catch (error) {
     process.exitCode = 1
     return { rows: [], notes: [`FAILED: ${error instanceof Error ? error.message : String(error)}`] }

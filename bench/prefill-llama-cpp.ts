@@ -1,4 +1,7 @@
-/** llama.cpp, through node-llama-cpp where it is installed, with the weights of our model as 32-bit floats and as Q8_0. */
+/**
+ * llama.cpp, through node-llama-cpp where it is installed, with the weights of our model as 32-bit
+ * and 16-bit floats and as Q8_0.
+ */
 import { existsSync } from 'node:fs'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -41,7 +44,9 @@ export async function openLlamaCppPeers(threadCounts: readonly number[]): Promis
   const { getLlama }: LlamaModule = await import(pathToFileURL(MODULE).href)
   const folder = await mkdtemp(join(tmpdir(), 'membrane-bench-'))
   const f32Path = join(folder, 'f32.gguf')
-  await writeFile(f32Path, await asF32())
+  const f16Path = join(folder, 'f16.gguf')
+  await writeFile(f32Path, await rewritten('F32'))
+  await writeFile(f16Path, await rewritten('F16'))
   // Ours computes with 32-bit floats and keeps KV of them, so the first two are the same work.
   const kinds = [
     { name: 'llama.cpp F32', modelPath: f32Path, options: { flashAttention: false, ...kvType('F32') } },
@@ -50,6 +55,7 @@ export async function openLlamaCppPeers(threadCounts: readonly number[]): Promis
       modelPath: f32Path,
       options: { flashAttention: true, ...kvType('F32') },
     },
+    { name: 'llama.cpp F16', modelPath: f16Path, options: { flashAttention: true } },
     { name: 'llama.cpp Q8_0', modelPath: DEFAULT_MODEL_PATH, options: { flashAttention: true } },
   ]
   const llama = await getLlama({ gpu: false, build: 'never', logLevel: 'error', progressLogs: false })
@@ -90,15 +96,15 @@ function engineOf(name: string, sequence: LlamaSequence): PrefillEngine {
   }
 }
 
-/** Our model's file with its weights as 32-bit floats. */
-async function asF32(): Promise<Uint8Array> {
+/** Our model's file with its matrices of another type; vectors are 32-bit floats always, as llama.cpp wants them. */
+async function rewritten(type: 'F32' | 'F16'): Promise<Uint8Array> {
   const { metadata, tensors } = await readGguf(DEFAULT_MODEL_PATH)
   return ggufBytes({
     metadata: Object.fromEntries([...metadata].map(([key, value]) => [key, written(key, value)])),
     tensors: [...tensors.values()].map((tensor) => {
       const values = new Float32Array(tensor.shape.reduce((product, length) => product * length, 1))
       dequantize(tensor, values)
-      return { name: tensor.name, shape: tensor.shape, type: 'F32', values }
+      return { name: tensor.name, shape: tensor.shape, type: tensor.shape.length === 1 ? 'F32' : type, values }
     }),
   })
 }

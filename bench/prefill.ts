@@ -19,7 +19,7 @@ import { spreadOf } from './print.ts'
 const PROMPTS = [512, 1900] as const
 const THREADS = [1, 2] as const
 /** llama.cpp's threads spin while they wait: beside any other work two of them are slower than one. */
-const PEER_THREADS = [1] as const
+const PEER_THREADS = [1, 2] as const
 const DECODED = 32
 const PEAK_STEPS = 2_000
 /** Many calls, because V8 compiles a function well from one call to the next only. */

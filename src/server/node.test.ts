@@ -1,7 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import { MembraneError } from '../core/errors.ts'
 import { createHashChain } from '../core/hash-chains.ts'
-import { MembraneError } from '../core/errors.ts'
 import { DEFAULT_TENANT, parseTenantId } from '../core/ids.ts'
 import type { FragmentStore, StoredFragment } from '../core/ports.ts'
 import { openSimulatedBackend, type SimulatedOptions } from '../compute/simulated.ts'

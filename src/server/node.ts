@@ -335,8 +335,6 @@ interface AnswerToStore {
   readonly start: number
 }
 
-const NOTHING_STORED: StoreReport = { fragments: 0, bytes: 0, refused: 0, error: null }
-
 function movedReuse({ measuredShare, random }: NodeMovedOptions, backend: KvBackend): Omit<MovedReuse, 'index'> {
   return { options: DEFAULT_MOVED, measure: { backend, share: measuredShare, random } }
 }
