@@ -14,7 +14,8 @@ import { MeasuredRates } from '../src/policy/measured-rates.ts'
 import type { RateBook } from '../src/reconstruct/rebuild-ports.ts'
 import { DEFAULT_FABRIC_OPTIONS, openFabric } from '../src/server/fabric.ts'
 import { DEFAULT_MODEL_PATH, MemoryStore, openCpuBackend } from '../src/server/library.ts'
-import { DEFAULT_NODE_OPTIONS, Node } from '../src/server/node.ts'
+import { Node } from '../src/server/node.ts'
+import { DEFAULT_NODE_OPTIONS } from '../src/server/node-options.ts'
 import { systemAlarm, systemStopwatch } from '../src/server/system-time.ts'
 import { ROOT } from './command-line.ts'
 import { RUNS } from './harness.ts'
@@ -114,7 +115,8 @@ async function resultOf(
     await rebuild(unlearnt, 'none')
     const rates = new MeasuredRates()
     const [first, planned, computed, read, prefilled]: number[][] = [[], [], [], [], []]
-    for (let turn = 0; turn < WARM_UP_REBUILDS && !isProbe; turn++) first?.push((await rebuild(rates, 'exact')).seconds)
+    const warmUps = isProbe ? 0 : WARM_UP_REBUILDS
+    for (let turn = 0; turn < warmUps; turn++) first?.push((await rebuild(rates, 'exact')).seconds)
     for (let turn = 0; turn < RUNS; turn++) {
       prefilled?.push((await rebuild(unlearnt, 'none')).seconds)
       if (isProbe) continue
