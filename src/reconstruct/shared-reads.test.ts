@@ -44,7 +44,7 @@ test('however reads overlap, their shares are the time in which the place was bu
         if (active.has(read)) end(read)
         else active.set(read, reads.begin('b'))
       }
-      for (const read of [...active.keys()]) end(read)
+      for (const read of active.keys()) end(read)
       expect(shares).toBeCloseTo(busy, 6)
     }),
     { numRuns: runs(200) },
