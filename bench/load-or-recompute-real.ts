@@ -18,7 +18,6 @@ import { Node } from '../src/server/node.ts'
 import { DEFAULT_NODE_OPTIONS } from '../src/server/node-options.ts'
 import { systemAlarm, systemStopwatch } from '../src/server/system-time.ts'
 import { ROOT } from './command-line.ts'
-import { RUNS } from './harness.ts'
 import { throttled } from './throttled-store.ts'
 
 const PROMPT_TOKENS = 1500
@@ -26,10 +25,12 @@ const BLOCK_TOKENS = 16
 const FRAGMENT_TOKENS = 128
 const LINKS = 12
 /** The slowest and the fastest link, of the one at which reading and computing take the same time. */
-const SLOWEST_RATIO = 1 / 6
-const FASTEST_RATIO = 12
+const SLOWEST_RATIO = 1 / 3
+const FASTEST_RATIO = 8
 const LATENCY_SECONDS = 1e-3
-const WARM_UP_REBUILDS = 8
+const WARM_UP_REBUILDS = 5
+/** Of each way over each link: slow links take seconds. */
+const ROUNDS = 5
 const RATIO_TARGET = 1.1
 
 export interface RealResult {
@@ -114,10 +115,16 @@ async function resultOf(
     const unlearnt = new MeasuredRates()
     await rebuild(unlearnt, 'none')
     const rates = new MeasuredRates()
+    const warmUps = isProbe ? 0 : WARM_UP_REBUILDS
     const [first, planned, computed, read, prefilled]: number[][] = [[], [], [], [], []]
+<<<<<<< HEAD
     const warmUps = isProbe ? 0 : WARM_UP_REBUILDS
     for (let turn = 0; turn < warmUps; turn++) first?.push((await rebuild(rates, 'exact')).seconds)
     for (let turn = 0; turn < RUNS; turn++) {
+=======
+    for (let turn = 0; turn < warmUps; turn++) first?.push((await rebuild(rates, 'exact')).seconds)
+    for (let turn = 0; turn < ROUNDS; turn++) {
+>>>>>>> 25df615c9555d331bfed106ad4d488d112e43602
       prefilled?.push((await rebuild(unlearnt, 'none')).seconds)
       if (isProbe) continue
       const { seconds, prefilledTokens } = await rebuild(rates, 'exact')
