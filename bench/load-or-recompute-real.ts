@@ -117,14 +117,8 @@ async function resultOf(
     const rates = new MeasuredRates()
     const warmUps = isProbe ? 0 : WARM_UP_REBUILDS
     const [first, planned, computed, read, prefilled]: number[][] = [[], [], [], [], []]
-<<<<<<< HEAD
-    const warmUps = isProbe ? 0 : WARM_UP_REBUILDS
-    for (let turn = 0; turn < warmUps; turn++) first?.push((await rebuild(rates, 'exact')).seconds)
-    for (let turn = 0; turn < RUNS; turn++) {
-=======
     for (let turn = 0; turn < warmUps; turn++) first?.push((await rebuild(rates, 'exact')).seconds)
     for (let turn = 0; turn < ROUNDS; turn++) {
->>>>>>> 25df615c9555d331bfed106ad4d488d112e43602
       prefilled?.push((await rebuild(unlearnt, 'none')).seconds)
       if (isProbe) continue
       const { seconds, prefilledTokens } = await rebuild(rates, 'exact')

@@ -44,11 +44,7 @@ test('however reads overlap, their shares are the time in which the place was bu
         if (active.has(read)) end(read)
         else active.set(read, reads.begin('b'))
       }
-<<<<<<< HEAD
-      for (const read of Array.from(active.keys())) end(read)
-=======
       for (const read of active.keys()) end(read)
->>>>>>> 25df615c9555d331bfed106ad4d488d112e43602
       expect(shares).toBeCloseTo(busy, 6)
     }),
     { numRuns: runs(200) },
