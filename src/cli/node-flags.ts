@@ -7,6 +7,7 @@ import { MembraneError } from '../core/errors.ts'
 import { seededRandom } from '../core/random.ts'
 import { createHashChain } from '../core/hash-chains.ts'
 import { DEFAULT_TENANT, parseTenantId, type TenantId } from '../core/ids.ts'
+import { LIMITS } from '../core/limits.ts'
 import { loadChainHashes } from '../hashing/chain-hashes.ts'
 import { loadContentHashers } from '../hashing/content-hashers.ts'
 import { COMPUTE_CHOICES, type ComputeChoice, openBackend } from '../server/backends.ts'
@@ -50,7 +51,11 @@ export function addNodeFlags(command: Command): Command {
     .optionsGroup('Model:')
     .addOption(new Option('--compute <engine>', 'what computes').choices(COMPUTE_CHOICES).default('cpu'))
     .option('--model <file>', 'GGUF file or model folder (default: the model that comes along)')
-    .option('--threads <n>', 'threads of the engine (default: as many as there are processors)', wholeNumberOf(1))
+    .option(
+      '--threads <n>',
+      'threads of the engine (default: as many as there are processors, 64 at most)',
+      wholeNumberOf(1),
+    )
     .option('--llm-url <url>', 'base URL of openai, anthropic or ollama, or of a server that speaks as they do')
     .option('--llm-model <name>', 'model of openai, anthropic or ollama')
     .option('--llm-key-file <file>', 'file with the key of the service (default: its environment variable)')
@@ -99,7 +104,8 @@ export async function withNode<T>(flags: NodeFlags, use: (opened: OpenedNode) =>
   const backend = await openBackend({
     compute: flags.compute,
     model: flags.model ?? null,
-    threads: flags.threads ?? availableParallelism(),
+    // Large machines have more processors than an engine has use for.
+    threads: flags.threads ?? Math.min(availableParallelism(), LIMITS.engineThreadsMax),
     url: flags.llmUrl ?? null,
     providerModel: flags.llmModel ?? null,
     keyFile: flags.llmKeyFile ?? null,

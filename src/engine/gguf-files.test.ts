@@ -65,7 +65,7 @@ describe('the list of models', () => {
   })
 
   test('says of a malformed file why, and goes on', async () => {
-    const place = join(folder, 'mixed')
+    const place = join(folder, 'one-bad')
     await mkdir(place)
     await writeFile(join(place, 'a.gguf'), ggufBytes(TINY).subarray(0, 5000))
     await writeFile(join(place, 'b.gguf'), ggufBytes(TINY))
@@ -123,7 +123,7 @@ describe('the list of models', () => {
   })
 
   test('lists the others of a folder beside one that cannot be read', async () => {
-    const mixed = join(folder, 'mixed')
+    const mixed = join(folder, 'one-bad')
     await mkdir(mixed)
     await symlink(join(mixed, 'none'), join(mixed, 'a-dangling.gguf'))
     await mkdir(join(mixed, 'b-folder.gguf'))

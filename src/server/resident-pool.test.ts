@@ -244,10 +244,10 @@ describe('a pool of resident KV', () => {
       const lease = await pool.acquire({ scope: 'a', tokenIds: ids(10), capacityTokens: 32 })
       const cancel = new AbortController()
       const waiting = pool.acquire({ scope: 'b', tokenIds: ids(10), capacityTokens: 32, signal: cancel.signal })
-      for (let step = 0; step < steps; step++) await null
+      for (let step = 0; step < steps; step++) await Promise.resolve()
       await (end === 'release' ? lease.release(new Uint32Array(0)) : lease.discard())
       // Far more than all that is under way takes.
-      for (let step = 0; step < 500; step++) await null
+      for (let step = 0; step < 500; step++) await Promise.resolve()
       cancel.abort()
       const next = await waiting
       next.release(new Uint32Array(0))
