@@ -65,7 +65,7 @@ describe('the list of models', () => {
   })
 
   test('says of a malformed file why, and goes on', async () => {
-    const place = join(folder, 'one-bad')
+    const place = join(folder, 'mixed')
     await mkdir(place)
     await writeFile(join(place, 'a.gguf'), ggufBytes(TINY).subarray(0, 5000))
     await writeFile(join(place, 'b.gguf'), ggufBytes(TINY))
