@@ -7,6 +7,7 @@ import { MembraneError } from '../core/errors.ts'
 import { seededRandom } from '../core/random.ts'
 import { createHashChain } from '../core/hash-chains.ts'
 import { DEFAULT_TENANT, parseTenantId, type TenantId } from '../core/ids.ts'
+import { LIMITS } from '../core/limits.ts'
 import { loadChainHashes } from '../hashing/chain-hashes.ts'
 import { loadContentHashers } from '../hashing/content-hashers.ts'
 import { COMPUTE_CHOICES, type ComputeChoice, openBackend } from '../server/backends.ts'
@@ -55,7 +56,11 @@ export function addNodeFlags(command: Command): Command {
       '--device <name>',
       'of gpu: cuda, vulkan or metal; of transformers: cpu, cuda, webgpu (default: the best, the processor)',
     )
-    .option('--threads <n>', 'threads of the engine (default: as many as there are processors)', wholeNumberOf(1))
+    .option(
+      '--threads <n>',
+      'threads of the engine (default: as many as there are processors, 64 at most)',
+      wholeNumberOf(1),
+    )
     .option('--llm-url <url>', 'base URL of openai, anthropic or ollama, or of a server that speaks as they do')
     .option('--llm-model <name>', 'model of openai, anthropic or ollama')
     .option('--llm-key-file <file>', 'file with the key of the service (default: its environment variable)')
@@ -111,8 +116,9 @@ export async function withNode<T>(
   const backend = await openBackend({
     compute: flags.compute,
     model: flags.model ?? null,
-    threads: flags.threads ?? availableParallelism(),
     device: flags.device ?? null,
+    // Large machines have more processors than an engine has use for.
+    threads: flags.threads ?? Math.min(availableParallelism(), LIMITS.engineThreadsMax),
     url: flags.llmUrl ?? null,
     providerModel: flags.llmModel ?? null,
     keyFile: flags.llmKeyFile ?? null,

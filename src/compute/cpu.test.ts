@@ -286,7 +286,7 @@ describe('an engine', () => {
 describe('a model file', () => {
   test('that is a pipe is refused, and nobody waits at its other end', async () => {
     const path = join(folder, 'pipe.gguf')
-    execFileSync('mkfifo', [path])
+    execFileSync('sh', ['-c', `mkfifo '${path}'`])
     await expect(open({ modelPath: path })).rejects.toMatchObject({ code: 'FILE_UNREADABLE' })
     await expect(hashFile(hashers.b3, path)).rejects.toMatchObject({ code: 'FILE_UNREADABLE' })
     // Succeeds only while somebody has opened it to read, or tries to.

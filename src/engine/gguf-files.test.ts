@@ -123,7 +123,7 @@ describe('the list of models', () => {
   })
 
   test('lists the others of a folder beside one that cannot be read', async () => {
-    const mixed = join(folder, 'mixed')
+    const mixed = join(folder, 'one-bad')
     await mkdir(mixed)
     await symlink(join(mixed, 'none'), join(mixed, 'a-dangling.gguf'))
     await mkdir(join(mixed, 'b-folder.gguf'))
