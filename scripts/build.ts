@@ -92,8 +92,6 @@ async function bundleCli(folder: string): Promise<void> {
     mainFields: ['module', 'main'],
     // They find their binaries beside themselves, so they stay packages of their own.
     external: ['@napi-rs/blake-hash', 'usearch'],
-    // Its other form, CommonJS, would come out of an `import()` in the bundle without the names of its exports.
-    alias: { 'hash-wasm': 'hash-wasm/dist/index.esm.js' },
     target: 'node22.18',
     minifyWhitespace: true,
     metafile: true,
