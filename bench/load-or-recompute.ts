@@ -44,7 +44,7 @@ interface LinkResult {
 }
 
 export const bench: Bench = {
-  summary: `a prompt of ${PROMPT_TOKENS} tokens over ${LINKS} links, in virtual time`,
+  summary: `a prompt of ${PROMPT_TOKENS} tokens over links from slow to fast, in virtual time unless --real`,
   probes: {},
   run: async ({ isReal, svgPath }): Promise<Findings> => {
     if (isReal) return runReal(svgPath)
