@@ -53,6 +53,7 @@ export async function openCpuBackend(options: CpuBackendOptions): Promise<KvBack
   const tokenizer = tokenizerOf(gguf)
   const engine = await LlamaEngine.open(gguf, { threads, memoryBytesMax, build })
   try {
+    await touchMemory(engine)
     const { config } = engine
     if (tokenizer.vocabularyTokens !== config.vocabularyTokens)
       throw new MembraneError(
@@ -87,6 +88,24 @@ function requireRoom(header: GgufHeader, memoryBytesMax: number): void {
     `The weights need ${bytes} bytes as 32-bit floats; the engine may use ${memoryBytesMax}.`,
     { remedy: 'Take a smaller model, or compute with llama.', details: { bytes, memoryBytesMax } },
   )
+}
+
+/** Of a context's memory, what is touched when a model is opened. */
+const TOUCHED_BYTES_MAX = 64 * 1024 * 1024
+
+/** Memory costs more when it is touched for the first time than what is then written to it: paid here, by no request. */
+async function touchMemory(engine: LlamaEngine): Promise<void> {
+  const { config, kvBytesPerToken } = engine
+  const tokens = Math.min(config.contextTokensMax, Math.floor(TOUCHED_BYTES_MAX / kvBytesPerToken))
+  if (tokens === 0) return
+  try {
+    const kv = await engine.allocateKv(tokens)
+    engine.bytes(kv, tokens * kvBytesPerToken).fill(0)
+    engine.releaseKv(kv)
+  } catch (error) {
+    // Little memory is allowed; contexts that fit will be opened all the same.
+    if (!(error instanceof MembraneError) || error.code !== 'COMPUTE_FULL') throw error
+  }
 }
 
 function backendOf(engine: LlamaEngine, model: KvModel): KvBackend {
