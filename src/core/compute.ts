@@ -91,7 +91,7 @@ export interface KvContext {
   /** Bytes of the engine's memory that this context occupies. */
   readonly residentBytes: number
   /**
-   * Puts the parts of one span in place, replacing what is there. A `state` counts at its span's end, and only there: the
+   * Puts the parts of one span in place, replacing what is there. Every byte is copied: the tensors' memory is the caller's. A `state` counts at its span's end, and only there: the
    * context can be continued from that token. Throws INVALID_FRAGMENT, and changes nothing, for parts of another model,
    * shape, dtype, layout or position encoding.
    */

@@ -4,7 +4,7 @@
  * KV is kept as well, so that the next turn finds its whole history.
  */
 import type { KvBackend, KvContext } from '../core/compute.ts'
-import { GREEDY } from '../core/compute.ts'
+import { contextBytes, GREEDY } from '../core/compute.ts'
 import { MembraneError } from '../core/errors.ts'
 import type { ContentHash, TenantId } from '../core/ids.ts'
 import { LIMITS } from '../core/limits.ts'
@@ -25,6 +25,7 @@ import { decode } from './decode.ts'
 import type { NodeMovedOptions, NodeOptions, NodeStats } from './node-options.ts'
 import { hashContext } from './kv-hash.ts'
 import { type MovedOwner, MovedRecords } from './moved-records.ts'
+import { LentBuffers, ReadBuffers } from './read-buffers.ts'
 import { FabricMemory } from './rebuild-memory.ts'
 import { DEFAULT_READ_AHEAD, type Foresight, ReadAhead } from './read-ahead.ts'
 import { selfTest } from './self-test.ts'
@@ -42,12 +43,18 @@ export async function openNode(options: NodeOptions): Promise<Node> {
   return new Node(options)
 }
 
+/** Some fragments of a small model, one or two of a large one. */
+const READ_BUFFERS_BYTES_MAX = 64 * 1024 * 1024
+/** Fragments of a prompt of 2,000 tokens. */
+const READ_BUFFERS = 4
+
 /** See the top of this file. Made by `openNode`. Closing it closes its backend, and leaves its fabric open. */
 export class Node {
   readonly #options: NodeOptions
   readonly #resident: ResidentPool
   readonly #parts: Omit<RebuildParts, 'memory'>
   readonly #ahead: ReadAhead
+  readonly #buffers = new ReadBuffers(READ_BUFFERS_BYTES_MAX)
   readonly #records: MovedRecords | null
   /** What rebuilds store: it goes on when a request ends early. */
   readonly #storing = new Set<Promise<StoreReport>>()
@@ -66,6 +73,8 @@ export class Node {
     this.#records = index === null ? null : new MovedRecords(index, chain)
     const moved = index === null || options.moved === null ? null : { index, ...movedReuse(options.moved, backend) }
     this.#parts = { model, rates, hashers, stopwatch, alarm, fragmentize, directory, peers, remotePrefill, moved }
+    // With the header of a fragment's file.
+    this.#buffers.prepare(READ_BUFFERS, contextBytes(model, fragmentTokens) + 4096)
     this.#resident = new ResidentPool({
       backend,
       bytesMax: options.residentBytesMax,
@@ -196,11 +205,12 @@ export class Node {
     const scope = this.#scopeOf(request)
     const isFresh = request.reuse === 'none'
     const lease = await this.#resident.acquire({ scope, tokenIds, capacityTokens, isFresh, signal })
+    const lent = new LentBuffers(this.#buffers)
     try {
       await this.#loadMoved(request)
       const asked = this.#rebuildRequest(request, tokenIds)
       if (asked.reuse !== 'none') this.#countLookUp(asked)
-      const result = await rebuildContext(this.#partsOf(request), lease.context, asked)
+      const result = await rebuildContext(this.#partsOf(request, lent), lease.context, asked)
       this.#storing.add(result.stored)
       void result.stored.then(() => this.#storing.delete(result.stored))
       this.#count(request, result)
@@ -208,6 +218,8 @@ export class Node {
     } catch (error) {
       await lease.discard()
       throw error
+    } finally {
+      lent.end()
     }
   }
 
@@ -295,15 +307,17 @@ export class Node {
     return tenant
   }
 
-  #partsOf({ tenant }: Pick<PromptRequest, 'tenant'>): RebuildParts {
+  /** With `lent`, what the parts read is good until those end. */
+  #partsOf({ tenant }: Pick<PromptRequest, 'tenant'>, lent: LentBuffers | null = null): RebuildParts {
     const fabric = this.#options.fabric.of(tenant)
     const foresight: Foresight = async (keys, limit) => {
       const likely = fabric.prefetch(keys, limit)
       const heads = await Promise.all(likely.map(async ({ key }) => fabric.head(key)))
       return heads.flatMap((head) => (head === null ? [] : [{ key: head.key, payloadBytes: head.payloadBytes }]))
     }
-    const memory = this.#ahead.over({ scope: tenant, memory: new FabricMemory(fabric), foresight })
-    return { ...this.#parts, memory }
+    const memory = new FabricMemory(fabric, lent)
+    const withAhead = this.#ahead.over({ scope: tenant, memory, ahead: new FabricMemory(fabric), foresight })
+    return { ...this.#parts, memory: withAhead }
   }
 
   #rebuildRequest(request: PromptRequest, tokenIds: Uint32Array): RebuildRequest {

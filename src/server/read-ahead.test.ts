@@ -27,7 +27,7 @@ function harness(options: Partial<ReadAheadOptions> = {}, next: Readonly<Record<
     await slow.get(keys[0] ?? '')
     return keys.flatMap((key) => next[key] ?? []).map((key) => ({ key, payloadBytes: key === 'huge' ? 1000 : 10 }))
   }
-  const of = (scope: string): RebuildMemory => ahead.over({ scope, memory, foresight })
+  const of = (scope: string): RebuildMemory => ahead.over({ scope, memory, ahead: memory, foresight })
   return { ahead, reads, aborted, held, slow, of }
 }
 

@@ -48,6 +48,8 @@ export interface ReadAheadSource {
   /** Keys and sessions of different scopes are different. */
   readonly scope: string
   readonly memory: RebuildMemory
+  /** Reads ahead: its bytes stay as they are for as long as somebody holds them. */
+  readonly ahead: Pick<RebuildMemory, 'read'>
   readonly foresight: Foresight
 }
 
@@ -131,7 +133,7 @@ export class ReadAhead {
   }
 
   async #lookAhead(
-    { scope, memory, foresight }: ReadAheadSource,
+    { scope, ahead, foresight }: ReadAheadSource,
     session: string,
     { keys, turn }: { readonly keys: readonly string[]; readonly turn: symbol },
   ): Promise<void> {
@@ -141,7 +143,7 @@ export class ReadAhead {
       const name = nameOf(scope, key)
       if (this.#byKey.has(name) || !this.#makeRoom(session, payloadBytes)) continue
       const cancel = new AbortController()
-      const payload = memory.read(key, { signal: cancel.signal }).catch(() => null)
+      const payload = ahead.read(key, { signal: cancel.signal }).catch(() => null)
       this.#hold(session, { name, bytes: payloadBytes, cancel, payload, state: 'reading', isUsed: false })
     }
   }
