@@ -42,7 +42,8 @@ export function soonestPath(graph: RebuildGraph): FoundPath {
   const least = consider(cheapestPath(graph, { enginePrice: 1, withoutPlace: null }))
   const reading = consider(cheapestPath(graph, { enginePrice: READ_ALL, withoutPlace: null }))
   const legs = last <= DIRECT_NODES_MAX ? directLegs(graph) : legsBetween(graph, least, reading)
-  const found = soonestLegs(graph, legs, { boundSeconds: best.seconds * (1 - GAIN_MIN), goingOn: [reading, least] })
+  const boundSeconds = Math.min(best.seconds * (1 - GAIN_MIN), best.seconds - (graph.request.gainSecondsMin ?? 0))
+  const found = soonestLegs(graph, legs, { boundSeconds, goingOn: [reading, least] })
   if (found !== null) consider(found)
   return best
 }

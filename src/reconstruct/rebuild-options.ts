@@ -4,7 +4,7 @@ import type { RebuildOptions } from './rebuild-ports.ts'
 
 /**
  * Eight reads keep a disk or a link busy. A gigabyte is six fragments of the largest models, and 10,000 tokens of small
- * ones. A twentieth of a second is not noticed.
+ * ones. A twentieth of a second is not noticed. Five milliseconds go here and there by the event loop alone.
  */
 export const DEFAULT_REBUILD: RebuildOptions = {
   parallelReads: 8,
@@ -12,5 +12,6 @@ export const DEFAULT_REBUILD: RebuildOptions = {
   storeBytesMax: 2 * 1024 ** 3,
   lookUpRatio: 0.1,
   patienceSecondsMin: 0.05,
+  gainSecondsMin: 0.005,
   plan: planRebuild,
 }

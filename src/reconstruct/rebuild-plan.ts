@@ -74,6 +74,8 @@ export interface RebuildPlanRequest {
   readonly rates: RebuildRates
   /** Reads of one place that are under way at a time. */
   readonly parallelReads: number
+  /** What a mixture of reading and computing must gain on the plain ways, for the calls that it takes; default 0. */
+  readonly gainSecondsMin?: number
 }
 
 /** One span and where it comes from. */

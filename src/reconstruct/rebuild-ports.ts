@@ -76,6 +76,8 @@ export interface RebuildOptions {
   readonly lookUpRatio: number
   /** No wait is given up sooner: computing something short takes less than it takes to notice that it was short. */
   readonly patienceSecondsMin: number
+  /** See `RebuildPlanRequest`. */
+  readonly gainSecondsMin: number
   readonly plan: (request: RebuildPlanRequest) => RebuildPlan
 }
 

@@ -36,10 +36,10 @@ export async function prepareRebuild(
 ): Promise<PreparedRebuild> {
   const found = await findForPrompt(parts, request, residentTokens)
   const { promptTokens, candidates, offers } = found
-  const { parallelReads, plan: planOf } = optionsOf(parts)
+  const { parallelReads, gainSecondsMin, plan: planOf } = optionsOf(parts)
   const { rates, fragmentize } = parts
   const { blockTokens } = fragmentize
-  const plan = planOf({ promptTokens, blockTokens, candidates, offers, rates, parallelReads })
+  const plan = planOf({ promptTokens, blockTokens, candidates, offers, rates, parallelReads, gainSecondsMin })
   checkPlan(plan, promptTokens)
   return { ...found, plan }
 }

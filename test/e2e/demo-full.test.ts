@@ -47,7 +47,7 @@ describe('demo full', () => {
     expect(status).toBe(0)
     for (const line of stdout.split('\n')) expect(line.length, line).toBeLessThanOrEqual(80)
     expect(stdout).toMatch(/TTFT [\d.]+ m?s, [\d.]+ times\s+as fast/)
-    expect(stdout).toMatch(/1 hit and 2 misses: hit ratio 0\.33/)
+    expect(stdout).toMatch(/2 hits and 3\s+misses: hit ratio 0\.40/)
     expect(stdout).toMatch(/All hold: 9 of 9 phases/)
   })
 

@@ -23,10 +23,10 @@ beforeAll(() => {
 
 afterAll(() => rmSync(consumer, { recursive: true, force: true }))
 
-test('the package holds what runs, its kernel, models, scenarios, schemas and papers, and nothing else', () => {
+test('the package holds what runs, its kernel, models, scenarios, schemas, papers and what the demo reads, and nothing else', () => {
   const foreign = packedPaths.filter(
     (path) =>
-      !/^(dist|models|scenarios|schemas)\/|^kernel\/build\/llama(-portable)?\.wasm$|^(package\.json|[A-Z]+(\.md)?)$/.test(
+      !/^(dist|models|scenarios|schemas)\/|^kernel\/build\/llama(-portable)?\.wasm$|^examples\/packages\.txt$|^(package\.json|[A-Z]+(\.md)?)$/.test(
         path,
       ),
   )
