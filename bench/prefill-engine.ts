@@ -4,8 +4,8 @@
 export interface PrefillEngine {
   readonly name: string
   prefill(tokenIds: Uint32Array): Promise<void>
-  /** One token after what was prefilled, and all scores of the next. */
-  decode(tokenId: number): Promise<void>
+  /** One token after what was prefilled, and all scores of the next; null where it only prefills. */
+  readonly decode: ((tokenId: number) => Promise<void>) | null
   close(): Promise<void>
 }
 

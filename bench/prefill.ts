@@ -13,6 +13,7 @@ import type { Bench, Findings, Ratio, Row } from './bench.ts'
 import { RUNS } from './harness.ts'
 import { calibrationMs } from './machine.ts'
 import { type PrefillEngine, threadsText } from './prefill-engine.ts'
+import { openOnnxPeers } from './prefill-onnx.ts'
 import { openLlamaCppPeers } from './prefill-llama-cpp.ts'
 import { spreadOf } from './print.ts'
 
@@ -83,7 +84,7 @@ interface Measured {
 async function measure(engines: readonly PrefillEngine[], config: LlamaConfig): Promise<readonly Measured[]> {
   const steps = engines.flatMap((engine) => [
     ...PROMPTS.map((tokens) => ({ engine, tokens, what: `${engine.name}: prefill of ${tokens}` })),
-    { engine, tokens: 1, what: `${engine.name}: one token after 512` },
+    ...(engine.decode === null ? [] : [{ engine, tokens: 1, what: `${engine.name}: one token after 512` }]),
   ])
   const runs = new Map(steps.map(({ what }): [string, number[]] => [what, []]))
   // The first turn compiles and fills caches.
@@ -106,14 +107,15 @@ async function prefillMs(engine: PrefillEngine, config: LlamaConfig, tokens: num
 async function decodeMs(engine: PrefillEngine, config: LlamaConfig): Promise<number> {
   await engine.prefill(promptOf(512, config.vocabularyTokens))
   const start = performance.now()
-  for (let step = 0; step < DECODED; step++) await engine.decode(step)
+  for (let step = 0; step < DECODED; step++) await engine.decode?.(step)
   return (performance.now() - start) / DECODED
 }
 
 async function run(): Promise<Findings> {
   const config = readLlamaConfig(await readGguf(DEFAULT_MODEL_PATH))
   const peers = await openLlamaCppPeers(PEER_THREADS)
-  const engines = [...(await Promise.all(THREADS.map(openOurs))), ...peers.engines]
+  const onnx = await openOnnxPeers(PEER_THREADS, PROMPTS)
+  const engines = [...(await Promise.all(THREADS.map(openOurs))), ...peers.engines, ...onnx.engines]
   const peakMs = await loadPeak()
   try {
     const peaks = Array.from({ length: 8 * RUNS }, peakMs)
@@ -130,6 +132,7 @@ async function run(): Promise<Findings> {
       notes: [
         `One core's peak of four multiplications and additions at once: ${peak.toFixed(1)} GFLOPS.`,
         ...peers.notes,
+        ...onnx.notes,
       ],
     }
   } finally {
