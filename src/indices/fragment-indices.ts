@@ -194,17 +194,20 @@ export class FragmentIndices {
 
   /** Fragments of this node that cover block `index` of the prompt, whole or in part, in no order. */
   fragmentsOf(prompt: Prompt, index: number): readonly IndexedFragment[] {
-    const wanted = blockHashAt(prompt.hashes, index)
     const proposed = this.#blocks.fragmentsOf(prompt, index).map((number) => this.#fragmentOf(number))
-    // The index knows the first 16 bytes of a hash.
-    return proposed.filter(({ description }) => description.blocks.includes(wanted))
+    return proposed.filter((fragment) => hasBlock(fragment, prompt, index))
   }
 
   /** Fragments that cover any of the blocks `[start, end)` of the prompt, each once, by the first such block. */
   fragmentsIn(prompt: Prompt, start: number, end: number): readonly IndexedFragment[] {
-    const found = new Map<string, IndexedFragment>()
+    const found = new Map<number, IndexedFragment>()
     for (let index = start; index < end; index++) {
-      for (const fragment of this.fragmentsOf(prompt, index)) found.set(fragment.key, fragment)
+      for (const number of this.#blocks.fragmentsOf(prompt, index)) {
+        // A fragment of many blocks is met at each of them, and compared at the first.
+        if (found.has(number)) continue
+        const fragment = this.#fragmentOf(number)
+        if (hasBlock(fragment, prompt, index)) found.set(number, fragment)
+      }
     }
     return [...found.values()]
   }
@@ -387,4 +390,9 @@ function tooManyFragments(): MembraneError {
   return new MembraneError('LIMIT_REACHED', `Indices hold at most ${LIMITS.indexFragmentsMax} fragments.`, {
     details: { max: LIMITS.indexFragmentsMax },
   })
+}
+
+/** The index knows the first 16 bytes of a hash: the description knows all of them. */
+function hasBlock({ description }: IndexedFragment, { hashes }: Prompt, index: number): boolean {
+  return description.blocks.includes(blockHashAt(hashes, index))
 }

@@ -3,7 +3,7 @@
  * blocks before that place are the same, and so is their KV.
  */
 import type { ContextPartShape } from '../core/compute.ts'
-import type { Fragment } from '../core/fragment.ts'
+import type { Fragment, FragmentDescription } from '../core/fragment.ts'
 import { assemblePart, sliceParts } from './context-parts.ts'
 import {
   type FoundCandidate,
@@ -25,10 +25,17 @@ export function leadingCandidates(
   if (shape === undefined || others.length > 0) return []
   return proposed.flatMap((fragment) => {
     const { description } = fragment
+    if (isWhole(description, prompt)) return []
     const blocks = leadingBlocks(description, prompt)
-    if (blocks === 0 || blocks === description.blocks.length) return []
+    if (blocks === 0) return []
     return isWholePart(fragment, shape, prompt) ? [leadingCandidate(fragment, { shape, blocks, prompt })] : []
   })
+}
+
+/** A block's hash is that of everything before it, too: the last one says it of all. Most fragments are whole. */
+function isWhole({ blocks, signature }: FragmentDescription, prompt: PromptShape): boolean {
+  const end = signature.tokens.start / prompt.blockTokens + blocks.length
+  return blocks.at(-1) === prompt.blocks[end - 1]
 }
 
 function isWholePart(fragment: ProposedFragment, shape: ContextPartShape, { model }: PromptShape): boolean {
