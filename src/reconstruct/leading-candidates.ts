@@ -26,7 +26,7 @@ export function leadingCandidates(
   return proposed.flatMap((fragment) => {
     const { description } = fragment
     if (isWhole(description, prompt)) return []
-    const blocks = leadingBlocks(description, prompt)
+    const blocks = leadingBlocks(fragment, prompt)
     if (blocks === 0) return []
     return isWholePart(fragment, shape, prompt) ? [leadingCandidate(fragment, { shape, blocks, prompt })] : []
   })

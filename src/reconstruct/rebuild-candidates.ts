@@ -82,7 +82,7 @@ interface Piece {
 
 /** The part of the model that the fragment is of, or null when it is not of this prompt and model. */
 function shapeOf(fragment: ProposedFragment, prompt: PromptShape): ContextPartShape | null {
-  const blocks = leadingBlocks(fragment.description, prompt)
+  const blocks = leadingBlocks(fragment, prompt)
   const isOfPrompt = blocks > 0 && blocks === fragment.description.blocks.length
   return isOfPrompt ? partOf(fragment, prompt.model) : null
 }
@@ -111,8 +111,9 @@ export function partBytes({ kind, bytes }: ContextPartShape, { start, end }: Spa
 }
 
 /** How many of its blocks, from the first on, are those of the prompt at their place, after the same block; 0 for nonsense. */
-export function leadingBlocks(description: FragmentDescription, { blockTokens, blocks }: PromptShape): number {
-  if (description.blockTokens !== blockTokens || !makesSense(description)) return 0
+export function leadingBlocks({ description, key }: ProposedFragment, { blockTokens, blocks }: PromptShape): number {
+  // What is here was checked when it was stored.
+  if (description.blockTokens !== blockTokens || (key === null && !makesSense(description))) return 0
   const first = description.signature.tokens.start / blockTokens
   if (description.parent !== (first === 0 ? null : (blocks[first - 1] ?? ''))) return 0
   const other = description.blocks.findIndex((block, index) => block !== blocks[first + index])
