@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest'
-import { byteSignature } from '../core/fragment-bytes.ts'
 import { loadContentHashers } from '../hashing/content-hashers.ts'
 import { MemoryStore } from '../store/memory.ts'
 import { VirtualClock } from '../../test/contracts/store-fixtures.ts'
 import { DEFAULT_FABRIC_OPTIONS, openFabric } from './fabric.ts'
+import { BYTES } from '../../test/contracts/fabric-fixtures.ts'
 
 const { hashers } = await loadContentHashers()
 
@@ -49,17 +49,7 @@ test.each([
       remove: async () => {},
     },
   })
-  const description = {
-    signature: byteSignature('artifact', 'text/plain'),
-    parent: null,
-    blocks: [],
-    blockTokens: 1,
-    group: null,
-    text: null,
-    sequence: null,
-    derivedFrom: [],
-  }
-  const { key } = await fabric.of().put({ description, payload: new Uint8Array(3) })
+  const { key } = await fabric.of().put({ description: BYTES, payload: new Uint8Array(3) })
   expect(fabric.indices.get(`default/${key}`)).not.toBeNull()
   await fabric.close()
   expect(Buffer.concat(written).includes(key)).toBe(true)

@@ -2,37 +2,25 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:f
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { byteSignature } from '../core/fragment-bytes.ts'
-import type { FragmentDescription } from '../core/fragment.ts'
 import { parseTenantId } from '../core/ids.ts'
 import type { FragmentStore } from '../core/ports.ts'
 import { loadContentHashers } from '../hashing/content-hashers.ts'
 import { openDiskStore } from '../store/disk.ts'
 import { MemoryStore } from '../store/memory.ts'
+import { BYTES } from '../../test/contracts/fabric-fixtures.ts'
 import { bytesOf, HOUR_MS, toArray, VirtualClock } from '../../test/contracts/store-fixtures.ts'
 import { DEFAULT_FABRIC_OPTIONS, type Fabric, openFabric } from './fabric.ts'
 
 const ANN = parseTenantId('ann')
 const { hashers } = await loadContentHashers()
 
-const DESCRIPTION: FragmentDescription = {
-  signature: byteSignature('artifact', 'text/plain'),
-  parent: null,
-  blocks: [],
-  blockTokens: 1,
-  group: null,
-  text: null,
-  sequence: null,
-  derivedFrom: [],
-}
-
 /** A fabric that holds `kept` for good and `secret` for an hour, when the hour is over. */
 async function expiredIn(store: FragmentStore, clock: VirtualClock, secret: Uint8Array): Promise<Fabric> {
   const fabric = await openFabric({ ...DEFAULT_FABRIC_OPTIONS, store, clock, hashers, seed: 1 })
   const own = fabric.of(ANN)
   const expiresAtMs = clock.nowMs() + HOUR_MS
-  await own.put({ description: DESCRIPTION, payload: bytesOf(50, 1) })
-  await own.put({ description: { ...DESCRIPTION, text: 'secret' }, payload: secret, expiresAtMs })
+  await own.put({ description: BYTES, payload: bytesOf(50, 1) })
+  await own.put({ description: { ...BYTES, text: 'secret' }, payload: secret, expiresAtMs })
   clock.advance(HOUR_MS)
   return fabric
 }
