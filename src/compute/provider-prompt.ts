@@ -5,8 +5,8 @@
  * `system` or `user`, segments that last longer come first (`always`, `session`, `once`), those that last equally long
  * keep their order. Runs keep their order, because turns of a conversation do; a run of `assistant` keeps its own,
  * because it is one text that was said. So of two prompts of the same runs, which hold the same `always` and `session`
- * segments, the leading segments that they share never become fewer characters. A segment that is sent again keeps its
- * place only if it is said to last as long as before.
+ * segments and none of their texts as `once`, the leading segments that they share never become fewer characters. A
+ * segment that is sent again keeps its place only if it is said to last as long as before.
  */
 import type { PromptSegment } from '../core/compute.ts'
 
