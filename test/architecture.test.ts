@@ -30,8 +30,9 @@ const RULES: Rules = {
     compute: ['core', 'engine'],
     api: ['core', 'planner'],
     server: [...INSIDE, ...EDGES],
-    cli: [...INSIDE, ...EDGES, 'server', ''],
-    '': [...INSIDE, ...EDGES, 'server'],
+    doors: [...INSIDE, ...EDGES, 'server'],
+    cli: [...INSIDE, ...EDGES, 'server', 'doors', ''],
+    '': [...INSIDE, ...EDGES, 'server', 'doors'],
   },
   inside: INSIDE,
   outsideNames: (

@@ -32,6 +32,17 @@ export const ERROR_CODES = {
   },
   PROVIDER_MALFORMED: { retryable: false, meaning: 'A model provider sent an answer that breaks its own contract.' },
   ABORTED: { retryable: false, meaning: 'The call was cancelled by its caller.' },
+  UNAUTHENTICATED: { retryable: false, meaning: 'No credential, or one that is not known.' },
+  FORBIDDEN: { retryable: false, meaning: 'The credential does not allow this.' },
+  RATE_LIMITED: { retryable: true, meaning: 'The caller sent more than its rate allows.' },
+  PAYLOAD_REQUIRED: { retryable: false, meaning: 'A fragment came without its bytes.' },
+  NOT_SUPPORTED: { retryable: false, meaning: 'The node as it was started does not offer this.' },
+  CLUSTER_OFF: { retryable: false, meaning: 'The node is alone: it is not part of a cluster.' },
+  DRAINING: { retryable: true, meaning: 'The node is shutting down and takes no new requests.' },
+  DEADLINE_EXCEEDED: { retryable: true, meaning: 'The call did not end before its deadline.' },
+  PEER_UNAVAILABLE: { retryable: true, meaning: 'Another node, or a server, could not be reached or broke off.' },
+  ADDRESS_UNAVAILABLE: { retryable: false, meaning: 'An address or port cannot be listened on.' },
+  INTERNAL: { retryable: false, meaning: 'A bug: the server log has the rest under the request id.' },
   MISSING_PACKAGE: { retryable: false, meaning: 'An optional package that the request needs is not installed.' },
 } as const satisfies Readonly<Record<string, { retryable: boolean; meaning: string }>>
 

@@ -1,0 +1,103 @@
+/** How each error is said over each protocol. A code without a status does not compile. */
+import type { ErrorCode } from '../core/errors.ts'
+
+/** HTTP status of an error. */
+export const HTTP_STATUS: Readonly<Record<ErrorCode, number>> = {
+  INVALID_REQUEST: 400,
+  INVALID_CONFIG: 400,
+  INVALID_PROFILE: 400,
+  INVALID_TRACE: 400,
+  UNKNOWN_PRESET: 404,
+  OUT_OF_DOMAIN: 400,
+  INFEASIBLE: 422,
+  FILE_UNREADABLE: 500,
+  LIMIT_REACHED: 413,
+  INVALID_FRAGMENT: 400,
+  NOT_FOUND: 404,
+  CONTENT_MISMATCH: 422,
+  STORE_FULL: 507,
+  QUOTA_EXCEEDED: 507,
+  STORE_LOCKED: 503,
+  STORE_FORMAT: 500,
+  STORE_UNAVAILABLE: 503,
+  STORE_CLOSED: 503,
+  INVALID_MODEL: 500,
+  COMPUTE_FULL: 503,
+  COMPUTE_FAILED: 500,
+  PROVIDER_REFUSED: 502,
+  PROVIDER_LIMITED: 503,
+  PROVIDER_UNAVAILABLE: 502,
+  PROVIDER_MALFORMED: 502,
+  // What nginx says when the client has gone; nobody reads it.
+  ABORTED: 499,
+  UNAUTHENTICATED: 401,
+  FORBIDDEN: 403,
+  RATE_LIMITED: 429,
+  PAYLOAD_REQUIRED: 422,
+  NOT_SUPPORTED: 501,
+  CLUSTER_OFF: 503,
+  DRAINING: 503,
+  DEADLINE_EXCEEDED: 504,
+  PEER_UNAVAILABLE: 502,
+  ADDRESS_UNAVAILABLE: 500,
+  INTERNAL: 500,
+  MISSING_PACKAGE: 501,
+}
+
+/** gRPC status code of an error, by the numbers of the protocol. */
+export const GRPC_STATUS: Readonly<Record<ErrorCode, number>> = {
+  ABORTED: 1,
+  INVALID_REQUEST: 3,
+  INVALID_CONFIG: 3,
+  INVALID_PROFILE: 3,
+  INVALID_TRACE: 3,
+  INVALID_FRAGMENT: 3,
+  PAYLOAD_REQUIRED: 3,
+  CONTENT_MISMATCH: 3,
+  DEADLINE_EXCEEDED: 4,
+  NOT_FOUND: 5,
+  UNKNOWN_PRESET: 5,
+  FORBIDDEN: 7,
+  LIMIT_REACHED: 8,
+  STORE_FULL: 8,
+  QUOTA_EXCEEDED: 8,
+  COMPUTE_FULL: 8,
+  PROVIDER_LIMITED: 8,
+  RATE_LIMITED: 8,
+  INFEASIBLE: 9,
+  CLUSTER_OFF: 9,
+  OUT_OF_DOMAIN: 11,
+  MISSING_PACKAGE: 12,
+  NOT_SUPPORTED: 12,
+  FILE_UNREADABLE: 13,
+  STORE_FORMAT: 13,
+  INVALID_MODEL: 13,
+  COMPUTE_FAILED: 13,
+  PROVIDER_REFUSED: 13,
+  PROVIDER_MALFORMED: 13,
+  ADDRESS_UNAVAILABLE: 13,
+  INTERNAL: 13,
+  STORE_LOCKED: 14,
+  STORE_UNAVAILABLE: 14,
+  STORE_CLOSED: 14,
+  PROVIDER_UNAVAILABLE: 14,
+  DRAINING: 14,
+  PEER_UNAVAILABLE: 14,
+  UNAUTHENTICATED: 16,
+}
+
+/** First word of a RESP error reply, where clients know one; else `ERR`. */
+const RESP_WORDS: Readonly<Partial<Record<ErrorCode, string>>> = {
+  UNAUTHENTICATED: 'NOAUTH',
+  FORBIDDEN: 'NOPERM',
+  STORE_FULL: 'OOM',
+  QUOTA_EXCEEDED: 'OOM',
+  STORE_UNAVAILABLE: 'TRYAGAIN',
+  RATE_LIMITED: 'TRYAGAIN',
+  DRAINING: 'LOADING',
+}
+
+/** First word of a RESP error reply: clients branch on it. */
+export function respErrorWord(code: ErrorCode): string {
+  return RESP_WORDS[code] ?? 'ERR'
+}

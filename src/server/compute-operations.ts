@@ -1,0 +1,80 @@
+/** Prompts: what a node rebuilds, explains and generates, once for all doors. */
+import type { TextBackend } from '../core/compute.ts'
+import { MembraneError } from '../core/errors.ts'
+import type { Stopwatch } from '../core/ports.ts'
+import type { RebuildPlan } from '../reconstruct/rebuild-plan.ts'
+import type { Caller } from './caller.ts'
+import type { Gate } from './gate.ts'
+import { generateText } from './generate-text.ts'
+import type { GenerateRequest, Generation, PromptRequest, Rebuilt } from './generation.ts'
+import type { Node } from './node.ts'
+
+/** What computes: an engine with the memory before it, a service that keeps its KV, or nothing. */
+export type Engine =
+  | { readonly kind: 'node'; readonly node: Node }
+  | { readonly kind: 'service'; readonly backend: TextBackend }
+  | { readonly kind: 'none' }
+
+export interface ComputeOperationsParts {
+  readonly engine: Engine
+  readonly gate: Gate
+  readonly stopwatch: Stopwatch
+}
+
+/** A request without its tenant, which the credential says. */
+export type Own<Request extends PromptRequest> = Omit<Request, 'tenant'>
+
+/** See the top of this file. */
+export class ComputeOperations {
+  readonly #parts: ComputeOperationsParts
+
+  constructor(parts: ComputeOperationsParts) {
+    this.#parts = parts
+  }
+
+  get engine(): Engine {
+    return this.#parts.engine
+  }
+
+  /** Throws NOT_SUPPORTED without an engine, and what it throws. */
+  async generate(caller: Caller, request: Own<GenerateRequest>): Promise<Generation> {
+    const { engine, gate, stopwatch } = this.#parts
+    gate.enter(caller, 'write')
+    const asked = { ...request, tenant: caller.tenant }
+    switch (engine.kind) {
+      case 'node':
+        return engine.node.generate(asked)
+      case 'service':
+        return generateText(engine.backend, asked, stopwatch)
+      default:
+        throw withoutEngine()
+    }
+  }
+
+  rebuild(caller: Caller, request: Own<PromptRequest> & { readonly wantsKvHash?: boolean }): Promise<Rebuilt> {
+    this.#parts.gate.enter(caller, 'write')
+    return this.#node().rebuild({ ...request, tenant: caller.tenant })
+  }
+
+  /** What a rebuild would do now. */
+  explain(caller: Caller, request: Own<PromptRequest>): Promise<RebuildPlan> {
+    this.#parts.gate.enter(caller, 'read')
+    return this.#node().plan({ ...request, tenant: caller.tenant })
+  }
+
+  #node(): Node {
+    const { engine } = this.#parts
+    if (engine.kind === 'node') return engine.node
+    if (engine.kind === 'none') throw withoutEngine()
+    throw new MembraneError(
+      'NOT_SUPPORTED',
+      `${engine.backend.name} keeps its KV to itself: there is nothing to rebuild.`,
+    )
+  }
+}
+
+function withoutEngine(): MembraneError {
+  return new MembraneError('NOT_SUPPORTED', 'This node was started without an engine.', {
+    remedy: 'Start it with --compute cpu, or another one.',
+  })
+}

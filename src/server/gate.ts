@@ -1,0 +1,37 @@
+/** What every operation passes first: is the node taking requests, may the caller do this, and is it within its rate. */
+import { MembraneError } from '../core/errors.ts'
+import { type Caller, checkAllowed, type Permission } from './caller.ts'
+
+/** Slows callers down; bytes are those of a payload. Throws RATE_LIMITED, with `retryAfterSeconds` in its details. */
+export interface RateLimiter {
+  take(caller: Caller, bytes: number): void
+}
+
+/** See the top of this file. */
+export class Gate {
+  readonly #limiter: RateLimiter | null
+  #isDraining = false
+
+  constructor(limiter: RateLimiter | null) {
+    this.#limiter = limiter
+  }
+
+  get isDraining(): boolean {
+    return this.#isDraining
+  }
+
+  /** From now on every request is refused with DRAINING; those under way go on. */
+  drain(): void {
+    this.#isDraining = true
+  }
+
+  /** HOT: once for every request. Throws DRAINING, FORBIDDEN and RATE_LIMITED. */
+  enter(caller: Caller, permission: Permission, bytes = 0): void {
+    if (this.#isDraining)
+      throw new MembraneError('DRAINING', 'This node is shutting down.', {
+        remedy: 'Ask another node, or this one later.',
+      })
+    checkAllowed(caller, permission)
+    this.#limiter?.take(caller, bytes)
+  }
+}
