@@ -44,6 +44,10 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     load: async () => (await import('./egress.ts')).defineEgress,
   },
   trace: { summary: 'describe and make request traces', load: async () => (await import('./trace.ts')).defineTrace },
+  serve: {
+    summary: 'a node: its memory, its engine, and doors for others',
+    load: async () => (await import('./serve.ts')).defineServe,
+  },
   generate: {
     summary: 'continue a prompt, computing only what the memory does not hold',
     load: async () => (await import('./generate.ts')).defineGenerate,

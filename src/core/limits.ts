@@ -214,4 +214,8 @@ export const LIMITS = {
   listedModelsMax: 1024,
   /** Tensors of a model file, and its settings; more is rejected with INVALID_MODEL. Large models have some thousand. */
   modelEntriesMax: 1_000_000,
+  /** Keys, or blocks, of one look-up; more is rejected with INVALID_REQUEST. A prompt of a million tokens in blocks of 16. */
+  lookUpKeysMax: 65_536,
+  /** Bytes of a JSON body; more is rejected with LIMIT_REACHED before parsing. A look-up of 65,536 keys takes some 10 MB. */
+  jsonBodyBytesMax: 16 * 1024 * 1024,
 } as const

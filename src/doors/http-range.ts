@@ -1,0 +1,26 @@
+/** Which bytes a GET asks for, RFC 9110 section 14: one range; a header that is none of ours is ignored, as it says. */
+import type { IncomingHttpHeaders } from 'node:http'
+import type { ByteSpan } from '../core/ports.ts'
+
+export type AskedRange =
+  | { readonly kind: 'all' }
+  | { readonly kind: 'part'; readonly span: ByteSpan }
+  | { readonly kind: 'unsatisfiable' }
+
+/** Several ranges are answered with everything, which the RFC allows. */
+export function rangeOf(headers: IncomingHttpHeaders, etag: string, bytes: number): AskedRange {
+  const condition = headers['if-range']
+  const match = /^bytes=(\d*)-(\d*)$/.exec(headers.range ?? '')
+  if (match === null || (condition !== undefined && condition !== etag)) return { kind: 'all' }
+  const [, first = '', last = ''] = match
+  if (first === '') {
+    if (last === '') return { kind: 'all' }
+    const suffix = Math.min(Number(last), bytes)
+    return suffix === 0 ? { kind: 'unsatisfiable' } : { kind: 'part', span: { start: bytes - suffix, end: bytes } }
+  }
+  const start = Number(first)
+  const end = last === '' ? bytes : Math.min(Number(last) + 1, bytes)
+  // A last byte before the first is no range.
+  if (last !== '' && Number(last) < start) return { kind: 'all' }
+  return start < bytes ? { kind: 'part', span: { start, end } } : { kind: 'unsatisfiable' }
+}
