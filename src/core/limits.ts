@@ -218,4 +218,11 @@ export const LIMITS = {
   lookUpKeysMax: 65_536,
   /** Bytes of a JSON body; more is rejected with LIMIT_REACHED before parsing. A look-up of 65,536 keys takes some 10 MB. */
   jsonBodyBytesMax: 16 * 1024 * 1024,
+  /** Texts that end an answer, and the characters of one; more is rejected with INVALID_REQUEST. What comes is compared with all of them. */
+  stopTextsMax: 16,
+  stopCharactersMax: 256,
+  /** Messages of one conversation; more is rejected with INVALID_REQUEST. The longest agents have some thousand turns. */
+  chatMessagesMax: 16_384,
+  /** Prompts of one text completion, computed one after the other; more is rejected with INVALID_REQUEST. */
+  completionPromptsMax: 64,
 } as const

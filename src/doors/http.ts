@@ -18,8 +18,9 @@ import { sendError } from './http-errors.ts'
 import { fragmentRoutes } from './http-fragments.ts'
 import { healthRoutes } from './http-health.ts'
 import { lookUpRoutes } from './http-lookup.ts'
+import { openAiRoutes } from './http-openai.ts'
 
-const ROUTES = [healthRoutes, fragmentRoutes, lookUpRoutes] as const
+const ROUTES = [healthRoutes, fragmentRoutes, lookUpRoutes, openAiRoutes] as const
 
 /** Descriptions in headers and long keys in paths. */
 const HEADER_BYTES_MAX = 32 * 1024
