@@ -26,7 +26,11 @@ const COMMON = {
   stream: z.boolean().nullish(),
   stream_options: z.looseObject({ include_usage: z.boolean().nullish() }).nullish(),
   user: z.string().nullish(),
-  prompt_cache_key: z.string().max(LIMITS.sessionNameCharactersMax).nullish().describe('The session, for reading ahead.'),
+  prompt_cache_key: z
+    .string()
+    .max(LIMITS.sessionNameCharactersMax)
+    .nullish()
+    .describe('The session, for reading ahead.'),
   cache_salt: z
     .string()
     .max(LIMITS.chainTextBytesMax / 4)
@@ -64,7 +68,10 @@ export const COMPLETION_REQUEST = z.looseObject({
     z.string(),
     z.array(z.string()).min(1).max(LIMITS.completionPromptsMax),
     z.array(z.number().int().min(0)).min(1),
-    z.array(z.array(z.number().int().min(0)).min(1)).min(1).max(LIMITS.completionPromptsMax),
+    z
+      .array(z.array(z.number().int().min(0)).min(1))
+      .min(1)
+      .max(LIMITS.completionPromptsMax),
   ]),
   echo: z.boolean().nullish(),
   suffix: z.string().nullish(),
@@ -104,10 +111,14 @@ export function refuseUnsupported(body: Readonly<Record<string, unknown>>): void
   for (const [field, isNeutral] of Object.entries(NEUTRAL)) {
     const value = body[field]
     if (value === undefined || value === null || isNeutral(value)) continue
-    throw new MembraneError('INVALID_REQUEST', `${field} is not offered here; found ${JSON.stringify(value).slice(0, 80)}.`, {
-      remedy: 'Leave it out.',
-      details: { param: field },
-    })
+    throw new MembraneError(
+      'INVALID_REQUEST',
+      `${field} is not offered here; found ${JSON.stringify(value).slice(0, 80)}.`,
+      {
+        remedy: 'Leave it out.',
+        details: { param: field },
+      },
+    )
   }
 }
 

@@ -208,7 +208,12 @@ async function answer(request: FastifyRequest, reply: FastifyReply, asked: Asked
   }
 }
 
-function samplingOf({ temperature, top_p, top_k, seed }: ChatRequest | CompletionRequest): NonNullable<GenerateRequest['sampling']> {
+function samplingOf({
+  temperature,
+  top_p,
+  top_k,
+  seed,
+}: ChatRequest | CompletionRequest): NonNullable<GenerateRequest['sampling']> {
   return {
     // What the API says where nothing is said.
     temperature: temperature ?? 1,
@@ -259,7 +264,11 @@ function modelNamed<T extends { readonly id: string }>(models: readonly T[], nam
   const found = models.find(({ id }) => id === name)
   if (found !== undefined) return found
   const known = models.map(({ id }) => id).join(', ')
-  throw new MembraneError('NOT_FOUND', `The model ${JSON.stringify(name.slice(0, 100))} does not exist here; there is ${known || 'none'}.`, {
-    details: { param: 'model', openAiCode: 'model_not_found' },
-  })
+  throw new MembraneError(
+    'NOT_FOUND',
+    `The model ${JSON.stringify(name.slice(0, 100))} does not exist here; there is ${known || 'none'}.`,
+    {
+      details: { param: 'model', openAiCode: 'model_not_found' },
+    },
+  )
 }

@@ -11,8 +11,8 @@ export function chatFormOf({ metadata }: { readonly metadata: Metadata }): ChatF
   const specialTokens = new Map<string, number>()
   if (kinds instanceof Int32Array || kinds instanceof Uint32Array) {
     for (const [id, token] of tokens.entries()) {
-      const kind = kinds[id]
-      if (token !== '' && (kind === TOKEN_KINDS.control || kind === TOKEN_KINDS.userDefined)) specialTokens.set(token, id)
+      // User-defined tokens are found in any text.
+      if (token !== '' && kinds[id] === TOKEN_KINDS.control) specialTokens.set(token, id)
     }
   }
   const textOf = (name: string): string => {

@@ -25,17 +25,22 @@ export function chatTokens(
   const form = chat ?? PLAIN_FORM
   const mark = unusedCharacter(messages)
   const special = specialPattern(form)
-  const spelled = (text: string): string => (special === null ? text : text.replaceAll(special, (name) => apart(name, mark)))
+  const known = [...form.specialTokens.keys()]
+  // A template that trims or counts lines sees the same as it would otherwise.
+  const hide = (text: string): string =>
+    special === null ? text : text.replaceAll(special, (name) => `${mark}${known.indexOf(name)}${mark}`)
+  const hidden = new RegExp(`${mark}(\\d+)${mark}`, 'gu')
+  const show = (text: string): string => text.replaceAll(hidden, (_, index: string) => known[Number(index)] ?? '')
   const rendered = render(
     form,
-    messages.map(({ role, text }) => ({ role, content: spelled(text) })),
+    messages.map(({ role, text }) => ({ role, content: hide(text) })),
   )
   const starts = form.startText !== '' && rendered.startsWith(form.startText) ? [] : tokenizer.startTokens
   const pieces = special === null ? [rendered] : rendered.split(special)
   const names = special === null ? [] : (rendered.match(special) ?? [])
   const tokenIds: number[] = [...starts]
   for (const [index, piece] of pieces.entries()) {
-    if (piece !== '') for (const id of tokenizer.encode(piece.replaceAll(mark, ''))) tokenIds.push(id)
+    if (piece !== '') for (const id of tokenizer.encode(show(piece))) tokenIds.push(id)
     const id = form.specialTokens.get(names[index] ?? '')
     if (id !== undefined) tokenIds.push(id)
   }
@@ -61,13 +66,9 @@ function render({ template, startText, endText }: ChatForm, messages: readonly o
 /** Finds special tokens in a text, the longest where several begin. */
 function specialPattern({ specialTokens }: ChatForm): RegExp | null {
   const names = [...specialTokens.keys()].toSorted((a, b) => b.length - a.length)
-  return names.length === 0 ? null : new RegExp(names.map((name) => name.replaceAll(/[\\^$.*+?()[\]{}|]/g, String.raw`\$&`)).join('|'), 'g')
-}
-
-/** No longer the special text, until the mark is taken out again. One of a single character is surrounded. */
-function apart(name: string, mark: string): string {
-  const [first = ''] = name
-  return name === first ? `${mark}${name}${mark}` : `${first}${mark}${name.slice(first.length)}`
+  return names.length === 0
+    ? null
+    : new RegExp(names.map((name) => name.replaceAll(/[\\^$.*+?()[\]{}|]/g, String.raw`\$&`)).join('|'), 'g')
 }
 
 /** Of the private characters, one that nobody sent. */

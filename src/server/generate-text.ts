@@ -2,7 +2,13 @@
 import type { PromptSegment, TextBackend } from '../core/compute.ts'
 import { MembraneError } from '../core/errors.ts'
 import type { Stopwatch } from '../core/ports.ts'
-import { type ChatMessage, checkedStop, DEFAULT_MAX_TOKENS, type GenerateRequest, type Generation } from './generation.ts'
+import {
+  type ChatMessage,
+  checkedStop,
+  DEFAULT_MAX_TOKENS,
+  type GenerateRequest,
+  type Generation,
+} from './generation.ts'
 
 /** Throws INVALID_REQUEST for token ids, and what the backend throws. */
 export async function generateText(
@@ -14,7 +20,10 @@ export async function generateText(
   if ('tokenIds' in prompt)
     throw new MembraneError('INVALID_REQUEST', `${backend.name} takes text; token ids are for engines.`)
   if (salt !== '')
-    throw new MembraneError('INVALID_REQUEST', `${backend.name} keeps its cache to itself: no salt keeps prompts apart there.`)
+    throw new MembraneError(
+      'INVALID_REQUEST',
+      `${backend.name} keeps its cache to itself: no salt keeps prompts apart there.`,
+    )
   const startSeconds = stopwatch.seconds()
   let firstSeconds: number | null = null
   for await (const event of backend.stream({

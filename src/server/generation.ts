@@ -39,7 +39,10 @@ export const DEFAULT_MAX_TOKENS = 64
 
 /** Throws INVALID_REQUEST for too many, or an empty one. */
 export function checkedStop(stop: readonly string[] = []): readonly string[] {
-  if (stop.length <= LIMITS.stopTextsMax && stop.every((text) => text !== '' && text.length <= LIMITS.stopCharactersMax))
+  if (
+    stop.length <= LIMITS.stopTextsMax &&
+    stop.every((text) => text !== '' && text.length <= LIMITS.stopCharactersMax)
+  )
     return stop
   throw new MembraneError(
     'INVALID_REQUEST',
