@@ -95,6 +95,10 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: 'the effective configuration and the JSON Schemas',
     load: async () => (await import('./config.ts')).defineConfig,
   },
+  bench: {
+    summary: 'the doors beside a redis-server on this machine',
+    load: async () => (await import('./bench.ts')).defineBench,
+  },
   demo: {
     summary: 'the paper beside our numbers, and the memory at work on real KV, in seconds',
     load: async () => (await import('./demo.ts')).defineDemo,
