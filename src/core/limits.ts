@@ -218,4 +218,12 @@ export const LIMITS = {
   lookUpKeysMax: 65_536,
   /** Bytes of a JSON body; more is rejected with LIMIT_REACHED before parsing. A look-up of 65,536 keys takes some 10 MB. */
   jsonBodyBytesMax: 16 * 1024 * 1024,
+  /** Arguments of one RESP command; more breaks the stream, and the connection is closed. Redis takes 1,048,576, some 100 bytes each. */
+  respArgumentsMax: 131_072,
+  /** Keys of look-ups that one connection sends one after another and that are asked together; those after them are asked next. */
+  respKeysAtOnceMax: 4096,
+  /** Keys that KEYS answers with, and that one step of SCAN looks at; more is an error of KEYS, and left to the next step of SCAN. */
+  respKeysMax: 100_000,
+  /** Walks of SCAN that wait to be gone on with; beyond, the one that waited longest is ended. Each holds the keys of its start. */
+  respCursorsMax: 64,
 } as const
