@@ -225,4 +225,12 @@ export const LIMITS = {
   chatMessagesMax: 16_384,
   /** Prompts of one text completion, computed one after the other; more is rejected with INVALID_REQUEST. */
   completionPromptsMax: 64,
+  /** Arguments of one RESP command; more breaks the stream, and the connection is closed. Redis takes 1,048,576, some 100 bytes each. */
+  respArgumentsMax: 131_072,
+  /** Keys of look-ups that one connection sends one after another and that are asked together; those after them are asked next. */
+  respKeysAtOnceMax: 4096,
+  /** Keys that KEYS answers with, and that one step of SCAN looks at; more is an error of KEYS, and left to the next step of SCAN. */
+  respKeysMax: 100_000,
+  /** Walks of SCAN that wait to be gone on with; beyond, the one that waited longest is ended. Each holds the keys of its start. */
+  respCursorsMax: 64,
 } as const

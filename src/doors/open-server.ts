@@ -72,6 +72,8 @@ async function openDoor(name: DoorName, options: DoorOptions): Promise<Door> {
   switch (name) {
     case 'http':
       return (await import('./http.ts')).openHttpDoor(options)
+    case 'resp':
+      return (await import('./resp.ts')).openRespDoor(options)
     default:
       throw new MembraneError('NOT_SUPPORTED', `There is no door ${name}.`)
   }
