@@ -233,4 +233,17 @@ export const LIMITS = {
   respKeysMax: 100_000,
   /** Walks of SCAN that wait to be gone on with; beyond, the one that waited longest is ended. Each holds the keys of its start. */
   respCursorsMax: 64,
+  /** Credentials of one server; more is rejected with INVALID_CONFIG. Each takes some 500 bytes of memory. */
+  credentialsMax: 65_536,
+  /** Characters of a token that is looked up; a longer one is not known. Ours have 47. */
+  credentialCharactersMax: 512,
+  /** Callers whose rates are kept; beyond, the one that was longest not seen begins anew. Credentials, so never more in practice. */
+  rateBucketsMax: 65_536,
+  /** Bytes of one audit file, and how many older ones are kept; then the oldest is removed. About 300 bytes an action. */
+  auditFileBytesMax: 16 * 1024 * 1024,
+  auditFilesMax: 8,
+  /** Characters of one field of an audit line; what is longer is cut, and says so. */
+  auditFieldCharactersMax: 1024,
+  /** Bytes of a PEM file; more is rejected with INVALID_CONFIG before it is parsed. Bundles of all public authorities have 250 kB. */
+  pemFileBytesMax: 4 * 1024 * 1024,
 } as const
