@@ -214,4 +214,18 @@ export const LIMITS = {
   listedModelsMax: 1024,
   /** Tensors of a model file, and its settings; more is rejected with INVALID_MODEL. Large models have some thousand. */
   modelEntriesMax: 1_000_000,
+  /** Keys, or blocks, of one look-up; more is rejected with INVALID_REQUEST. A prompt of a million tokens in blocks of 16. */
+  lookUpKeysMax: 65_536,
+  /** Bytes of one gRPC message; more is rejected before it is read. Larger payloads go in pieces. Gathered in memory. */
+  grpcMessageBytesMax: 16 * 1024 * 1024,
+  /** Bytes of a payload in one message of a gRPC put; more is rejected with LIMIT_REACHED. The package reads 16 ahead. */
+  grpcChunkBytesMax: 1024 * 1024,
+  /** Calls of one gRPC connection at a time; one more waits for its turn, by HTTP/2. */
+  grpcCallsMax: 256,
+  /** Messages of one gRPC call that were not sent yet; beyond, nothing more is read from who does not take them. */
+  grpcUnsentMessagesMax: 16,
+  /** Milliseconds until the next message of a gRPC request must have come; then DEADLINE_EXCEEDED. It holds room meanwhile. */
+  grpcStallMsMax: 30_000,
+  /** Fragments in one page of a gRPC inventory; the rest is on the next one. Some 2 MB: clients take 4 by default. */
+  grpcInventoryMax: 5000,
 } as const
