@@ -246,4 +246,16 @@ export const LIMITS = {
   auditFieldCharactersMax: 1024,
   /** Bytes of a PEM file; more is rejected with INVALID_CONFIG before it is parsed. Bundles of all public authorities have 250 kB. */
   pemFileBytesMax: 4 * 1024 * 1024,
+  /** Bytes of one gRPC message; more is rejected before it is read. Larger payloads go in pieces. Gathered in memory. */
+  grpcMessageBytesMax: 16 * 1024 * 1024,
+  /** Bytes of a payload in one message of a gRPC put; more is rejected with LIMIT_REACHED. The package reads 16 ahead. */
+  grpcChunkBytesMax: 1024 * 1024,
+  /** Calls of one gRPC connection at a time; one more waits for its turn, by HTTP/2. */
+  grpcCallsMax: 256,
+  /** Messages of one gRPC call that were not sent yet; beyond, nothing more is read from who does not take them. */
+  grpcUnsentMessagesMax: 16,
+  /** Milliseconds until the next message of a gRPC request must have come; then DEADLINE_EXCEEDED. It holds room meanwhile. */
+  grpcStallMsMax: 30_000,
+  /** Fragments in one page of a gRPC inventory; the rest is on the next one. Some 2 MB: clients take 4 by default. */
+  grpcInventoryMax: 5000,
 } as const
