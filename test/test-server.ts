@@ -59,14 +59,14 @@ export async function openTestServer(options: TestServerOptions = {}): Promise<T
   })
   const engine = await engineOf(compute, fabric)
   const gate = new Gate(null)
+  const authenticator = authenticatorOf(options.tokens)
   const server = await openServer({
     operations: {
       gate,
       fragments: new FragmentOperations({ fabric, gate, clock, leaseMs: 5000 }),
       compute: new ComputeOperations({ engine, gate, stopwatch: systemStopwatch }),
     },
-    authenticator: authenticatorOf(options.tokens),
-    doors: doors.map((name) => ({ name, address: { kind: 'tcp', host: '127.0.0.1', port: 0 }, tls })),
+    doors: doors.map((name) => ({ name, address: { kind: 'tcp', host: '127.0.0.1', port: 0 }, tls, authenticator })),
     log: pino({ level: 'trace' }, { write: (line) => options.logged?.push(line) }),
     bodyBytesMax: options.bodyBytesMax ?? 256 * 1024 * 1024,
     payloadBytesMax: options.payloadBytesMax ?? 128 * 1024 * 1024,

@@ -3,6 +3,7 @@
  * client for both. Ratios are of speeds: above 1, ours is faster.
  */
 import { once } from 'node:events'
+import { connect } from 'node:net'
 import { Worker } from 'node:worker_threads'
 import { medianOfSorted, sortedAscending } from '../core/quantile.ts'
 import type { BenchLoad } from './bench-load-worker.ts'
@@ -85,7 +86,7 @@ async function memoryComparisons(ours: BenchServer, redis: BenchServer, options:
   for (const mb of [1, 4]) await add(compareSet(`RESP SET ${mb} MB, verified`, own, peer, mb * MB, 0.8, options))
   for (const mb of [1, 4])
     await add(compareGet(`RESP GET ${mb} MB, Unix socket`, ownUnix, peerUnix, mb * MB, 1, options))
-  if (ours.lmPort !== null)
+  if (ours.lmPort !== null && process.env["NOLM"] === undefined)
     for (const mb of [4, 32]) await add(compareLm(`lm:// GET ${mb} MB`, ours, redis, mb * MB, 1, options))
   if (ours.httpPort !== null) await add(compareHttp(ours.httpPort, ours.respPort, 4 * MB, 0.85, options))
   comparisons.push(...(await compareLookUps(ours, options)))
@@ -228,7 +229,7 @@ async function compareHttp(
   await filler.exchange(command('SET', 'bench-http', payload(bytes)), 5)
   filler.close()
   const request = Buffer.from('GET /v1/fragments/opaque/=bench-http HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n')
-  const headBytes = (await headOf(httpPort, request, bytes)) + bytes
+  const headBytes = (await headOf(httpPort, request)) + bytes
   const own = await WireClient.connect(tcp(httpPort), headBytes)
   const bare = new Worker(workerFile(new URL('./bench-bare-worker.ts', import.meta.url)), { workerData: { bytes } })
   const [barePort] = (await once(bare, 'message')) as [number]
@@ -246,12 +247,20 @@ async function compareHttp(
 }
 
 /** Bytes before the body: the same in every answer, but for digits of the date, which are as many. */
-async function headOf(port: number, request: Uint8Array, bytes: number): Promise<number> {
-  const client = await WireClient.connect(tcp(port), bytes + 64 * 1024)
-  const head = await client.exchange([request], 1024)
-  const end = Buffer.from(head).indexOf('\r\n\r\n')
-  client.close()
-  return end + 4
+async function headOf(port: number, request: Uint8Array): Promise<number> {
+  const { promise, resolve, reject } = Promise.withResolvers<number>()
+  const socket = connect(port, '127.0.0.1')
+  const pieces: Buffer[] = []
+  socket.on('data', (piece) => {
+    pieces.push(piece)
+    const end = Buffer.concat(pieces).indexOf('\r\n\r\n')
+    if (end < 0) return
+    resolve(end + 4)
+    socket.destroy()
+  })
+  socket.once('error', reject)
+  socket.write(request)
+  return promise
 }
 
 async function compareLookUps(ours: BenchServer, options: BenchOptions): Promise<readonly Comparison[]> {

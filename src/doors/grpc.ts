@@ -63,7 +63,7 @@ export async function openGrpcDoor(options: GrpcDoorOptions): Promise<Door> {
   health.addToServer(server)
   new ReflectionService(declared).addToServer(server)
 
-  const injector = server.createConnectionInjector(credentialsOf(tls))
+  let injector = server.createConnectionInjector(credentialsOf(tls))
   const { address } = options
   const listener = await openListener({
     address,
@@ -76,6 +76,11 @@ export async function openGrpcDoor(options: GrpcDoorOptions): Promise<Door> {
     isTls: tls !== null,
     get connections() {
       return listener.connections
+    },
+    renewTls: (renewed) => {
+      if (tls === null) return false
+      injector = server.createConnectionInjector(credentialsOf(renewed))
+      return true
     },
     close: async (signal) => {
       for (const name of ['', SERVICE_NAME]) health.setStatus(name, 'NOT_SERVING')

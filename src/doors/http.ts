@@ -8,7 +8,7 @@ import {
   type ZodTypeProvider,
 } from 'fastify-type-provider-zod'
 import { randomUUID } from 'node:crypto'
-import type { TLSSocket } from 'node:tls'
+import { Server as TlsServer, type TLSSocket } from 'node:tls'
 import { MembraneError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import { authenticate, type Caller } from '../server/caller.ts'
@@ -107,6 +107,11 @@ export async function openHttpDoor(options: DoorOptions): Promise<Door> {
     isTls: tls !== null,
     get connections() {
       return openConnections
+    },
+    renewTls: ({ cert, key, clientCa }) => {
+      if (!(app.server instanceof TlsServer)) return false
+      app.server.setSecureContext({ cert, key, ...(clientCa === null ? {} : { ca: clientCa }) })
+      return true
     },
     close: async (signal) => {
       const cut = (): void => app.server.closeAllConnections()

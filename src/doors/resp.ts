@@ -1,6 +1,6 @@
 /** The RESP door: what clients of Redis speak, over TCP or a Unix socket, with TLS or without. */
 import { createServer, type Server, type Socket } from 'node:net'
-import { createServer as createTlsServer, TLSSocket } from 'node:tls'
+import { createServer as createTlsServer, Server as TlsServer, TLSSocket } from 'node:tls'
 import { RESP_NOT_ASKED } from './resp-defaults.ts'
 import { MembraneError } from '../core/errors.ts'
 import type { Caller } from '../server/caller.ts'
@@ -63,6 +63,11 @@ export async function openRespDoor(options: DoorOptions & Partial<RespSettings>)
     isTls: tls !== null,
     get connections() {
       return connections.size
+    },
+    renewTls: ({ cert, key, clientCa }) => {
+      if (!(server instanceof TlsServer)) return false
+      server.setSecureContext({ cert, key, ...(clientCa === null ? {} : { ca: clientCa }) })
+      return true
     },
     close: async (signal) => {
       isClosing = true
