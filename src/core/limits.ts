@@ -237,7 +237,7 @@ export const LIMITS = {
   credentialsMax: 65_536,
   /** Characters of a token that is looked up; a longer one is not known. Ours have 47. */
   credentialCharactersMax: 512,
-  /** Callers whose rates are kept; beyond, the one that was longest not seen begins anew. Credentials, so never more in practice. */
+  /** Callers whose rates are kept; beyond, the one that came first begins anew. As many as credentials; certificates of an authority may be more. */
   rateBucketsMax: 65_536,
   /** Bytes of one audit file, and how many older ones are kept; then the oldest is removed. About 300 bytes an action. */
   auditFileBytesMax: 16 * 1024 * 1024,
