@@ -19,11 +19,19 @@ export function textOf(bytes: Uint8Array): string {
   return decoder.decode(bytes)
 }
 
-/** Throws Redis's answer to what is no whole number. */
+/** Throws Redis's answer to what is no whole number of 64 bits. Those beyond 2^53 are near, which is far beyond any use. */
 export function integerOf(bytes: Uint8Array): number {
-  const value = parseRespInteger(bytes)
+  const value = parseRespInteger(bytes) ?? longInteger(bytes)
   if (value === null) throw refuse(NOT_INTEGER)
   return value
+}
+
+function longInteger(bytes: Uint8Array): number | null {
+  if (bytes.length > 20) return null
+  const text = textOf(bytes)
+  if (!/^-?[1-9]\d{15,18}$/.test(text)) return null
+  const value = BigInt(text)
+  return value === BigInt.asIntN(64, value) ? Number(value) : null
 }
 
 /** The key of the store. Throws INVALID_REQUEST for one that is empty or too long. */

@@ -71,10 +71,10 @@ function expireCommand(name: string, when: string, unitMs: number, isFromNow: bo
     arity: -3,
     summary: `A key is gone ${when}; at once when that has passed.`,
     run: (call, args) => {
+      const conditions = conditionsOf(args)
       const given = integerOf(args[2] as Uint8Array)
       const { nowMs } = call.session.door
       const atMs = given * unitMs + (isFromNow ? nowMs() : 0)
-      const conditions = conditionsOf(args)
       if (Math.abs(given * unitMs) > EXPIRY_MS_MAX || Math.abs(atMs) > EXPIRY_MS_MAX)
         throw refuse(`ERR invalid expire time in '${name}' command`)
       return expire(call, args[1] as Uint8Array, atMs, conditions)

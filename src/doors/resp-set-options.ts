@@ -6,7 +6,6 @@ import { refuse, type RespArgs, SYNTAX } from './resp-command.ts'
 export type RespExpiry =
   | { readonly kind: 'default' }
   | { readonly kind: 'keep' }
-  | { readonly kind: 'never' }
   | { readonly kind: 'at'; readonly ms: number }
 
 export interface SetOptions {
@@ -20,34 +19,36 @@ export interface SetOptions {
 /** Milliseconds since 1970 that Redis takes: with a margin to what a number holds exactly. */
 const EXPIRY_MS_MAX = 2 ** 52
 
-/** Throws Redis's answers to what makes no sense, or not together. `command` is named in them. */
+/** Throws Redis's answers to what makes no sense, or not together: how it is written comes before what it says. */
 export function setOptionsOf(args: RespArgs, start: number, nowMs: number): SetOptions {
-  let expiry: RespExpiry = { kind: 'default' }
+  let time: { readonly word: ExpiryWord; readonly value: Uint8Array } | null = null
+  let keeps = false
   let when: SetOptions['when'] = 'always'
   let givesOld = false
   for (let at = start; at < args.length; at++) {
     const word = wordOf(args[at] as Uint8Array)
     const value = args[at + 1]
-    if (word === 'nx' && when === 'always') when = 'missing'
-    else if (word === 'xx' && when === 'always') when = 'present'
+    if (word === 'nx' && when !== 'present') when = 'missing'
+    else if (word === 'xx' && when !== 'missing') when = 'present'
     else if (word === 'get') givesOld = true
-    else if (word === 'keepttl' && expiry.kind === 'default') expiry = { kind: 'keep' }
-    else if (isExpiryWord(word) && value !== undefined && expiry.kind === 'default') {
-      expiry = { kind: 'at', ms: expiryMs(word, value, { command: 'set', nowMs }) }
+    else if (word === 'keepttl' && time === null) keeps = true
+    else if (isExpiryWord(word) && value !== undefined && (time === null || time.word === word) && !keeps) {
+      time = { word, value }
       at += 1
     } else throw refuse(SYNTAX)
   }
-  return { expiry, when, givesOld }
+  if (time === null) return { expiry: { kind: keeps ? 'keep' : 'default' }, when, givesOld }
+  return { expiry: { kind: 'at', ms: expiryMs(time.word, time.value, { command: 'set', nowMs }) }, when, givesOld }
 }
 
-/** Null when GETEX is to leave the expiry alone. */
-export function getexExpiryOf(args: RespArgs, start: number, nowMs: number): RespExpiry | null {
+/** How GETEX changes the expiry; null when it is to leave it alone. The number is read when the key is there, as Redis does. */
+export function getexExpiryOf(args: RespArgs, start: number, nowMs: number): (() => number | null) | null {
   const [option, value] = [args[start], args[start + 1]]
   if (option === undefined) return null
   const word = wordOf(option)
-  if (word === 'persist' && args.length === start + 1) return { kind: 'never' }
+  if (word === 'persist' && args.length === start + 1) return () => null
   if (!isExpiryWord(word) || value === undefined || args.length !== start + 2) throw refuse(SYNTAX)
-  return { kind: 'at', ms: expiryMs(word, value, { command: 'getex', nowMs }) }
+  return () => expiryMs(word, value, { command: 'getex', nowMs })
 }
 
 type ExpiryWord = 'ex' | 'px' | 'exat' | 'pxat'
@@ -57,7 +58,7 @@ function isExpiryWord(word: string): word is ExpiryWord {
 }
 
 /** Milliseconds since 1970. Throws Redis's answer to a time that is not above zero. */
-export function expiryMs(
+function expiryMs(
   word: ExpiryWord,
   value: Uint8Array,
   { command, nowMs }: { readonly command: string; readonly nowMs: number },

@@ -116,13 +116,13 @@ async function setWith(call: RespCall, args: RespArgs, { expiry, when, givesOld 
 function getex(call: RespCall, args: RespArgs): Promise<RespReply> {
   const { caller, session } = call
   const foreignKey = args[1] as Uint8Array
-  const expiry = getexExpiryOf(args, 2, session.door.nowMs())
-  if (expiry === null) return get(call, foreignKey)
+  const expiryOf = getexExpiryOf(args, 2, session.door.nowMs())
+  if (expiryOf === null) return get(call, foreignKey)
   const key = keyOf(foreignKey)
   return inTurn(call, key, async () => {
     const found = await session.door.operations.fragments.get(caller, key)
     if (found === null) return RESP_NULL
-    await putExpiry(call, foreignKey, found, expiry.kind === 'at' ? expiry.ms : null)
+    await putExpiry(call, foreignKey, found, expiryOf())
     return { kind: 'bytes', bytes: found.payload }
   })
 }

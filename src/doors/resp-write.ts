@@ -33,10 +33,7 @@ export async function putValue(
 ): Promise<void> {
   const { fragments } = session.door.operations
   const put = { foreignKey, payload: value, payloadBytes: value.length }
-  const result = await fragments.putOpaque(
-    caller,
-    expiry.kind === 'default' ? put : { ...put, expiresAtMs: atMs(expiry) },
-  )
+  const result = await fragments.putOpaque(caller, expiry.kind === 'default' ? put : { ...put, expiresAtMs: expiry.ms })
   if (result.outcome === 'refused') throw keepsOthers()
 }
 
@@ -57,10 +54,6 @@ export async function putExpiry(
 export async function removeKeys(call: RespCall, foreignKeys: readonly Uint8Array[]): Promise<number> {
   const keys = foreignKeys.map(keyOf)
   return inTurns(call, keys, () => call.session.door.operations.fragments.remove(call.caller, [...new Set(keys)]))
-}
-
-function atMs(expiry: Exclude<RespExpiry, { readonly kind: 'keep' | 'default' }>): number | null {
-  return expiry.kind === 'never' ? null : expiry.ms
 }
 
 function keepsOthers(): MembraneError {
