@@ -25,6 +25,8 @@ import type {
 } from '../api/grpc-messages.ts'
 import { MembraneError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
+import type { Alarm } from '../core/ports.ts'
+import { systemAlarm } from '../server/system-time.ts'
 import type { Door, DoorOptions, DoorTls } from './door.ts'
 import { Admission } from './grpc-admission.ts'
 import { clientStream, serverStream, unary } from './grpc-calls.ts'
@@ -37,8 +39,8 @@ import { explain, generate, rebuild } from './grpc-prompts.ts'
 export interface GrpcDoorOptions extends DoorOptions {
   /** How answers call this node. */
   readonly nodeId?: string
-  /** Milliseconds until the next message of a request must have come; default LIMITS.grpcStallMsMax. */
-  readonly stallMs?: number
+  /** When it is time to give a request up; the system's own by default. */
+  readonly alarm?: Alarm
 }
 
 /** So often a connection that is quiet is asked whether anybody is there, and is closed when nobody is. */
@@ -48,7 +50,7 @@ const KEEPALIVE_MS = 60_000
 export async function openGrpcDoor(options: GrpcDoorOptions): Promise<Door> {
   const { tls, connectionsMax, payloadBytesMax } = options
   const messageBytesMax = Math.min(LIMITS.grpcMessageBytesMax, payloadBytesMax + HEADROOM_BYTES)
-  const admission = new Admission({ ...options, messageBytesMax, stallMs: options.stallMs ?? LIMITS.grpcStallMsMax })
+  const admission = new Admission({ ...options, messageBytesMax, alarm: options.alarm ?? systemAlarm })
   const server = new Server({
     'grpc.max_receive_message_length': messageBytesMax,
     'grpc.max_send_message_length': -1,
