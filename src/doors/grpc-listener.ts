@@ -48,6 +48,10 @@ export class Listener {
   /** Takes no new connections; ends when there are none left. */
   async close(): Promise<void> {
     await new Promise<void>((resolve) => this.#server.close(() => resolve()))
+    // The last of them may not have said yet that it is closed.
+    await Promise.all(
+      [...this.#sockets].map((socket) => new Promise<void>((resolve) => socket.once('close', () => resolve()))),
+    )
   }
 
   cut(): void {

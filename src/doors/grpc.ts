@@ -6,6 +6,7 @@
  * handed to it.
  */
 import {
+  type ConnectionInjector,
   type handleClientStreamingCall,
   type handleServerStreamingCall,
   Server,
@@ -65,7 +66,7 @@ export async function openGrpcDoor(options: GrpcDoorOptions): Promise<Door> {
   health.addToServer(server)
   new ReflectionService(declared).addToServer(server)
 
-  const injector = server.createConnectionInjector(credentialsOf(tls))
+  const injector = injectorOf(server, tls)
   const { address } = options
   const listener = await openListener({
     address,
@@ -135,13 +136,15 @@ function handlersOf(options: GrpcDoorOptions, admission: Admission): UntypedServ
   }
 }
 
-function credentialsOf(tls: DoorTls | null): ServerCredentials {
-  if (tls === null) return ServerCredentials.createInsecure()
+function injectorOf(server: Server, tls: DoorTls | null): ConnectionInjector {
+  if (tls === null) return server.createConnectionInjector(ServerCredentials.createInsecure())
   const { cert, key, clientCa } = tls
   const pair = { cert_chain: Buffer.from(cert), private_key: Buffer.from(key) }
+  const roots = clientCa === null ? null : Buffer.from(clientCa)
   try {
-    return ServerCredentials.createSsl(clientCa === null ? null : Buffer.from(clientCa), [pair], clientCa !== null)
+    return server.createConnectionInjector(ServerCredentials.createSsl(roots, [pair], clientCa !== null))
   } catch (cause) {
-    throw new MembraneError('INVALID_CONFIG', `The certificate cannot be used: ${String(cause)}`, { cause })
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    throw new MembraneError('INVALID_CONFIG', `The certificate cannot be used: ${reason}.`, { cause })
   }
 }
