@@ -216,6 +216,8 @@ export const LIMITS = {
   modelEntriesMax: 1_000_000,
   /** Keys, or blocks, of one look-up; more is rejected with INVALID_REQUEST. A prompt of a million tokens in blocks of 16. */
   lookUpKeysMax: 65_536,
+  /** Milliseconds of a TLS handshake; a connection that takes longer is closed. Ten round trips to the other side of the world. */
+  handshakeMsMax: 5000,
   /** Bytes of one gRPC message; more is rejected before it is read. Larger payloads go in pieces. Gathered in memory. */
   grpcMessageBytesMax: 16 * 1024 * 1024,
   /** Bytes of a payload in one message of a gRPC put; more is rejected with LIMIT_REACHED. The package reads 16 ahead. */

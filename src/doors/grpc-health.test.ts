@@ -2,7 +2,7 @@
 import { fileURLToPath } from 'node:url'
 import { type Client, credentials } from '@grpc/grpc-js'
 import { protoPath as healthProto } from 'grpc-health-check'
-import { loadFileDescriptorSetFromObject } from '@grpc/proto-loader'
+import { loadFileDescriptorSetFromBuffer } from '@grpc/proto-loader'
 import { afterEach, describe, expect, test } from 'vitest'
 import {
   as,
@@ -14,7 +14,8 @@ import {
   put,
   readAll,
 } from '../../test/contracts/grpc-fixtures.ts'
-import { bytesOf } from '../../test/contracts/store-fixtures.ts'
+import { bytesOf, toArray } from '../../test/contracts/store-fixtures.ts'
+import { encodeChunk } from '../api/grpc-chunk.ts'
 
 const REFLECTION_PROTO = fileURLToPath(
   new URL('../proto/grpc/reflection/v1/reflection.proto', import.meta.resolve('@grpc/reflection')),
@@ -80,13 +81,11 @@ describe('reflection', () => {
     answers.write({ fileContainingSymbol: 'membrane.Membrane' })
     answers.end()
     // oxlint-disable-next-line typescript/no-explicit-any -- As above.
-    const [services, files] = (await Array.fromAsync(answers)) as any[]
+    const [services, files] = (await toArray(answers)) as any[]
     expect(services.listServicesResponse.service).toEqual([{ name: 'membrane.Membrane' }])
     const [file] = files.fileDescriptorResponse.fileDescriptorProto as Buffer[]
-    const { FileDescriptorProto } = await import('protobufjs/ext/descriptor/index.js').then(
-      (module) => module.default as unknown as { FileDescriptorProto: { decode(bytes: Uint8Array): object } },
-    )
-    const declared = loadFileDescriptorSetFromObject({ file: [FileDescriptorProto.decode(file ?? Buffer.alloc(0))] })
+    // A set of files has the form of a chunk: bytes in field 1.
+    const declared = loadFileDescriptorSetFromBuffer(encodeChunk({ data: file ?? Buffer.alloc(0), offset: 0 }))
     const service = declared['membrane.Membrane'] as unknown as Record<string, { path: string; requestStream: boolean }>
     expect(service['Put']).toMatchObject({ path: '/membrane.Membrane/Put', requestStream: true })
     expect(Object.keys(service)).toHaveLength(14)

@@ -2,11 +2,10 @@
  * The gRPC door: the service of `api/membrane.proto`, with health and reflection, over the operations of the node. For
  * interchange and control, and for bytes where nothing else is at hand: HTTP moves them several times as fast.
  *
- * The package's own server takes connections without a bound and hides its sockets, so connections are taken here and
- * handed to it.
+ * The package's own server takes connections without a bound and hides its sockets, so connections are taken by a
+ * listener of ours and handed to it.
  */
 import {
-  type ConnectionInjector,
   type handleClientStreamingCall,
   type handleServerStreamingCall,
   Server,
@@ -24,11 +23,10 @@ import type {
   PutRequestMessage,
   PutResponseMessage,
 } from '../api/grpc-messages.ts'
-import { MembraneError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import type { Alarm } from '../core/ports.ts'
 import { systemAlarm } from '../server/system-time.ts'
-import type { Door, DoorOptions, DoorTls } from './door.ts'
+import type { Door, DoorOptions } from './door.ts'
 import { Admission } from './grpc-admission.ts'
 import { clientStream, serverStream, unary } from './grpc-calls.ts'
 import { getInPieces, has, headOf, longestPrefix, putInPieces, remove } from './grpc-fragments.ts'
@@ -66,13 +64,18 @@ export async function openGrpcDoor(options: GrpcDoorOptions): Promise<Door> {
   health.addToServer(server)
   new ReflectionService(declared).addToServer(server)
 
-  const injector = injectorOf(server, tls)
-  const { address } = options
+  // Plain to the package: TLS ends before.
+  const injector = server.createConnectionInjector(ServerCredentials.createInsecure())
   const listener = await openListener({
-    address,
+    address: options.address,
+    tls,
     connectionsMax,
     connected: (socket) => injector.injectConnection(socket),
   })
+  const cut = (): void => {
+    server.forceShutdown()
+    listener.cut()
+  }
   return {
     name: 'grpc',
     address: listener.address,
@@ -83,16 +86,11 @@ export async function openGrpcDoor(options: GrpcDoorOptions): Promise<Door> {
     close: async (signal) => {
       for (const name of ['', SERVICE_NAME]) health.setStatus(name, 'NOT_SERVING')
       const closed = listener.close()
-      const cut = (): void => {
-        server.forceShutdown()
-        listener.cut()
-      }
-      if (signal.aborted) cut()
-      else signal.addEventListener('abort', cut, { once: true })
       admission.endServices()
-      await new Promise<void>((resolve) => server.tryShutdown(() => resolve()))
-      // Connections on which nothing was ever asked: of handshakes that are not over, say.
-      listener.cut()
+      // Says that it is done before its connections are, so it is those that are waited for.
+      server.tryShutdown(() => {})
+      if (signal.aborted) cut()
+      signal.addEventListener('abort', cut, { once: true })
       await closed
       signal.removeEventListener('abort', cut)
     },
@@ -133,18 +131,5 @@ function handlersOf(options: GrpcDoorOptions, admission: Admission): UntypedServ
     Rebuild: unary(parts, (request, context) => rebuild(compute, request, context)),
     Explain: unary(parts, (request, context) => explain(compute, request, context)),
     Generate: generated,
-  }
-}
-
-function injectorOf(server: Server, tls: DoorTls | null): ConnectionInjector {
-  if (tls === null) return server.createConnectionInjector(ServerCredentials.createInsecure())
-  const { cert, key, clientCa } = tls
-  const pair = { cert_chain: Buffer.from(cert), private_key: Buffer.from(key) }
-  const roots = clientCa === null ? null : Buffer.from(clientCa)
-  try {
-    return server.createConnectionInjector(ServerCredentials.createSsl(roots, [pair], clientCa !== null))
-  } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause)
-    throw new MembraneError('INVALID_CONFIG', `The certificate cannot be used: ${reason}.`, { cause })
   }
 }
