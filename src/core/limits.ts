@@ -246,6 +246,8 @@ export const LIMITS = {
   auditFieldCharactersMax: 1024,
   /** Bytes of a PEM file; more is rejected with INVALID_CONFIG before it is parsed. Bundles of all public authorities have 250 kB. */
   pemFileBytesMax: 4 * 1024 * 1024,
+  /** Milliseconds of a TLS handshake; a connection that takes longer is closed. Ten round trips to the other side of the world. */
+  handshakeMsMax: 5000,
   /** Bytes of one gRPC message; more is rejected before it is read. Larger payloads go in pieces. Gathered in memory. */
   grpcMessageBytesMax: 16 * 1024 * 1024,
   /** Bytes of a payload in one message of a gRPC put; more is rejected with LIMIT_REACHED. The package reads 16 ahead. */

@@ -7,6 +7,7 @@ import { type Metadata, ServerInterceptingCall, type ServerInterceptingCallInter
 import type { ServerInterceptor } from '@grpc/grpc-js'
 import { MembraneError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
+import type { Alarm } from '../core/ports.ts'
 import { authenticate, type Caller } from '../server/caller.ts'
 import type { DoorOptions } from './door.ts'
 import { errorStatus } from './grpc-errors.ts'
@@ -27,8 +28,7 @@ export interface CallContext {
 export type AdmissionOptions = Pick<DoorOptions, 'authenticator' | 'budget' | 'log' | 'tls'> & {
   /** Bytes of one message; more is refused before it is read. */
   readonly messageBytesMax: number
-  /** Milliseconds that a sender may keep a call waiting for its next message. */
-  readonly stallMs: number
+  readonly alarm: Alarm
 }
 
 type Listener = Parameters<ServerInterceptingCallInterface['start']>[0]
@@ -88,7 +88,7 @@ class AdmittedCall implements ServerInterceptingCallInterface {
   /** Of the budget. */
   #heldBytes = 0
   #payloadBytes = 0
-  #timer: NodeJS.Timeout | null = null
+  #cancelTimer: (() => void) | null = null
   #state: 'new' | 'reading' | 'paused' | 'open' | 'ended' = 'new'
   #isReadWanted = false
   /** Messages handed to the package and not sent yet. */
@@ -202,11 +202,10 @@ class AdmittedCall implements ServerInterceptingCallInterface {
 
   #read(): void {
     this.#stopTimer()
-    const { stallMs } = this.#options
-    this.#timer = setTimeout(() => {
-      this.fail(new MembraneError('DEADLINE_EXCEEDED', `The request did not go on for ${stallMs / 1000} seconds.`))
-    }, stallMs)
-    this.#timer.unref()
+    const { grpcStallMsMax } = LIMITS
+    this.#cancelTimer = this.#options.alarm.after(grpcStallMsMax / 1000, () => {
+      this.fail(new MembraneError('DEADLINE_EXCEEDED', `The request did not go on for ${grpcStallMsMax / 1000} seconds.`))
+    })
     this.#next.startRead()
   }
 
@@ -252,8 +251,8 @@ class AdmittedCall implements ServerInterceptingCallInterface {
   }
 
   #stopTimer(): void {
-    if (this.#timer !== null) clearTimeout(this.#timer)
-    this.#timer = null
+    this.#cancelTimer?.()
+    this.#cancelTimer = null
   }
 
   #end(): void {

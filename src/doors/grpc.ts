@@ -2,8 +2,8 @@
  * The gRPC door: the service of `api/membrane.proto`, with health and reflection, over the operations of the node. For
  * interchange and control, and for bytes where nothing else is at hand: HTTP moves them several times as fast.
  *
- * The package's own server takes connections without a bound and hides its sockets, so connections are taken here and
- * handed to it.
+ * The package's own server takes connections without a bound and hides its sockets, so connections are taken by a
+ * listener of ours and handed to it.
  */
 import {
   type handleClientStreamingCall,
@@ -23,9 +23,10 @@ import type {
   PutRequestMessage,
   PutResponseMessage,
 } from '../api/grpc-messages.ts'
-import { MembraneError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
-import type { Door, DoorOptions, DoorTls } from './door.ts'
+import type { Alarm } from '../core/ports.ts'
+import { systemAlarm } from '../server/system-time.ts'
+import type { Door, DoorOptions } from './door.ts'
 import { Admission } from './grpc-admission.ts'
 import { clientStream, serverStream, unary } from './grpc-calls.ts'
 import { getInPieces, has, headOf, longestPrefix, putInPieces, remove } from './grpc-fragments.ts'
@@ -37,8 +38,8 @@ import { explain, generate, rebuild } from './grpc-prompts.ts'
 export interface GrpcDoorOptions extends DoorOptions {
   /** How answers call this node. */
   readonly nodeId?: string
-  /** Milliseconds until the next message of a request must have come; default LIMITS.grpcStallMsMax. */
-  readonly stallMs?: number
+  /** When it is time to give a request up; the system's own by default. */
+  readonly alarm?: Alarm
 }
 
 /** So often a connection that is quiet is asked whether anybody is there, and is closed when nobody is. */
@@ -48,7 +49,7 @@ const KEEPALIVE_MS = 60_000
 export async function openGrpcDoor(options: GrpcDoorOptions): Promise<Door> {
   const { tls, connectionsMax, payloadBytesMax } = options
   const messageBytesMax = Math.min(LIMITS.grpcMessageBytesMax, payloadBytesMax + HEADROOM_BYTES)
-  const admission = new Admission({ ...options, messageBytesMax, stallMs: options.stallMs ?? LIMITS.grpcStallMsMax })
+  const admission = new Admission({ ...options, messageBytesMax, alarm: options.alarm ?? systemAlarm })
   const server = new Server({
     'grpc.max_receive_message_length': messageBytesMax,
     'grpc.max_send_message_length': -1,
@@ -63,13 +64,18 @@ export async function openGrpcDoor(options: GrpcDoorOptions): Promise<Door> {
   health.addToServer(server)
   new ReflectionService(declared).addToServer(server)
 
-  let injector = server.createConnectionInjector(credentialsOf(tls))
-  const { address } = options
+  // Plain to the package: TLS ends before.
+  const injector = server.createConnectionInjector(ServerCredentials.createInsecure())
   const listener = await openListener({
-    address,
+    address: options.address,
+    tls,
     connectionsMax,
     connected: (socket) => injector.injectConnection(socket),
   })
+  const cut = (): void => {
+    server.forceShutdown()
+    listener.cut()
+  }
   return {
     name: 'grpc',
     address: listener.address,
@@ -77,24 +83,15 @@ export async function openGrpcDoor(options: GrpcDoorOptions): Promise<Door> {
     get connections() {
       return listener.connections
     },
-    renewTls: (renewed) => {
-      if (tls === null) return false
-      injector = server.createConnectionInjector(credentialsOf(renewed))
-      return true
-    },
+    renewTls: (renewed) => listener.renewTls(renewed),
     close: async (signal) => {
       for (const name of ['', SERVICE_NAME]) health.setStatus(name, 'NOT_SERVING')
       const closed = listener.close()
-      const cut = (): void => {
-        server.forceShutdown()
-        listener.cut()
-      }
-      if (signal.aborted) cut()
-      else signal.addEventListener('abort', cut, { once: true })
       admission.endServices()
-      await new Promise<void>((resolve) => server.tryShutdown(() => resolve()))
-      // Connections on which nothing was ever asked: of handshakes that are not over, say.
-      listener.cut()
+      // Says that it is done before its connections are, so it is those that are waited for.
+      server.tryShutdown(() => {})
+      if (signal.aborted) cut()
+      signal.addEventListener('abort', cut, { once: true })
       await closed
       signal.removeEventListener('abort', cut)
     },
@@ -135,16 +132,5 @@ function handlersOf(options: GrpcDoorOptions, admission: Admission): UntypedServ
     Rebuild: unary(parts, (request, context) => rebuild(compute, request, context)),
     Explain: unary(parts, (request, context) => explain(compute, request, context)),
     Generate: generated,
-  }
-}
-
-function credentialsOf(tls: DoorTls | null): ServerCredentials {
-  if (tls === null) return ServerCredentials.createInsecure()
-  const { cert, key, clientCa } = tls
-  const pair = { cert_chain: Buffer.from(cert), private_key: Buffer.from(key) }
-  try {
-    return ServerCredentials.createSsl(clientCa === null ? null : Buffer.from(clientCa), [pair], clientCa !== null)
-  } catch (cause) {
-    throw new MembraneError('INVALID_CONFIG', `The certificate cannot be used: ${String(cause)}`, { cause })
   }
 }

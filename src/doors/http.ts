@@ -8,10 +8,11 @@ import {
   type ZodTypeProvider,
 } from 'fastify-type-provider-zod'
 import { randomUUID } from 'node:crypto'
-import { Server as TlsServer, type TLSSocket } from 'node:tls'
+import { type TLSSocket } from 'node:tls'
 import { MembraneError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import { authenticate, type Caller } from '../server/caller.ts'
+import { renewTls } from './renew-tls.ts'
 import { addressText, type Door, type DoorOptions } from './door.ts'
 import type { HttpApp } from './http-app.ts'
 import { sendError } from './http-errors.ts'
@@ -108,11 +109,7 @@ export async function openHttpDoor(options: DoorOptions): Promise<Door> {
     get connections() {
       return openConnections
     },
-    renewTls: ({ cert, key, clientCa }) => {
-      if (!(app.server instanceof TlsServer)) return false
-      app.server.setSecureContext({ cert, key, ...(clientCa === null ? {} : { ca: clientCa }) })
-      return true
-    },
+    renewTls: (renewed) => renewTls(app.server, renewed),
     close: async (signal) => {
       const cut = (): void => app.server.closeAllConnections()
       if (signal.aborted) cut()

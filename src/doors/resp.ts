@@ -1,10 +1,11 @@
 /** The RESP door: what clients of Redis speak, over TCP or a Unix socket, with TLS or without. */
 import { createServer, type Server, type Socket } from 'node:net'
-import { createServer as createTlsServer, Server as TlsServer, TLSSocket } from 'node:tls'
+import { createServer as createTlsServer, TLSSocket } from 'node:tls'
 import { RESP_NOT_ASKED } from './resp-defaults.ts'
 import { MembraneError } from '../core/errors.ts'
 import type { Caller } from '../server/caller.ts'
 import { SerialTasks } from '../store/serial.ts'
+import { renewTls } from './renew-tls.ts'
 import { addressText, type Door, type DoorOptions, type ListenAddress } from './door.ts'
 import { RespConnection } from './resp-connection.ts'
 import { RespCursors } from './resp-cursors.ts'
@@ -64,11 +65,7 @@ export async function openRespDoor(options: DoorOptions & Partial<RespSettings>)
     get connections() {
       return connections.size
     },
-    renewTls: ({ cert, key, clientCa }) => {
-      if (!(server instanceof TlsServer)) return false
-      server.setSecureContext({ cert, key, ...(clientCa === null ? {} : { ca: clientCa }) })
-      return true
-    },
+    renewTls: (renewed) => renewTls(server, renewed),
     close: async (signal) => {
       isClosing = true
       const cut = (): void => {
