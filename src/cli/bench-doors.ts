@@ -86,7 +86,7 @@ async function memoryComparisons(ours: BenchServer, redis: BenchServer, options:
   for (const mb of [1, 4]) await add(compareSet(`RESP SET ${mb} MB, verified`, own, peer, mb * MB, 0.8, options))
   for (const mb of [1, 4])
     await add(compareGet(`RESP GET ${mb} MB, Unix socket`, ownUnix, peerUnix, mb * MB, 1, options))
-  if (ours.lmPort !== null && process.env["NOLM"] === undefined)
+  if (ours.lmPort !== null && process.env['NOLM'] === undefined)
     for (const mb of [4, 32]) await add(compareLm(`lm:// GET ${mb} MB`, ours, redis, mb * MB, 1, options))
   if (ours.httpPort !== null) await add(compareHttp(ours.httpPort, ours.respPort, 4 * MB, 0.85, options))
   comparisons.push(...(await compareLookUps(ours, options)))
