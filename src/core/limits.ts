@@ -214,4 +214,6 @@ export const LIMITS = {
   listedModelsMax: 1024,
   /** Tensors of a model file, and its settings; more is rejected with INVALID_MODEL. Large models have some thousand. */
   modelEntriesMax: 1_000_000,
+  /** Entries of a memory tier; beyond, some leave it. Their places take 32 bytes each, of which only those in use are backed. */
+  hotEntriesMax: 4_194_304,
 } as const
