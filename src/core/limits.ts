@@ -260,4 +260,6 @@ export const LIMITS = {
   grpcStallMsMax: 30_000,
   /** Fragments in one page of a gRPC inventory; the rest is on the next one. Some 2 MB: clients take 4 by default. */
   grpcInventoryMax: 5000,
+  /** Entries of a memory tier; beyond, some leave it. Their places take 32 bytes each, of which only those in use are backed. */
+  hotEntriesMax: 4_194_304,
 } as const
