@@ -1,4 +1,5 @@
 /** The credentials file on disk: read by the server, changed by `membrane token`, whole or not at all. */
+import type { Stats } from 'node:fs'
 import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises'
 import { type CredentialEntry, type CredentialsDocument, parseCredentials } from '../api/credentials-schema.ts'
 import { MembraneError } from '../core/errors.ts'
@@ -48,7 +49,8 @@ export async function editCredentialsFile(path: string, edit: CredentialsEdit): 
   const partial = `${path}.new`
   const file = await openNew(partial, path)
   try {
-    const isThere = (await stat(path).catch(() => null)) !== null
+    const found = await stat(path).catch(() => null)
+    const isThere = found !== null
     const before = isThere ? await readCredentialsFile(path) : { document: emptyDocument(), notes: [] }
     const document = {
       ...before.document,
@@ -58,6 +60,7 @@ export async function editCredentialsFile(path: string, edit: CredentialsEdit): 
     new Credentials(parseCredentials(document, path))
     const text = isThere ? await editedText(path, document, edit) : await newText(path, document)
     await file.writeFile(text)
+    if (found !== null) await keepOwner(file, found)
     await file.sync()
     await file.close()
     await rename(partial, path)
@@ -67,6 +70,13 @@ export async function editCredentialsFile(path: string, edit: CredentialsEdit): 
     await rm(partial, { force: true })
     throw error
   }
+}
+
+/** The server may run as another user, who must be able to read what is written here. */
+async function keepOwner(file: FileHandle, { mode, uid, gid }: Stats): Promise<void> {
+  await file.chmod(mode & 0o777)
+  // Only root gives files away; for everybody else the file is their own already.
+  await file.chown(uid, gid).catch(() => {})
 }
 
 function emptyDocument(): CredentialsDocument {
