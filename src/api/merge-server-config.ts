@@ -7,7 +7,13 @@ import { nearestName } from '../core/nearest-name.ts'
 import type { ConfigLayer, GivenValue } from './server-layers.ts'
 import { meant } from './server-meaning.ts'
 import { SERVER_OPTION_NAMES } from './server-names.ts'
-import { SERVER_CONFIG_KEYS, type ServerConfig, type ServerConfigKey, serverConfigSchema } from './server-schema.ts'
+import {
+  DEFAULT_SERVER_CONFIG,
+  SERVER_CONFIG_KEYS,
+  type ServerConfig,
+  type ServerConfigKey,
+  serverConfigSchema,
+} from './server-schema.ts'
 
 /** A configuration, where each of its values came from, and what whoever starts the server should know. */
 export interface EffectiveServerConfig {
@@ -108,7 +114,7 @@ function checkTogether(config: ServerConfig, origins: Readonly<Record<ServerConf
     refuse('redisPassword', 'there is no Redis to send it to', 'Leave it out, or give --store redis.')
   if (store === 'memory' && config.storeBytesMax !== null)
     refuse('storeBytesMax', 'a memory store is bounded by memoryBytesMax', 'Give --max-memory instead.')
-  if (store !== 'disk' && origins.durability !== DEFAULT_ORIGIN)
+  if (store !== 'disk' && config.durability !== DEFAULT_SERVER_CONFIG.durability)
     refuse('durability', `the store ${store} makes no such promise`, 'Leave it out, or give --store disk.')
   if (store === 'disk' && dataDir === null) refuse('dataDir', 'a disk store needs a directory', 'Give --data-dir.')
   for (const key of ['model', 'threads', 'device', 'llmUrl', 'llmModel', 'llmKeyFile', 'llmApiKey'] as const)

@@ -1,7 +1,7 @@
 /** What given values mean beyond themselves: older names, secrets inside of URLs, and what only a cluster would have. */
 import { MembraneError } from '../core/errors.ts'
 import type { GivenValue } from './server-layers.ts'
-import { DEFAULT_DATA_DIR, DEFAULT_GRPC_PORT, type ServerConfigKey } from './server-schema.ts'
+import { DEFAULT_DATA_DIR, DEFAULT_GRPC_PORT, DEFAULT_SERVER_CONFIG, type ServerConfigKey } from './server-schema.ts'
 
 type Values = Map<ServerConfigKey, GivenValue>
 
@@ -32,7 +32,7 @@ const CLUSTER_KEYS = [
 function refuseCluster(values: Values): void {
   const store = values.get('store')?.value ?? 'disk'
   const key =
-    CLUSTER_KEYS.find((name) => values.has(name)) ??
+    CLUSTER_KEYS.find((name) => asksForCluster(name, values.get(name))) ??
     (values.has('redisUrl') && values.get('redisUrl')?.value !== null && store !== 'redis' ? 'redisUrl' : undefined)
   if (key === undefined) return
   const isRedis = key === 'redisUrl'
@@ -44,6 +44,13 @@ function refuseCluster(values: Values): void {
       details: { key },
     },
   )
+}
+
+/** A file that was printed by `membrane config --show` names the defaults too. */
+function asksForCluster(key: (typeof CLUSTER_KEYS)[number], given: GivenValue | undefined): boolean {
+  if (given === undefined) return false
+  if (key === 'peers') return !Array.isArray(given.value) || given.value.length > 0
+  return !given.origin.startsWith('file ') || given.value !== DEFAULT_SERVER_CONFIG[key]
 }
 
 /** Servers that answered the same routes in the earlier implementation; here there is one. */

@@ -4,7 +4,7 @@ import { auditPathOf, openSecurity } from '../server/security.ts'
 import { systemStopwatch } from '../server/system-time.ts'
 import { printJson, printText, printWarnings } from './print.ts'
 import type { GlobalFlags } from './run-command.ts'
-import { readPrivateDocument } from './server-config-file.ts'
+import { readCredentialsFile } from './credentials-file.ts'
 
 /** Throws what is wrong; prints what is unwise. */
 export async function checkServerConfig(
@@ -12,7 +12,7 @@ export async function checkServerConfig(
   { json }: GlobalFlags,
 ): Promise<void> {
   const security = await openSecurity(config, {
-    readDocument: async (path) => (await readPrivateDocument(path, 'credentials')).value,
+    readCredentials: readCredentialsFile,
     clock: { nowMs: Date.now },
     stopwatch: systemStopwatch,
   })

@@ -19,6 +19,9 @@ export interface RateLimitOptions {
   readonly stopwatch: Stopwatch
 }
 
+/** Of a request or a byte: sums of fractions are not exact, and who waited as told must come in. */
+const ROUNDING = 1e-6
+
 interface Bucket {
   requests: number
   /** Below 0 while a large payload is being paid off. */
@@ -52,9 +55,16 @@ export class RateLimits implements RateLimiter {
       bucket.requests = Math.min(this.#requestsBurst, bucket.requests + seconds * this.#requestsPerSecond)
     if (this.#bytesPerSecond < Infinity)
       bucket.bytes = Math.min(this.#bytesPerSecond, bucket.bytes + seconds * this.#bytesPerSecond)
-    if (bucket.requests < 1) throw limited(name, 'requests', (1 - bucket.requests) / this.#requestsPerSecond)
+    const isSpent = bucket.requests < 1 - ROUNDING
     // What sends no payload does not wait for one.
-    if (bytes > 0 && bucket.bytes <= 0) throw limited(name, 'bytes', -bucket.bytes / this.#bytesPerSecond)
+    const isInDebt = bytes > 0 && bucket.bytes < -ROUNDING
+    if (isSpent || isInDebt)
+      throw limited(name, isSpent ? 'requests' : 'bytes', {
+        waitSeconds: Math.max(
+          isSpent ? (1 - bucket.requests) / this.#requestsPerSecond : 0,
+          isInDebt ? -bucket.bytes / this.#bytesPerSecond : 0,
+        ),
+      })
     bucket.requests -= 1
     bucket.bytes -= bytes
   }
@@ -70,7 +80,11 @@ export class RateLimits implements RateLimiter {
   }
 }
 
-function limited(name: string, what: 'requests' | 'bytes', waitSeconds: number): MembraneError {
+function limited(
+  name: string,
+  what: 'requests' | 'bytes',
+  { waitSeconds }: { readonly waitSeconds: number },
+): MembraneError {
   // Rounded up, so that who waits as long as told is let in.
   const retryAfterSeconds = Math.max(0.001, Math.ceil(waitSeconds * 1000) / 1000)
   return new MembraneError('RATE_LIMITED', `The credential "${name}" sends more ${what} than its rate allows.`, {

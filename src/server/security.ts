@@ -1,6 +1,6 @@
 /** Everything that decides who may do what, put together from one configuration, and read anew while the server runs. */
 import { join } from 'node:path'
-import { parseCredentials } from '../api/credentials-schema.ts'
+import type { CredentialsDocument } from '../api/credentials-schema.ts'
 import type { ServerConfig } from '../api/server-schema.ts'
 import { DEFAULT_TENANT, type TenantId } from '../core/ids.ts'
 import type { Clock, Stopwatch } from '../core/ports.ts'
@@ -14,10 +14,16 @@ import { loadTls, type TlsMaterial } from './tls-files.ts'
 
 /** What the edge hands in. */
 export interface SecurityPorts {
-  /** A document as plain values: the format of the file is the edge's matter. */
-  readonly readDocument: (path: string) => Promise<unknown>
+  /** The format of the file is the edge's matter. Throws INVALID_CONFIG and FILE_UNREADABLE. */
+  readonly readCredentials: (path: string) => Promise<CredentialsRead>
   readonly clock: Clock
   readonly stopwatch: Stopwatch
+}
+
+/** What a credentials file says, and what is unwise about it. */
+export interface CredentialsRead {
+  readonly document: CredentialsDocument
+  readonly notes: readonly string[]
 }
 
 /** What doors, gate and node take. */
@@ -48,53 +54,56 @@ export interface SecurityReload {
 
 /** Throws INVALID_CONFIG when strangers could come in, or files are wrong; FILE_UNREADABLE. Opens nothing. */
 export async function openSecurity(config: ServerConfig, ports: SecurityPorts): Promise<Security> {
-  const { requestsPerSecondMax, bytesPerSecondMax } = config
-  const credentials = config.credentialsFile === null ? null : new Credentials(await readCredentials(config, ports))
-  const loaded = await readTls(config, ports)
-  const warnings = checkExposure(config, exposed(credentials))
-  let fingerprint256 = loaded?.fingerprint256
-  let pems = JSON.stringify(loaded?.material)
+  const { requestsPerSecondMax, bytesPerSecondMax, tlsClientCaFile } = config
+  const first = await readAll(config, ports)
+  const credentials = first.document === null ? null : new Credentials(first.document)
+  let pems = JSON.stringify(first.tls)
   return {
-    authenticator: credentials ?? (config.tlsClientCaFile === null ? LOCAL_ACCESS : CERTIFICATE_ACCESS),
+    authenticator: credentials ?? (tlsClientCaFile === null ? LOCAL_ACCESS : CERTIFICATE_ACCESS),
     socketAuthenticator: credentials ?? LOCAL_ACCESS,
     limiter:
       requestsPerSecondMax === null && bytesPerSecondMax === null
         ? null
         : new RateLimits({ requestsPerSecondMax, bytesPerSecondMax, stopwatch: ports.stopwatch }),
-    tls: loaded?.material ?? null,
+    tls: first.tls,
     saltOf: credentials?.saltOf ?? DEFAULT_NODE_OPTIONS.saltOf,
-    notes: [...warnings, ...(loaded?.notes ?? [])],
+    notes: first.notes,
     reload: async () => {
-      // All is read and checked before any of it holds.
-      const document = credentials === null ? null : await readCredentials(config, ports)
-      const tls = await readTls(config, ports)
-      if (document !== null) checkExposure(config, exposed(new Credentials(document)))
-      const change = document === null ? null : (credentials?.replace(document) ?? null)
-      const isSame = tls?.fingerprint256 === fingerprint256 && JSON.stringify(tls?.material) === pems
-      fingerprint256 = tls?.fingerprint256
-      pems = JSON.stringify(tls?.material)
-      return { credentials: change, tls: isSame ? null : (tls?.material ?? null), notes: tls?.notes ?? [] }
+      const { document, tls, notes } = await readAll(config, ports)
+      const change = document === null || credentials === null ? null : credentials.replace(document)
+      const before = pems
+      pems = JSON.stringify(tls)
+      return { credentials: change, tls: pems === before ? null : tls, notes }
     },
+  }
+}
+
+interface SecurityFiles {
+  readonly document: CredentialsDocument | null
+  readonly tls: TlsMaterial | null
+  readonly notes: readonly string[]
+}
+
+/** All is read and checked before any of it holds. */
+async function readAll(config: ServerConfig, { readCredentials, clock }: SecurityPorts): Promise<SecurityFiles> {
+  const { credentialsFile, tlsCertFile, tlsKeyFile, tlsClientCaFile } = config
+  const read = credentialsFile === null ? null : await readCredentials(credentialsFile)
+  const files =
+    tlsCertFile === null || tlsKeyFile === null
+      ? null
+      : { certFile: tlsCertFile, keyFile: tlsKeyFile, clientCaFile: tlsClientCaFile }
+  const loaded = files === null ? null : await loadTls(files, clock)
+  const facts = { hasCredentials: read !== null, hasAnonymous: read?.document.anonymous !== undefined }
+  return {
+    document: read?.document ?? null,
+    tls: loaded?.material ?? null,
+    notes: [...checkExposure(config, facts), ...(read?.notes ?? []), ...(loaded?.notes ?? [])],
   }
 }
 
 /** Where the record of administrative actions is; null for a server that keeps no directory and names no file. */
 export function auditPathOf({ auditFile, dataDir }: Pick<ServerConfig, 'auditFile' | 'dataDir'>): string | null {
   return auditFile ?? (dataDir === null ? null : join(dataDir, 'audit.jsonl'))
-}
-
-function exposed(credentials: Credentials | null) {
-  return { hasCredentials: credentials !== null, hasAnonymous: credentials !== null && credentials.anonymous !== null }
-}
-
-async function readCredentials({ credentialsFile }: ServerConfig, { readDocument }: SecurityPorts) {
-  const path = credentialsFile ?? ''
-  return parseCredentials(await readDocument(path), path)
-}
-
-async function readTls({ tlsCertFile, tlsKeyFile, tlsClientCaFile }: ServerConfig, { clock }: SecurityPorts) {
-  if (tlsCertFile === null || tlsKeyFile === null) return null
-  return loadTls({ certFile: tlsCertFile, keyFile: tlsKeyFile, clientCaFile: tlsClientCaFile }, clock)
 }
 
 const LOCAL_CALLER: Caller = { name: 'local', tenant: DEFAULT_TENANT, role: 'admin' }
