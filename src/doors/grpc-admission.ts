@@ -204,7 +204,9 @@ class AdmittedCall implements ServerInterceptingCallInterface {
     this.#stopTimer()
     const { grpcStallMsMax } = LIMITS
     this.#cancelTimer = this.#options.alarm.after(grpcStallMsMax / 1000, () => {
-      this.fail(new MembraneError('DEADLINE_EXCEEDED', `The request did not go on for ${grpcStallMsMax / 1000} seconds.`))
+      this.fail(
+        new MembraneError('DEADLINE_EXCEEDED', `The request did not go on for ${grpcStallMsMax / 1000} seconds.`),
+      )
     })
     this.#next.startRead()
   }

@@ -138,13 +138,29 @@ describe('each code that can be provoked has its status', () => {
         return put(client, { header: {}, payload: large, chunkBytes: large.length })
       },
     ],
-    ['too many keys', 'INVALID_REQUEST', (client) => call(client, 'Has', { request: { keys: Array(65_537).fill('k') } })],
-    ['too many removals', 'INVALID_REQUEST', (client) => call(client, 'Remove', { request: { keys: Array(65_537).fill('k') } })],
+    [
+      'too many keys',
+      'INVALID_REQUEST',
+      (client) => call(client, 'Has', { request: { keys: Array(65_537).fill('k') } }),
+    ],
+    [
+      'too many removals',
+      'INVALID_REQUEST',
+      (client) => call(client, 'Remove', { request: { keys: Array(65_537).fill('k') } }),
+    ],
     ['an endless lease', 'INVALID_REQUEST', (client) => call(client, 'LongestPrefix', { request: { model: 'm' } })],
     ['a key that is not there', 'NOT_FOUND', (client) => call(client, 'Head', { request: { key: 'artifact/none' } })],
-    ['a prompt without an engine', 'NOT_SUPPORTED', (client) => call(client, 'Rebuild', { request: { prompt: { text: 'a' } } })],
+    [
+      'a prompt without an engine',
+      'NOT_SUPPORTED',
+      (client) => call(client, 'Rebuild', { request: { prompt: { text: 'a' } } }),
+    ],
     ['no prompt', 'INVALID_REQUEST', (client) => call(client, 'Explain')],
-    ['text of no engine', 'NOT_SUPPORTED', (client) => readAll(client, 'Generate', { request: { prompt: { text: 'a' } } })],
+    [
+      'text of no engine',
+      'NOT_SUPPORTED',
+      (client) => readAll(client, 'Generate', { request: { prompt: { text: 'a' } } }),
+    ],
     [
       'another reuse',
       'INVALID_REQUEST',
@@ -160,11 +176,7 @@ describe('each code that can be provoked has its status', () => {
   test('a span outside the payload: OUT_OF_DOMAIN', async () => {
     const { client } = await opened()
     const { key } = await put(client, { header: {}, payload })
-    for (const span of [
-      { start: 0, end: 101 },
-      { start: 50, end: 40 },
-      { start: 101 },
-    ])
+    for (const span of [{ start: 0, end: 101 }, { start: 50, end: 40 }, { start: 101 }])
       expect(await failureOf(readAll(client, 'Get', { request: { key, ...span } }))).toMatchObject({
         code: 'OUT_OF_DOMAIN',
         status: 11,

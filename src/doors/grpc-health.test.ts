@@ -103,7 +103,8 @@ describe('closing', () => {
     await iterator.next()
     const closed = under.door.close(AbortSignal.timeout(60_000))
     let bytes = 0
-    for (let next = await iterator.next(); next.done !== true; next = await iterator.next()) bytes += next.value.data.length
+    for (let next = await iterator.next(); next.done !== true; next = await iterator.next())
+      bytes += next.value.data.length
     expect(bytes).toBe(payload.length)
     await closed
     expect(under.door.connections).toBe(0)

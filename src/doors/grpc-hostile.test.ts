@@ -64,8 +64,7 @@ describe('a put', () => {
     const { client, budget } = under
     const { stream, answered } = startPut(client)
     stream.write({ header: { payloadBytes: 32 * MEBIBYTE } })
-    for (let offset = 0; offset < 8 * MEBIBYTE; offset += MEBIBYTE)
-      stream.write({ data: bytesOf(MEBIBYTE), offset })
+    for (let offset = 0; offset < 8 * MEBIBYTE; offset += MEBIBYTE) stream.write({ data: bytesOf(MEBIBYTE), offset })
     await expect.poll(() => budget.bytes).toBeGreaterThanOrEqual(32 * MEBIBYTE)
     stream.cancel()
     expect(await failureOf(answered)).toMatchObject({ status: 1 })
@@ -236,10 +235,7 @@ describe('random bytes', () => {
         for (let at = 0; at < bytes.length; at += segmentBytes) socket.write(bytes.subarray(at, at + segmentBytes))
         socket.end()
         socket.resume()
-        await new Promise<void>((resolve) => {
-          socket.once('close', resolve)
-          setImmediate(() => setImmediate(() => socket.destroy()))
-        })
+        await new Promise((resolve) => socket.once('close', resolve))
       }),
       { numRuns: runs(300, 20_000) },
     )
@@ -292,7 +288,10 @@ describe('random bytes', () => {
   })
 })
 
-const PREFACE = Buffer.concat([Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'), Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0])])
+const PREFACE = Buffer.concat([
+  Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'),
+  Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]),
+])
 
 interface Frame {
   readonly type: number

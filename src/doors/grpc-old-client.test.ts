@@ -114,7 +114,9 @@ describe('an old client', () => {
   })
 
   test('retrieves by bare digits what the node named by BLAKE3', async () => {
-    const { contentHash } = await call(current, 'StoreFragment', { request: { fragment: {}, payload: Buffer.from('b') } })
+    const { contentHash } = await call(current, 'StoreFragment', {
+      request: { fragment: {}, payload: Buffer.from('b') },
+    })
     expect(contentHash).toMatch(/^b3:/)
     expect(await call(old, 'RetrieveFragment', { request: { contentHash: contentHash.slice(3) } })).toMatchObject({
       found: true,

@@ -48,7 +48,9 @@ describe('the gRPC door', () => {
       expect(await readPayload(client, { key: stored.key, start, end })).toEqual(
         Buffer.from(payload.subarray(start, end)),
       )
-    expect(await readPayload(client, { key: stored.key, start: 600_000 })).toEqual(Buffer.from(payload.subarray(600_000)))
+    expect(await readPayload(client, { key: stored.key, start: 600_000 })).toEqual(
+      Buffer.from(payload.subarray(600_000)),
+    )
     expect(budget.bytes).toBe(0)
   })
 
@@ -174,7 +176,9 @@ describe('the gRPC door', () => {
     do {
       const page = await call(client, 'SyncInventory', { request: { pageSize: 10, pageToken } })
       found.push(...page.entries.map(({ key }: { key: string }) => key))
-      expect(Object.keys(page.digest)).toEqual(page.entries.map(({ contentHash }: { contentHash: string }) => contentHash))
+      expect(Object.keys(page.digest)).toEqual(
+        page.entries.map(({ contentHash }: { contentHash: string }) => contentHash),
+      )
       pageToken = page.nextPageToken
       pages += 1
     } while (pageToken !== '')
