@@ -68,6 +68,7 @@ export const BENCH_NAMES = [
   'prefill',
   'plan-rebuild',
   'rebuild',
+  'grpc',
   'load-or-recompute',
 ] as const
 export type BenchName = (typeof BENCH_NAMES)[number]

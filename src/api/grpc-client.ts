@@ -112,16 +112,20 @@ export class GrpcClient {
     )
     // The answer says what went wrong; a stream that nobody listens to would end the process.
     stream.on('error', () => {})
-    const isOver = answered.promise.then(ignore, ignore)
+    let isOver = false
+    const noteEnd = (): void => {
+      isOver = true
+    }
+    const over = answered.promise.then(noteEnd, noteEnd)
     const release = onAbort(signal, () => stream.cancel())
     try {
       const header: Partial<PutHeaderMessage> = { ...named, payloadBytes: payload.length }
       stream.write({ header })
-      for (let offset = 0; offset < payload.length && !stream.destroyed; offset += CHUNK_BYTES) {
+      for (let offset = 0; offset < payload.length && !isOver; offset += CHUNK_BYTES) {
         const data = payload.subarray(offset, offset + CHUNK_BYTES)
         // The node may have answered before all was sent.
         if (!stream.write({ data, offset }))
-          await Promise.race([new Promise((resolve) => stream.once('drain', resolve)), isOver])
+          await Promise.race([new Promise((resolve) => stream.once('drain', resolve)), over])
       }
       stream.end()
       return (await answered.promise) as PutResponseMessage
@@ -254,5 +258,3 @@ function isServiceError(error: unknown): error is ServiceError {
 function isErrorCode(text: string): text is ErrorCode {
   return Object.hasOwn(ERROR_CODES, text)
 }
-
-function ignore(): void {}
