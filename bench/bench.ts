@@ -68,6 +68,7 @@ export const BENCH_NAMES = [
   'prefill',
   'plan-rebuild',
   'rebuild',
+  'grpc',
   'load-or-recompute',
   'resp',
 ] as const

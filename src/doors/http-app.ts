@@ -1,5 +1,5 @@
 /** What every HTTP route has at hand: the caller, the operations, and how errors are said. */
-import type { FastifyBaseLogger, FastifyInstance, FastifyRequest, RawServerDefault } from 'fastify'
+import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest, RawServerDefault } from 'fastify'
 import type { ZodTypeProvider } from 'fastify-type-provider-zod'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { HTTP_STATUS } from '../api/error-status.ts'
@@ -38,9 +38,11 @@ export function callerOf(request: FastifyRequest): Caller {
 }
 
 /** Aborts when the client goes away before it has its answer. */
-export function abortedWith(request: FastifyRequest): AbortSignal {
+export function abortedWith({ raw }: FastifyReply): AbortSignal {
   const cancel = new AbortController()
-  request.raw.socket.once('close', () => cancel.abort())
+  raw.once('close', () => {
+    if (!raw.writableFinished) cancel.abort()
+  })
   return cancel.signal
 }
 

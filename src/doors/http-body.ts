@@ -1,5 +1,5 @@
 /** Reads a body of bytes: into one memory of its length, within the budget of all bodies. */
-import type { FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import { MembraneError } from '../core/errors.ts'
 import { abortedWith } from './http-app.ts'
 import type { DoorOptions } from './door.ts'
@@ -10,13 +10,14 @@ import type { DoorOptions } from './door.ts'
  */
 export async function withBody<T>(
   request: FastifyRequest,
+  reply: FastifyReply,
   { budget, payloadBytesMax }: Pick<DoorOptions, 'budget' | 'payloadBytesMax'>,
   use: (body: Uint8Array) => Promise<T>,
 ): Promise<T> {
   const bytes = lengthOf(request)
   if (bytes > payloadBytesMax)
     throw new MembraneError('LIMIT_REACHED', `A body has at most ${payloadBytesMax} bytes here; this one has ${bytes}.`)
-  const signal = abortedWith(request)
+  const signal = abortedWith(reply)
   await budget.take(bytes, signal)
   try {
     return await use(await readBody(request, bytes))

@@ -15,7 +15,7 @@ export function sendError(error: unknown, request: FastifyRequest, reply: Fastif
   if (typeof retryAfterSeconds === 'number') void reply.header('retry-after', String(Math.ceil(retryAfterSeconds)))
   const status = HTTP_STATUS[known.code]
   const isOpenAi = request.routeOptions.config.errors === 'openai'
-  void reply.code(status).send(isOpenAi ? openAiBody(known, status) : errorBody(known, request.id))
+  void reply.code(status).send(isOpenAi ? openAiError(known) : errorBody(known, request.id))
 }
 
 /** What went wrong, in our words; whatever is not known is INTERNAL. */
@@ -38,9 +38,10 @@ function errorBody({ code, message, remedy, details }: MembraneError, requestId:
   return { error: { code, message, remedy, retryable: ERROR_CODES[code].retryable, details, requestId } }
 }
 
-function openAiBody({ code, message, remedy }: MembraneError, status: number): object {
+/** As the OpenAI API says errors. */
+export function openAiError({ code, message, remedy, details }: MembraneError): object {
+  const status = HTTP_STATUS[code]
   const type = status === 429 ? 'rate_limit_error' : status < 500 ? 'invalid_request_error' : 'server_error'
-  return {
-    error: { message: remedy === null ? message : `${message} ${remedy}`, type, param: null, code: code.toLowerCase() },
-  }
+  const { param = null, openAiCode = code.toLowerCase() } = details
+  return { error: { message: remedy === null ? message : `${message} ${remedy}`, type, param, code: openAiCode } }
 }

@@ -39,7 +39,7 @@ export const fragmentRoutes: HttpRoutes = (app, options) => {
   const schema = { tags: ['fragments'] }
   const put = async (request: FastifyRequest, reply: FastifyReply, key: string | null) => {
     const caller = callerOf(request)
-    const answer = await withBody(request, options, async (body) => {
+    const answer = await withBody(request, reply, options, async (body) => {
       const asked = putOf(request, key, body)
       const result = await fragments.put(caller, asked)
       if (key !== null && result.key !== key)

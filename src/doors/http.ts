@@ -8,18 +8,20 @@ import {
   type ZodTypeProvider,
 } from 'fastify-type-provider-zod'
 import { randomUUID } from 'node:crypto'
-import type { TLSSocket } from 'node:tls'
+import { type TLSSocket } from 'node:tls'
 import { MembraneError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import { authenticate, type Caller } from '../server/caller.ts'
+import { renewTls } from './renew-tls.ts'
 import { addressText, type Door, type DoorOptions } from './door.ts'
 import type { HttpApp } from './http-app.ts'
 import { sendError } from './http-errors.ts'
 import { fragmentRoutes } from './http-fragments.ts'
 import { healthRoutes } from './http-health.ts'
 import { lookUpRoutes } from './http-lookup.ts'
+import { openAiRoutes } from './http-openai.ts'
 
-const ROUTES = [healthRoutes, fragmentRoutes, lookUpRoutes] as const
+const ROUTES = [healthRoutes, fragmentRoutes, lookUpRoutes, openAiRoutes] as const
 
 /** Descriptions in headers and long keys in paths. */
 const HEADER_BYTES_MAX = 32 * 1024
@@ -107,6 +109,7 @@ export async function openHttpDoor(options: DoorOptions): Promise<Door> {
     get connections() {
       return openConnections
     },
+    renewTls: (renewed) => renewTls(app.server, renewed),
     close: async (signal) => {
       const cut = (): void => app.server.closeAllConnections()
       if (signal.aborted) cut()

@@ -5,6 +5,7 @@ import { RESP_NOT_ASKED } from './resp-defaults.ts'
 import { MembraneError } from '../core/errors.ts'
 import type { Caller } from '../server/caller.ts'
 import { SerialTasks } from '../store/serial.ts'
+import { renewTls } from './renew-tls.ts'
 import { addressText, type Door, type DoorOptions, type ListenAddress } from './door.ts'
 import { RespConnection } from './resp-connection.ts'
 import { RespCursors } from './resp-cursors.ts'
@@ -64,6 +65,7 @@ export async function openRespDoor(options: DoorOptions & Partial<RespSettings>)
     get connections() {
       return connections.size
     },
+    renewTls: (renewed) => renewTls(server, renewed),
     close: async (signal) => {
       isClosing = true
       const cut = (): void => {

@@ -5,6 +5,7 @@ import { fragmentKey } from '../core/fragment-key.ts'
 import type { FragmentDescription } from '../core/fragment.ts'
 import type { ModelFingerprint } from '../core/ids.ts'
 import type { Clock, GetOptions, StoredEntry, StoredFragment, StoredStream } from '../core/ports.ts'
+import type { TenantUsage } from '../store/tenants.ts'
 import type { Caller } from './caller.ts'
 import type { Fabric } from './fabric.ts'
 import type { Gate } from './gate.ts'
@@ -85,6 +86,18 @@ export class FragmentOperations {
   keys(caller: Caller, prefix?: string): AsyncIterable<string> {
     this.#parts.gate.enter(caller, 'read')
     return this.#own(caller).keys(prefix)
+  }
+
+  /** Entries in no order, but those whose head this version cannot read. */
+  list(caller: Caller, prefix?: string): AsyncIterable<Described<StoredEntry>> {
+    this.#parts.gate.enter(caller, 'read')
+    return this.#own(caller).list(prefix)
+  }
+
+  /** What the caller's tenant holds. */
+  usage(caller: Caller): TenantUsage {
+    this.#parts.gate.enter(caller, 'read')
+    return this.#own(caller).usage
   }
 
   #own({ tenant }: Caller) {

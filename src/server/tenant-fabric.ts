@@ -29,6 +29,8 @@ export interface FabricPut {
   readonly foreignKey?: Uint8Array
   /** Pieces need `contentHash` and `payloadBytes`. */
   readonly payload: FragmentPut['payload']
+  /** The memory of a whole payload is the fabric's from now on, however the put ends: it may keep it instead of a copy. */
+  readonly isGivenAway?: boolean
   /** When the sender names its hash: the bytes must have it. */
   readonly contentHash?: ContentHash
   readonly payloadBytes?: number
@@ -85,11 +87,11 @@ export class TenantFabric {
    * for a description that makes no sense, CONTENT_MISMATCH, STORE_FULL and QUOTA_EXCEEDED.
    */
   async put(put: FabricPut): Promise<FabricPutResult> {
-    const { description, foreignKey, payload, hints, expiresAtMs } = put
-    const { contentHash, payloadBytes } = this.#contentOf(put)
+    const { description, foreignKey, payload, hints, expiresAtMs, isGivenAway = false } = put
+    const { contentHash, payloadBytes, isHashComputed } = this.#contentOf(put)
     const key = keyOf(description, contentHash, foreignKey)
     const head = encodeHead({ hints: { ...DEFAULT_RETENTION, ...hints }, description })
-    const entry = { key, head, contentHash, payloadBytes, payload }
+    const entry = { key, head, contentHash, payloadBytes, payload, isGivenAway, isHashComputed }
     const outcome = await this.#store.put(expiresAtMs === undefined ? entry : { ...entry, expiresAtMs })
     return { key, contentHash, outcome }
   }
@@ -299,10 +301,21 @@ export class TenantFabric {
   }
 
   /** What the sender claims is checked below, where every byte passes; what it leaves open is told from the bytes. */
-  #contentOf({ payload, contentHash, payloadBytes }: FabricPut): { contentHash: ContentHash; payloadBytes: number } {
-    if (payload instanceof Uint8Array)
-      return { contentHash: contentHash ?? this.#parts.hasher.hash(payload), payloadBytes: payload.length }
-    if (contentHash !== undefined && payloadBytes !== undefined) return { contentHash, payloadBytes }
+  #contentOf({
+    payload,
+    contentHash,
+    payloadBytes,
+  }: FabricPut): Pick<FragmentPut, 'contentHash' | 'payloadBytes'> & { readonly isHashComputed: boolean } {
+    if (payload instanceof Uint8Array) {
+      const isHashComputed = contentHash === undefined
+      return {
+        contentHash: contentHash ?? this.#parts.hasher.hash(payload),
+        payloadBytes: payload.length,
+        isHashComputed,
+      }
+    }
+    if (contentHash !== undefined && payloadBytes !== undefined)
+      return { contentHash, payloadBytes, isHashComputed: false }
     throw new MembraneError('INVALID_REQUEST', 'A payload in pieces needs its content hash and its length beforehand.')
   }
 }
