@@ -70,6 +70,7 @@ export const BENCH_NAMES = [
   'rebuild',
   'grpc',
   'load-or-recompute',
+  'resp',
 ] as const
 export type BenchName = (typeof BENCH_NAMES)[number]
 
