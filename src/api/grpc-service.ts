@@ -9,6 +9,9 @@ export const MEMBRANE_PROTO_PATH = fileURLToPath(new URL('../api/membrane.proto'
 
 export const SERVICE_NAME = 'membrane.Membrane'
 
+/** Names in the trailing metadata of a call that failed: our code, the id in the node's log, seconds to wait. */
+export const ERROR_METADATA = { code: 'membrane-code', requestId: 'membrane-request-id', retryAfter: 'retry-after' }
+
 /** 64-bit numbers beyond 2^53 lose their last bits, and are found not to be safe integers. */
 const OPTIONS: Options = { longs: Number, enums: String, defaults: true, oneofs: true }
 
