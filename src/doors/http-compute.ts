@@ -194,6 +194,6 @@ type Mutable<T> = T extends readonly (infer Item)[]
   ? Mutable<Item>[]
   : T extends string | number
     ? T
-  : T extends object
-    ? { -readonly [Name in keyof T]: Mutable<T[Name]> }
-    : T
+    : T extends object
+      ? { -readonly [Name in keyof T]: Mutable<T[Name]> }
+      : T

@@ -64,7 +64,9 @@ function hasLargeRest({ raw }: FastifyRequest, { code }: MembraneError): boolean
   if (code === 'DEADLINE_EXCEEDED') return true
   const length = raw.headers['content-length']
   // A client that waits for a go-ahead may send its body, or not: only a new connection is sure to begin with a request.
-  return length === undefined ? raw.headers['transfer-encoding'] !== undefined : Number(length) > UNREAD_BYTES_MAX || raw.headers.expect !== undefined
+  return length === undefined
+    ? raw.headers['transfer-encoding'] !== undefined
+    : Number(length) > UNREAD_BYTES_MAX || raw.headers.expect !== undefined
 }
 
 function openAiBody({ code, message, remedy }: MembraneError, status: number): object {

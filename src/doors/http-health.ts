@@ -8,7 +8,10 @@ export const healthRoutes: HttpRoutes = (app, { operations }) => {
   const config = { isOpen: true }
   app.get(
     '/livez',
-    { config, schema: { tags: ['health'], operationId: 'liveness', summary: 'The process answers.', response: { 200: STATUS } } },
+    {
+      config,
+      schema: { tags: ['health'], operationId: 'liveness', summary: 'The process answers.', response: { 200: STATUS } },
+    },
     () => ({ status: 'ok' }) as const,
   )
   app.get(

@@ -63,7 +63,16 @@ const HEARTBEAT = z
   .describe('What was observed: bytes, fragments, a share of time.')
 const PREFILL = z
   .object({
-    prompt_tokens: z.array(z.number().int().min(0).max(2 ** 32 - 1)).min(1).describe('Token ids.'),
+    prompt_tokens: z
+      .array(
+        z
+          .number()
+          .int()
+          .min(0)
+          .max(2 ** 32 - 1),
+      )
+      .min(1)
+      .describe('Token ids.'),
     model_id: z.string().default('default').describe("default, or the engine's model by name or fingerprint."),
   })
   .describe('A prompt to compute, in tokens.')
@@ -156,7 +165,11 @@ export const legacyRoutes: HttpRoutes = (app, options) => {
 async function storeOld(
   { operations: { fragments } }: DoorOptions,
   request: FastifyRequest,
-  { old, is_primary, payload }: { readonly old: OldFragment; readonly is_primary: boolean; readonly payload: Uint8Array },
+  {
+    old,
+    is_primary,
+    payload,
+  }: { readonly old: OldFragment; readonly is_primary: boolean; readonly payload: Uint8Array },
 ): Promise<z.infer<typeof STORED>> {
   if (old.size !== payload.length)
     throw new MembraneError('CONTENT_MISMATCH', `The size says ${old.size} bytes, and ${payload.length} came.`)
@@ -252,7 +265,11 @@ function clusterRoutes(app: HttpApp): void {
     void reply
     throw new MembraneError('CLUSTER_OFF', 'This node is alone: it is not part of a cluster.')
   }
-  app.get('/peers', { schema: { tags: TAGS, operationId: 'peers', summary: 'Other nodes: 503 without a cluster.' } }, off)
+  app.get(
+    '/peers',
+    { schema: { tags: TAGS, operationId: 'peers', summary: 'Other nodes: 503 without a cluster.' } },
+    off,
+  )
   for (const name of ['sync', 'join', 'leave', 'gossip'])
     app.post(
       `/${name}`,

@@ -28,7 +28,9 @@ function histogramText(series: readonly DurationSeries[]): string {
   const lines = series.flatMap(({ labels: { door, route }, buckets, requests, seconds }) => {
     const labels = `door="${escaped(door)}",route="${escaped(route)}"`
     return [
-      ...buckets.map(([bound, count]) => `${name}_bucket{${labels},le="${bound === Infinity ? '+Inf' : bound}"} ${count}`),
+      ...buckets.map(
+        ([bound, count]) => `${name}_bucket{${labels},le="${bound === Infinity ? '+Inf' : bound}"} ${count}`,
+      ),
       `${name}_sum{${labels}} ${seconds}`,
       `${name}_count{${labels}} ${requests}`,
     ]

@@ -4,7 +4,10 @@ import { jsonSchemaTransform } from 'fastify-type-provider-zod'
 import { z } from 'zod'
 import { ERROR_BODY, type HttpApp } from './http-app.ts'
 
-const ERROR = { description: 'What went wrong.', content: { 'application/json': { schema: z.toJSONSchema(ERROR_BODY) } } }
+const ERROR = {
+  description: 'What went wrong.',
+  content: { 'application/json': { schema: z.toJSONSchema(ERROR_BODY) } },
+}
 
 /** Before any route is added. */
 export async function describeApi(app: HttpApp): Promise<void> {
@@ -14,7 +17,8 @@ export async function describeApi(app: HttpApp): Promise<void> {
       info: {
         title: 'Membrane',
         version: '1',
-        description: 'Fragments, rebuilds and generation of one node. Every error has the shape of Error.',
+        description:
+          'Fragments, rebuilds and generation of one node. Every error has one shape. HEAD is answered wherever GET is, with the same headers.',
       },
       components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
       security: [{ token: [] }],

@@ -9,7 +9,13 @@ import { SPAN_SOURCES } from '../reconstruct/rebuild-plan.ts'
 export const PROMPT_FIELDS = {
   prompt: z.string().min(1).optional().describe("Text; the model's start tokens come before it."),
   tokenIds: z
-    .array(z.number().int().min(0).max(2 ** 32 - 1))
+    .array(
+      z
+        .number()
+        .int()
+        .min(0)
+        .max(2 ** 32 - 1),
+    )
     .min(1)
     .max(LIMITS.jsonBodyBytesMax / 2)
     .optional()
@@ -27,7 +33,13 @@ export const PROMPT_FIELDS = {
 }
 
 /** Throws INVALID_REQUEST unless there is exactly one of the two. */
-export function promptOf({ prompt, tokenIds }: { prompt?: string | undefined; tokenIds?: number[] | undefined }): Prompt {
+export function promptOf({
+  prompt,
+  tokenIds,
+}: {
+  prompt?: string | undefined
+  tokenIds?: number[] | undefined
+}): Prompt {
   if (prompt !== undefined && tokenIds === undefined) return { text: prompt }
   if (prompt === undefined && tokenIds !== undefined) return { tokenIds: Uint32Array.from(tokenIds) }
   throw new MembraneError('INVALID_REQUEST', 'A request has a prompt or tokenIds, and not both.')
@@ -47,7 +59,10 @@ export const EXPLAINED = z
   .describe('What became of one span, in tokens, bytes and seconds.')
 
 export const APPROXIMATE = z
-  .object({ sampled: z.boolean(), klNats: z.number().nullable().describe('Divergence in nats; null when not measured.') })
+  .object({
+    sampled: z.boolean(),
+    klNats: z.number().nullable().describe('Divergence in nats; null when not measured.'),
+  })
   .nullable()
   .describe('Null when all is as if it had been computed.')
 

@@ -70,7 +70,8 @@ export function recordDescription({ version_id }: OldRecord, contentHash: Conten
 /** Null for what is no record. */
 export function recordedVersion({ signature, derivedFrom }: FragmentDescription): [string, number] | null {
   const [contentHash] = derivedFrom
-  if (signature.kind !== 'artifact' || contentHash === undefined || !signature.layout.startsWith(RECORD_TYPE)) return null
+  if (signature.kind !== 'artifact' || contentHash === undefined || !signature.layout.startsWith(RECORD_TYPE))
+    return null
   return [contentHash, Number(signature.layout.slice(RECORD_TYPE.length))]
 }
 

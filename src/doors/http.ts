@@ -42,12 +42,13 @@ const SECURITY_HEADERS = {
   'referrer-policy': 'no-referrer',
 } as const
 
-/** Throws ADDRESS_UNAVAILABLE. */
-export async function openHttpDoor(options: DoorOptions): Promise<Door> {
-  const { address, tls } = options
+/** All routes, not listening yet, and their names. */
+export async function createHttpApp(
+  options: DoorOptions,
+): Promise<{ readonly app: HttpApp; readonly routeNames: () => readonly string[] }> {
   const app = createHttpServer(options)
-  const refusalOf = watchRoutes(app)
-  app.setNotFoundHandler((request, reply) => sendError(refusalOf(request), request, reply))
+  const routes = watchRoutes(app)
+  app.setNotFoundHandler((request, reply) => sendError(routes.refusalOf(request), request, reply))
   admit(app, options)
   observe(app, options)
   await describeApi(app)
@@ -58,6 +59,13 @@ export async function openHttpDoor(options: DoorOptions): Promise<Door> {
     raw.addContentTypeParser('*', (_request, body, done) => done(null, body))
     putRoutes(raw, options)
   })
+  return { app, routeNames: routes.names }
+}
+
+/** Throws ADDRESS_UNAVAILABLE. */
+export async function openHttpDoor(options: DoorOptions): Promise<Door> {
+  const { address, tls } = options
+  const { app } = await createHttpApp(options)
   let openConnections = 0
   app.server.on('connection', (socket) => {
     openConnections += 1

@@ -26,7 +26,13 @@ export interface AuditedAction {
 }
 
 /** Actions that are written to the audit log. */
-export const ADMIN_ACTIONS = ['tenant.quota.set', 'tenant.quota.remove', 'tenant.erase', 'store.purge', 'store.scrub'] as const
+export const ADMIN_ACTIONS = [
+  'tenant.quota.set',
+  'tenant.quota.remove',
+  'tenant.erase',
+  'store.purge',
+  'store.scrub',
+] as const
 /** One of ADMIN_ACTIONS. */
 export type AdminAction = (typeof ADMIN_ACTIONS)[number]
 

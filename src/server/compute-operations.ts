@@ -25,6 +25,9 @@ export interface ComputeOperationsParts {
 /** A request without its tenant, which the credential says. */
 export type Own<Request extends PromptRequest> = Omit<Request, 'tenant'>
 
+/** Long enough to say what is there. */
+const LOOK_MS = 1000
+
 /** A prompt that was made ready, and the fragments that cover it. */
 export interface Prefilled {
   readonly rebuilt: Rebuilt
@@ -72,7 +75,7 @@ export class ComputeOperations {
   /** Makes a prompt ready, and says which fragments cover it then. */
   async prefill(caller: Caller, request: Own<PromptRequest>): Promise<Prefilled> {
     const rebuilt = await this.rebuild(caller, request)
-    const fragments = await this.#node().fragmentsOf({ ...request, tenant: caller.tenant }, 0)
+    const fragments = await this.#node().fragmentsOf({ ...request, tenant: caller.tenant }, LOOK_MS)
     return { rebuilt, fragments }
   }
 

@@ -145,7 +145,8 @@ export class FragmentOperations {
     leaseMs: number = this.#parts.leaseMs,
   ): Promise<HeldPrefix> {
     this.#parts.gate.enter(caller, 'read')
-    return this.#own(caller).longestPrefix(prompt, { leaseMs, blockTokens: prompt.blockTokens })
+    // The store confirms what the index proposes by leasing it, however shortly.
+    return this.#own(caller).longestPrefix(prompt, { leaseMs: Math.max(1, leaseMs), blockTokens: prompt.blockTokens })
   }
 
   /** How many were there. */

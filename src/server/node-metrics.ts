@@ -63,11 +63,31 @@ function tenantMetrics(tenants: readonly TenantNumbers[]): readonly MetricSample
   return [
     gauge('membrane_tenant_fragments', 'Fragments of a tenant.', ({ fragments }) => fragments),
     gauge('membrane_tenant_payload_bytes', 'Bytes of them, each in full.', ({ payloadBytes }) => payloadBytes),
-    gauge('membrane_tenant_quota_bytes', 'Its quota of bytes; absent without one.', ({ quota }) => quota?.payloadBytesMax ?? null),
-    gauge('membrane_tenant_quota_fragments', 'Its quota of fragments; absent without one.', ({ quota }) => quota?.entriesMax ?? null),
-    byIndex(tenants, { name: 'membrane_lookup_hits_total', help: 'Look-ups that found something, by index.', valueOf: ({ hits }) => hits }),
-    byIndex(tenants, { name: 'membrane_lookup_misses_total', help: 'Look-ups that found nothing, by index.', valueOf: ({ misses }) => misses }),
-    byTier(tenants, { name: 'membrane_lookup_tier_hits_total', help: 'The hits by the slowest tier that had to be read.', valueOf: ({ hits }) => hits }),
+    gauge(
+      'membrane_tenant_quota_bytes',
+      'Its quota of bytes; absent without one.',
+      ({ quota }) => quota?.payloadBytesMax ?? null,
+    ),
+    gauge(
+      'membrane_tenant_quota_fragments',
+      'Its quota of fragments; absent without one.',
+      ({ quota }) => quota?.entriesMax ?? null,
+    ),
+    byIndex(tenants, {
+      name: 'membrane_lookup_hits_total',
+      help: 'Look-ups that found something, by index.',
+      valueOf: ({ hits }) => hits,
+    }),
+    byIndex(tenants, {
+      name: 'membrane_lookup_misses_total',
+      help: 'Look-ups that found nothing, by index.',
+      valueOf: ({ misses }) => misses,
+    }),
+    byTier(tenants, {
+      name: 'membrane_lookup_tier_hits_total',
+      help: 'The hits by the slowest tier that had to be read.',
+      valueOf: ({ hits }) => hits,
+    }),
     byTier(tenants, {
       name: 'membrane_saved_tokens_total',
       help: 'Prompt tokens that were read and not prefilled, by tier.',
@@ -87,7 +107,10 @@ function byIndex(
   { name, help, valueOf }: CacheMetric<CacheBreakdown['byIndex']['exact']>,
 ): MetricSamples {
   const samples = tenants.flatMap(({ tenant, cache }) =>
-    Object.entries(cache?.byIndex ?? {}).map(([index, counts]) => ({ labels: { tenant, index }, value: valueOf(counts) })),
+    Object.entries(cache?.byIndex ?? {}).map(([index, counts]) => ({
+      labels: { tenant, index },
+      value: valueOf(counts),
+    })),
   )
   return { name, help, type: 'counter', labels: ['tenant', 'index'], samples }
 }
@@ -130,10 +153,31 @@ function nodeMetrics({ fabric, node, load, meters }: NodeNumbers): readonly Metr
       labels: ['door', 'route', 'outcome'],
       samples: requests,
     },
-    { name: 'membrane_connections', help: 'Open connections of a door.', type: 'gauge', labels: ['door'], samples: connections },
-    one('gauge', 'membrane_body_bytes_in_flight', 'Bytes of bodies on their way in, over all doors.', meters.bodyBytes()),
-    one('counter', 'membrane_rate_limited_requests_total', 'Requests above the rate of their caller.', meters.rateLimited),
-    one('gauge', 'membrane_event_loop_busy_ratio', 'Share of the time in which the event loop had work, since it was last asked.', load.eventLoopRatio),
+    {
+      name: 'membrane_connections',
+      help: 'Open connections of a door.',
+      type: 'gauge',
+      labels: ['door'],
+      samples: connections,
+    },
+    one(
+      'gauge',
+      'membrane_body_bytes_in_flight',
+      'Bytes of bodies on their way in, over all doors.',
+      meters.bodyBytes(),
+    ),
+    one(
+      'counter',
+      'membrane_rate_limited_requests_total',
+      'Requests above the rate of their caller.',
+      meters.rateLimited,
+    ),
+    one(
+      'gauge',
+      'membrane_event_loop_busy_ratio',
+      'Share of the time in which the event loop had work, since it was last asked.',
+      load.eventLoopRatio,
+    ),
     one('gauge', 'membrane_process_resident_memory_bytes', 'Resident bytes of the process.', load.memoryBytes),
     one('gauge', 'membrane_process_memory_limit_bytes', 'Bytes that the process may take.', load.memoryBytesMax),
     ...(node === null ? [] : engineMetrics(node, one)),
@@ -149,16 +193,41 @@ function engineMetrics(
     one('counter', 'membrane_reused_tokens_total', 'Prompt tokens whose KV was not computed.', counts.reusedTokens),
     one('counter', 'membrane_prefilled_tokens_total', 'Prompt tokens that were computed.', counts.prefilledTokens),
     one('counter', 'membrane_generated_tokens_total', 'Tokens that were generated.', counts.generatedTokens),
-    one('counter', 'membrane_failed_reads_total', 'Fragments that were found and could not be read.', counts.failedReads),
+    one(
+      'counter',
+      'membrane_failed_reads_total',
+      'Fragments that were found and could not be read.',
+      counts.failedReads,
+    ),
     one('gauge', 'membrane_resident_contexts', "Contexts in the engine's memory.", resident.contexts),
     one('gauge', 'membrane_resident_contexts_in_use', 'Those of requests under way.', resident.contextsInUse),
     one('gauge', 'membrane_resident_bytes', "Bytes of the engine's memory that contexts occupy.", resident.bytes),
     one('gauge', 'membrane_requests_waiting', 'Requests that wait for a context.', resident.requestsWaiting),
-    one('counter', 'membrane_resident_hits_total', "Requests that found a part of their prompt in the engine's memory.", resident.hits),
+    one(
+      'counter',
+      'membrane_resident_hits_total',
+      "Requests that found a part of their prompt in the engine's memory.",
+      resident.hits,
+    ),
     one('counter', 'membrane_resident_hit_tokens_total', 'Tokens of those parts.', resident.hitTokens),
     one('counter', 'membrane_resident_demotions_total', 'Contexts that left for the store.', resident.demoted),
-    one('counter', 'membrane_resident_demotions_failed_total', 'Contexts whose KV has to be computed again.', resident.demotionsFailed),
-    one('counter', 'membrane_read_ahead_fragments_total', 'Fragments that were read before they were asked for.', readAhead.fragments),
-    one('counter', 'membrane_read_ahead_used_fragments_total', 'Those that were asked for then.', readAhead.usedFragments),
+    one(
+      'counter',
+      'membrane_resident_demotions_failed_total',
+      'Contexts whose KV has to be computed again.',
+      resident.demotionsFailed,
+    ),
+    one(
+      'counter',
+      'membrane_read_ahead_fragments_total',
+      'Fragments that were read before they were asked for.',
+      readAhead.fragments,
+    ),
+    one(
+      'counter',
+      'membrane_read_ahead_used_fragments_total',
+      'Those that were asked for then.',
+      readAhead.usedFragments,
+    ),
   ]
 }

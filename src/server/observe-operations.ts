@@ -74,7 +74,9 @@ export class ObserveOperations {
     const { fabric, engine, meters } = this.#parts
     const observes = this.#enter(caller)
     const stats = fabric.stats()
-    const names = observes ? [...new Set([...Object.keys(stats.owners), ...stats.cache.byTenant.keys()])] : [caller.tenant]
+    const names = observes
+      ? [...new Set([...Object.keys(stats.owners), ...stats.cache.byTenant.keys()])]
+      : [caller.tenant]
     const tenants = names.map((tenant) => this.#numbersOf(tenant, stats))
     if (!observes) return { tenants, whole: null }
     const node = engine.kind === 'node' ? engine.node.stats() : null

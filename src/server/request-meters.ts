@@ -2,7 +2,9 @@
 import { LIMITS } from '../core/limits.ts'
 
 /** Upper bounds of the classes of durations, seconds; one more class has what is above. */
-export const DURATION_BOUNDS_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30] as const
+export const DURATION_BOUNDS_SECONDS = [
+  0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30,
+] as const
 
 /** A request that was answered. */
 export interface AnsweredRequest {
@@ -87,7 +89,8 @@ export class RequestMeters {
     const name = `${door} ${route}`
     const known = this.#counts.get(name)
     if (known !== undefined) return known
-    if (this.#counts.size >= LIMITS.meteredRoutesMax && route !== OTHER_ROUTES) return this.#countsOf(door, OTHER_ROUTES)
+    if (this.#counts.size >= LIMITS.meteredRoutesMax && route !== OTHER_ROUTES)
+      return this.#countsOf(door, OTHER_ROUTES)
     const durations = Array.from({ length: DURATION_BOUNDS_SECONDS.length + 1 }, () => 0)
     const counts = { door, route, byOutcome: new Map<string, number>(), durations, seconds: 0 }
     this.#counts.set(name, counts)

@@ -31,7 +31,10 @@ export class TenantQuotas {
   async set(tenant: TenantId, quota: Quota): Promise<void> {
     checkQuota(quota)
     if (!this.#quotas.has(tenant) && this.#quotas.size >= LIMITS.tenantQuotasMax)
-      throw new MembraneError('LIMIT_REACHED', `${LIMITS.tenantQuotasMax} tenants have quotas already, which is the most.`)
+      throw new MembraneError(
+        'LIMIT_REACHED',
+        `${LIMITS.tenantQuotasMax} tenants have quotas already, which is the most.`,
+      )
     await this.#change(tenant, quota)
   }
 
@@ -75,7 +78,8 @@ function decode(bytes: Uint8Array): ReadonlyMap<TenantId, Quota> {
       Object.entries(document['quotas']).map(([tenant, quota]): [TenantId, Quota] => {
         if (!isRecord(quota)) throw new Error(`no quota of ${tenant}`)
         const { payloadBytesMax, entriesMax } = quota
-        if (typeof payloadBytesMax !== 'number' || typeof entriesMax !== 'number') throw new Error(`no quota of ${tenant}`)
+        if (typeof payloadBytesMax !== 'number' || typeof entriesMax !== 'number')
+          throw new Error(`no quota of ${tenant}`)
         checkQuota({ payloadBytesMax, entriesMax })
         return [parseTenantId(tenant), { payloadBytesMax, entriesMax }]
       }),

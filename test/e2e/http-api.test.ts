@@ -48,7 +48,10 @@ describe('routes of version 0', () => {
       await post('/store', { fragment }),
       await post('/store', { fragment: { ...fragment, content_hash: 'a'.repeat(64) }, payload: base64 }),
       await post('/store', { fragment: { ...fragment, size: 3 }, payload: base64 }),
-      await post('/store', { fragment: { ...fragment, content_hash: 'd41d8cd98f00b204e9800998ecf8427e' }, payload: base64 }),
+      await post('/store', {
+        fragment: { ...fragment, content_hash: 'd41d8cd98f00b204e9800998ecf8427e' },
+        payload: base64,
+      }),
     ]
     const codes = await Promise.all(answers.map(async (answer) => [answer.status, (await answer.json()).error.code]))
     expect(codes).toEqual([
@@ -123,7 +126,7 @@ describe('sessions', () => {
     expect((await post('/v1/sessions/chat', { accessed: ['opaque/=s1', 'opaque/=s2'] })).status).toBe(204)
     expect(world.fabric.of().neighbours('opaque/=s1', 5)).toMatchObject([{ key: 'opaque/=s2' }])
     expect(await (await ask('/v1/sessions/chat', { method: 'DELETE' })).json()).toEqual({ wasKnown: true })
-    expect(await (await ask('/v1/sessions/chat/close', { method: 'POST' })).json()).toEqual({ wasKnown: false })
+    expect(await (await ask('/v1/sessions/another/close', { method: 'POST' })).json()).toEqual({ wasKnown: false })
   })
 
   test('are found by what they say only where there is a semantic index', async () => {

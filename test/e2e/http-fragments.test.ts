@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest'
 import { decodeFrameStart, encodeFrameStart, FRAGMENT_TYPE } from '../../src/api/fragment-frame.ts'
 import { WHOLE_BYTES_MAX } from '../../src/server/fragment-operations.ts'
 import { kvOf } from '../contracts/fabric-fixtures.ts'
-import { hashers, opaque, openHttpWorld, sendRaw } from './http-world.ts'
+import { type Answer, hashers, opaque, openHttpWorld, sendRaw } from './http-world.ts'
 
 const world = await openHttpWorld({ isOpen: true, bodyBytesMax: 40_000_000, payloadBytesMax: 20_000_000 })
 const { ask, url, port } = world
@@ -13,7 +13,7 @@ const { ask, url, port } = world
 const TEN = new TextEncoder().encode('0123456789')
 const TEN_HASH = hashers.b3.hash(TEN)
 
-async function put(path: string, body: BodyInit, headers: Record<string, string> = {}): Promise<Response> {
+async function put(path: string, body: string | Uint8Array, headers: Record<string, string> = {}): Promise<Answer> {
   return ask(path, { method: 'PUT', body, headers })
 }
 
@@ -40,7 +40,9 @@ describe('bytes under a key', () => {
   })
 
   test('are put once when the put says so: of many at once, one puts', async () => {
-    const puts = Array.from({ length: 12 }, (_, index) => put(opaque('once'), `value ${index}`, { 'if-none-match': '*' }))
+    const puts = Array.from({ length: 12 }, (_, index) =>
+      put(opaque('once'), `value ${index}`, { 'if-none-match': '*' }),
+    )
     const statuses = (await Promise.all(puts)).map(({ status }) => status)
     expect(statuses.filter((status) => status === 201)).toHaveLength(1)
     expect(statuses.filter((status) => status === 412)).toHaveLength(11)

@@ -29,10 +29,14 @@ export interface HttpWorld {
   /** What the node has logged: one JSON object a line. */
   readonly logged: readonly string[]
   /** Asks with the token of a caller; `admin` unless given. */
-  readonly ask: (path: string, init?: RequestInit & { readonly as?: string }) => Promise<Response>
+  readonly ask: (path: string, init?: RequestInit & { readonly as?: string }) => Promise<Answer>
 }
 
-export interface WorldOptions extends Partial<Pick<ServerParts, 'bodyBytesMax' | 'payloadBytesMax' | 'connectionsMax'>> {
+/** An answer whose JSON is looked into without further ado. */
+export type Answer = Omit<Response, 'json'> & { readonly json: () => Promise<ReturnType<typeof JSON.parse>> }
+
+export interface WorldOptions
+  extends Partial<Pick<ServerParts, 'bodyBytesMax' | 'payloadBytesMax' | 'connectionsMax'>> {
   /** Nobody needs a credential. */
   readonly isOpen?: boolean
   readonly engine?: OperationsParts['engine']
