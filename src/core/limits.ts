@@ -232,4 +232,6 @@ export const LIMITS = {
   tenantQuotasMax: 65_536,
   /** Bytes of a JSON body that carries a payload in base64; more is rejected with LIMIT_REACHED before parsing. It is held three times over while it is read. */
   base64BodyBytesMax: 64 * 1024 * 1024,
+  /** Entries of a memory tier; beyond, some leave it. Their places take 32 bytes each, of which only those in use are backed. */
+  hotEntriesMax: 4_194_304,
 } as const
