@@ -75,7 +75,9 @@ const D = DEFAULT_SERVER_CONFIG
 const DAY_SECONDS = 86_400
 const BYTES_MAX = Number.MAX_SAFE_INTEGER
 const closedPort = field.port.nullable().default(null)
-const REDIS_URL = /^(?:rediss?|valkeys?|unix|rediss?-cluster|rediss?-sentinel):\/\/[^\s?#]{1,4000}(?:\?db=\d{1,9})?$/
+// No stricter than the store that connects, but for what may be a piece of a password: that is refused, not shown.
+const REDIS_URL =
+  /^(?:rediss?|valkeys?|unix|rediss?-cluster|rediss?-sentinel):\/\/(?:[^\s@:/?#]{1,256}@)?(?:(?:\[[0-9a-fA-F:.]{2,45}\]|[A-Za-z0-9._-]{1,253})(?::\d{1,5})?(?:,|(?=[/?]|$)))*(?:\/[^\s?#@]{0,4000})?(?:\?db=\d{1,9})?$/
 const noFile = field.path.nullable().default(null)
 
 /** Checks and completes what was merged. `mergeServerConfig` is the way in: it knows where each value came from. */

@@ -7,7 +7,9 @@ import { MembraneError } from '../core/errors.ts'
 import { addServeFlags, layerOfFlags, type ServeFlags } from './serve-flags.ts'
 
 function serve(...words: readonly string[]) {
-  const command = addServeFlags(new Command('serve').exitOverride().configureOutput({ writeErr: () => {}, writeOut: () => {} }))
+  const command = addServeFlags(
+    new Command('serve').exitOverride().configureOutput({ writeErr: () => {}, writeOut: () => {} }),
+  )
   command.parse(words, { from: 'user' })
   const { config, origins } = mergeServerConfig([layerOfFlags(command.opts<ServeFlags>())])
   return { config, origins, help: command.helpInformation() }
