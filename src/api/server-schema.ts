@@ -8,9 +8,9 @@ import * as field from './server-fields.ts'
 /** What computes: an engine, a service, or nothing. */
 export const SERVER_COMPUTE_CHOICES = [...BACKENDS, 'gpu', 'none'] as const
 /** Where bytes rest. */
-export const STORE_KINDS = ['disk', 'memory', 'redis'] as const
+const STORE_KINDS = ['disk', 'memory', 'redis'] as const
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
-export const LOG_FORMATS = ['auto', 'json', 'text'] as const
+const LOG_FORMATS = ['auto', 'json', 'text'] as const
 
 /** What holds where nothing is given; `null` is a door that is closed, a bound that is not there, a file that is not named. */
 export const DEFAULT_SERVER_CONFIG = {
