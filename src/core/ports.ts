@@ -92,15 +92,26 @@ export interface FragmentPut extends Omit<StoredEntry, 'expiresAtMs'> {
   readonly expiresAtMs?: number | null
   /**
    * All bytes, or pieces of them in order. A store takes a piece before it asks for the next one, so the caller may
-   * use its buffer again then; it does not keep a whole payload's buffer either. When the pieces throw, nothing was put.
+   * use its buffer again then; it does not keep a whole payload's buffer either, unless it is given away. When the
+   * pieces throw, nothing was put.
    */
   readonly payload: Uint8Array | AsyncIterable<Uint8Array>
+  /**
+   * The memory of a whole payload is the store's from now on, however the put ends: it may keep it instead of a copy, so
+   * nobody changes or uses it again. Default false. Says nothing about pieces.
+   */
+  readonly isGivenAway?: boolean
+  /**
+   * `contentHash` was computed a moment ago from this very whole payload, in this process, and not told by anybody:
+   * computing it once more could find nothing. Default false. Says nothing about pieces.
+   */
+  readonly isHashComputed?: boolean
 }
 
 /**
- * `present`: the same bytes with the same head and expiry were there already, and nothing was written; pieces may have
- * been left unread. Same bytes are those of the same content hash and length. `refused`: a bounded store rather keeps
- * what would have to leave, and nothing was put.
+ * `present`: the same bytes with the same head and expiry were there already, and nothing was written. Same bytes are
+ * those of the same content hash and length; pieces of them may be left unread, also when only the head or the expiry is
+ * another. `refused`: a bounded store rather keeps what would have to leave, and nothing was put.
  */
 export type PutOutcome = 'stored' | 'replaced' | 'present' | 'refused'
 
@@ -128,6 +139,12 @@ export interface StoreStats {
  * Any call may throw STORE_CLOSED, STORE_UNAVAILABLE (retryable) and FILE_UNREADABLE; wrong arguments INVALID_REQUEST.
  */
 export interface FragmentStore {
+  /**
+   * True when all that the store holds lies in this process's memory, where only its own code writes: what it gives back
+   * is what it was given, and need not be hashed again (see `VerifiedStore`). Left out where bytes lie on a device, in
+   * another process, or may be changed by anybody else.
+   */
+  readonly isProcessMemory?: boolean
   /**
    * Throws CONTENT_MISMATCH when the pieces are not `payloadBytes` bytes; STORE_FULL when it does not fit. Of two puts
    * at once under one key, either is the one that stays.

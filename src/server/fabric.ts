@@ -15,6 +15,7 @@ import { DEFAULT_EVICTION_POLICY, type EvictionPolicyName } from '../policy/evic
 import type { Quota } from '../store/bounded-owner.ts'
 import { type BoundedOptions, type BoundedStats, type BoundedStore, openBoundedStore } from '../store/bounded.ts'
 import { type CanonicalRecovery, type CanonicalStore, openCanonicalStore } from '../store/canonical.ts'
+import { type HotStats, HotStore } from '../store/hot.ts'
 import { Tenants } from '../store/tenants.ts'
 import { VerifiedStore } from '../store/verified.ts'
 import { FabricIndex } from './fabric-index.ts'
@@ -45,6 +46,17 @@ export interface FabricOptions {
   readonly node: string
   /** Against keys and hashes chosen to slow the indices down: a random whole number of 32 bits. */
   readonly seed: number
+  /**
+   * Bytes of memory in which what was put or read lately is kept over a slower store, verified when it came in; 0 keeps
+   * none. A store that is itself in this process's memory needs none and gets none.
+   */
+  readonly hotBytesMax: number
+  /**
+   * Whether bytes that a store keeps in this process's memory (`FragmentStore.isProcessMemory`) are taken as they were
+   * verified when they were put. False hashes them on every read, for who does not trust the memory itself. Bytes that
+   * come from anywhere else are verified on every read, whatever this says; those of the memory tier when they enter it.
+   */
+  readonly isMemoryTrusted: boolean
   /** Keeps what the indices have learnt (what is accessed together) over a restart; null forgets it. */
   readonly snapshot: SnapshotStorage | null
 }
@@ -60,6 +72,8 @@ export const DEFAULT_FABRIC_OPTIONS = {
   quotaOf: () => null,
   densityOf: () => 1,
   semantic: null,
+  hotBytesMax: 0,
+  isMemoryTrusted: true,
   snapshot: null,
   node: 'local',
 } as const satisfies Partial<FabricOptions>
@@ -75,6 +89,8 @@ export interface FabricStats extends BoundedStats {
   /** Fragments that are found by their key only, because their head is damaged or an index is full. */
   readonly unindexed: number
   readonly recovery: CanonicalRecovery
+  /** The memory tier; null without one. */
+  readonly hot: HotStats | null
   /** Look-ups that found something or nothing, and tokens saved: by index, tier and tenant. */
   readonly cache: CacheStatistics
 }
@@ -83,8 +99,15 @@ export interface FabricStats extends BoundedStats {
 export async function openFabric(options: FabricOptions): Promise<Fabric> {
   const { hashers, store, quarantine, contentHash } = options
   const emptyContentHash = hashers[contentHash].hash(new Uint8Array(0))
-  const verified = new VerifiedStore({ store, hashers, quarantine })
+  const isProcessMemory = store.isProcessMemory === true
+  const areReadsVerified = !(isProcessMemory && options.isMemoryTrusted)
+  const verified = new VerifiedStore({ store, hashers, quarantine, areReadsVerified })
   const canonical = await openCanonicalStore(verified, { emptyContentHash })
+  const { hotBytesMax } = options
+  const hot =
+    hotBytesMax > 0 && !isProcessMemory
+      ? new HotStore(canonical, { bytesMax: hotBytesMax, clock: options.clock })
+      : null
   const index = new FabricIndex(options)
   await index.restore()
   const { bound, policy, clock, ttlMs, quotaOf, densityOf } = options
@@ -103,14 +126,15 @@ export async function openFabric(options: FabricOptions): Promise<Fabric> {
     joined: (entry) => index.joined(entry),
     left: (key) => index.left(key),
   }
-  const bounded = await openBoundedStore(canonical, boundedOptions, canonical.takeRecovered())
+  const bounded = await openBoundedStore(hot ?? canonical, boundedOptions, canonical.takeRecovered())
   index.dropUnseen()
-  return new Fabric({ options, canonical, bounded, index })
+  return new Fabric({ options, canonical, hot, bounded, index })
 }
 
 interface FabricParts {
   readonly options: FabricOptions
   readonly canonical: CanonicalStore
+  readonly hot: HotStore | null
   readonly bounded: BoundedStore
   readonly index: FabricIndex
 }
@@ -119,14 +143,16 @@ interface FabricParts {
 export class Fabric {
   readonly #options: FabricOptions
   readonly #canonical: CanonicalStore
+  readonly #hot: HotStore | null
   readonly #bounded: BoundedStore
   readonly #index: FabricIndex
   readonly #tenants: Tenants
 
   /** Use `openFabric`. */
-  constructor({ options, canonical, bounded, index }: FabricParts) {
+  constructor({ options, canonical, hot, bounded, index }: FabricParts) {
     this.#options = options
     this.#canonical = canonical
+    this.#hot = hot
     this.#bounded = bounded
     this.#index = index
     this.#tenants = new Tenants(bounded)
@@ -189,6 +215,7 @@ export class Fabric {
       corruptEntries,
       unindexed: this.#index.unindexed,
       recovery: this.#canonical.recovery,
+      hot: this.#hot?.hotStats() ?? null,
       cache: this.#index.indices.statistics.snapshot(),
     }
   }

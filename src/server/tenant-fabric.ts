@@ -20,7 +20,14 @@ import type { Neighbour, PrefetchCandidate } from '../indices/graph.ts'
 import type { BoundedStore } from '../store/bounded.ts'
 import type { SharedEntry, Tenants, TenantUsage } from '../store/tenants.ts'
 import type { FabricIndex } from './fabric-index.ts'
-import { decodeHead, DEFAULT_RETENTION, encodeHead, type FragmentHead, type RetentionHints } from './fragment-head.ts'
+import {
+  decodeHead,
+  DEFAULT_RETENTION,
+  encodeHead,
+  type FragmentHead,
+  reviseHead,
+  type RetentionHints,
+} from './fragment-head.ts'
 
 /** A fragment to keep. */
 export interface FabricPut {
@@ -29,11 +36,20 @@ export interface FabricPut {
   readonly foreignKey?: Uint8Array
   /** Pieces need `contentHash` and `payloadBytes`. */
   readonly payload: FragmentPut['payload']
+  /** The memory of a whole payload is the fabric's from now on, however the put ends: it may keep it instead of a copy. */
+  readonly isGivenAway?: boolean
   /** When the sender names its hash: the bytes must have it. */
   readonly contentHash?: ContentHash
   readonly payloadBytes?: number
   readonly hints?: Partial<RetentionHints>
   /** Milliseconds since 1970; by default the fabric's TTL counts. */
+  readonly expiresAtMs?: number | null
+}
+
+/** What is to be different about an entry that is there. */
+export interface FabricRevision {
+  readonly hints?: Partial<RetentionHints>
+  /** Milliseconds since 1970, or null. */
   readonly expiresAtMs?: number | null
 }
 
@@ -85,17 +101,22 @@ export class TenantFabric {
    * for a description that makes no sense, CONTENT_MISMATCH, STORE_FULL and QUOTA_EXCEEDED.
    */
   async put(put: FabricPut): Promise<FabricPutResult> {
-    const { description, foreignKey, payload, hints, expiresAtMs } = put
-    const { contentHash, payloadBytes } = this.#contentOf(put)
+    const { description, foreignKey, payload, hints, expiresAtMs, isGivenAway = false } = put
+    const { contentHash, payloadBytes, isHashComputed } = this.#contentOf(put)
     const key = keyOf(description, contentHash, foreignKey)
     const head = encodeHead({ hints: { ...DEFAULT_RETENTION, ...hints }, description })
-    const entry = { key, head, contentHash, payloadBytes, payload }
+    const entry = { key, head, contentHash, payloadBytes, payload, isGivenAway, isHashComputed }
     const outcome = await this.#store.put(expiresAtMs === undefined ? entry : { ...entry, expiresAtMs })
     return { key, contentHash, outcome }
   }
 
   async get(key: string, options?: GetOptions): Promise<Described<StoredFragment> | null> {
     return described(await this.#store.get(key, options))
+  }
+
+  /** The same for whoever needs no description: the head is left unread, which is most of the work for a small payload. */
+  read(key: string, options?: GetOptions): Promise<StoredFragment | null> {
+    return this.#store.get(key, options)
   }
 
   async stream(key: string, options?: Pick<GetOptions, 'span'>): Promise<Described<StoredStream> | null> {
@@ -110,8 +131,32 @@ export class TenantFabric {
     return this.#store.has(keys)
   }
 
+  /**
+   * What is there of `keys` is not evicted for `leaseMs` (above 0, LIMITS.leaseMsMax at most), or until it expires; a
+   * longer lease stays. Counts as a use. One answer a key, in order: whether it is there.
+   */
+  lease(keys: readonly string[], leaseMs: number): Promise<readonly boolean[]> {
+    return this.#parts.bounded.lease(
+      keys.map((key) => this.#whole(key)),
+      leaseMs,
+    )
+  }
+
   remove(keys: readonly string[]): Promise<number> {
     return this.#store.remove(keys)
+  }
+
+  /**
+   * Changes how long an entry that is there is kept, without moving its bytes: hints that are not named stay as they
+   * are, and so does the expiry when `expiresAtMs` is left out; null is no expiry, whatever the fabric's TTL. False when it is
+   * not there: what is removed, evicted or expired meanwhile does not come back. Throws INVALID_FRAGMENT for an entry whose
+   * head is damaged, INVALID_REQUEST for a time that is none, QUOTA_EXCEEDED and STORE_FULL when it fits its bounds no more.
+   */
+  revise(key: string, { hints, expiresAtMs }: FabricRevision): Promise<boolean> {
+    return this.#parts.bounded.revise(this.#whole(key), (entry) => ({
+      head: hints === undefined ? entry.head : reviseHead(entry.head, hints),
+      expiresAtMs: expiresAtMs === undefined ? entry.expiresAtMs : expiresAtMs,
+    }))
   }
 
   /** Fragments whose head this version can read; `keys` has the others too, and the fabric's `unindexed` counts them. */
@@ -299,10 +344,21 @@ export class TenantFabric {
   }
 
   /** What the sender claims is checked below, where every byte passes; what it leaves open is told from the bytes. */
-  #contentOf({ payload, contentHash, payloadBytes }: FabricPut): { contentHash: ContentHash; payloadBytes: number } {
-    if (payload instanceof Uint8Array)
-      return { contentHash: contentHash ?? this.#parts.hasher.hash(payload), payloadBytes: payload.length }
-    if (contentHash !== undefined && payloadBytes !== undefined) return { contentHash, payloadBytes }
+  #contentOf({
+    payload,
+    contentHash,
+    payloadBytes,
+  }: FabricPut): Pick<FragmentPut, 'contentHash' | 'payloadBytes'> & { readonly isHashComputed: boolean } {
+    if (payload instanceof Uint8Array) {
+      const isHashComputed = contentHash === undefined
+      return {
+        contentHash: contentHash ?? this.#parts.hasher.hash(payload),
+        payloadBytes: payload.length,
+        isHashComputed,
+      }
+    }
+    if (contentHash !== undefined && payloadBytes !== undefined)
+      return { contentHash, payloadBytes, isHashComputed: false }
     throw new MembraneError('INVALID_REQUEST', 'A payload in pieces needs its content hash and its length beforehand.')
   }
 }

@@ -44,6 +44,11 @@ export function spanWithin(
   throw new MembraneError('OUT_OF_DOMAIN', message, { details: { key, start, end, payloadBytes } })
 }
 
+/** A view; the payload itself where all of it was asked for. */
+export function partOf(payload: Uint8Array, { start, end }: ByteSpan): Uint8Array {
+  return start === 0 && end === payload.length ? payload : payload.subarray(start, end)
+}
+
 /** Throws INVALID_REQUEST when there is a place to put the bytes and it is too small. */
 export function checkInto(into: Uint8Array | undefined, bytes: number): void {
   if (into === undefined || into.length >= bytes) return
@@ -51,8 +56,34 @@ export function checkInto(into: Uint8Array | undefined, bytes: number): void {
   throw invalid(message, { bytes, intoBytes: into.length })
 }
 
-/** Copies all pieces to `target`. Throws CONTENT_MISMATCH when they do not fill it or do not fit, and what they throw. */
-export async function collectPieces(key: string, pieces: AsyncIterable<Uint8Array>, target: Uint8Array): Promise<void> {
+/** Of the memory that a payload keeps alive, at most this part may be other than the payload. */
+const PINNED_EXCESS_RATIO = 1 / 8
+
+/** Whether a payload may be kept as it is: it was given away, and keeps little more memory alive than its own bytes. */
+function isKeepable(payload: Uint8Array, { isGivenAway = false }: Pick<FragmentPut, 'isGivenAway'>): boolean {
+  const { buffer } = payload
+  // What another thread shares, or somebody may resize, nobody can give away for good.
+  if (!isGivenAway || !(buffer instanceof ArrayBuffer) || buffer.resizable) return false
+  return buffer.byteLength - payload.length <= payload.length * PINNED_EXCESS_RATIO
+}
+
+/** All bytes of a put in memory that is the store's own. Throws CONTENT_MISMATCH and what pieces throw. */
+export function ownPayload(fragment: FragmentPut): Uint8Array | Promise<Uint8Array> {
+  const { key, payloadBytes, payload } = fragment
+  if (payload instanceof Uint8Array && isKeepable(payload, fragment)) return payload
+  // Not from the pool: a slice of it would keep 8 KiB alive.
+  const own = Buffer.allocUnsafeSlow(payloadBytes)
+  if (!(payload instanceof Uint8Array)) return collectPieces(key, payload, own)
+  own.set(payload)
+  return own
+}
+
+/** Copies all pieces to `target`, which it gives. Throws CONTENT_MISMATCH when they do not fill it or do not fit, and what they throw. */
+export async function collectPieces(
+  key: string,
+  pieces: AsyncIterable<Uint8Array>,
+  target: Uint8Array,
+): Promise<Uint8Array> {
   let filledBytes = 0
   for await (const piece of pieces) {
     if (filledBytes + piece.length > target.length) {
@@ -62,6 +93,7 @@ export async function collectPieces(key: string, pieces: AsyncIterable<Uint8Arra
     filledBytes += piece.length
   }
   if (filledBytes < target.length) throw lengthMismatch(key, target.length, filledBytes)
+  return target
 }
 
 export function lengthMismatch(key: string, payloadBytes: number, found: number | string): MembraneError {

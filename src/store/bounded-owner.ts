@@ -157,7 +157,7 @@ export class OwnerEntries {
 }
 
 /** 31 bits of FNV-1a over the key's characters: policies remember by it what they have seen before. */
-function hashOfKey(key: string): number {
+export function hashOfKey(key: string): number {
   let hash = 0x811c9dc5
   for (let index = 0; index < key.length; index++) hash = Math.imul(hash ^ key.charCodeAt(index), 0x01000193)
   return hash >>> 1

@@ -14,9 +14,10 @@ import {
   checkInto,
   checkKey,
   checkPut,
-  collectPieces,
   isExpired,
   isSameEntry,
+  ownPayload,
+  partOf,
   spanWithin,
   storeClosed,
 } from './arguments.ts'
@@ -34,7 +35,8 @@ interface Kept extends StoredEntry {
 
 /**
  * Fragments in memory. A get returns the store's own bytes, without a copy; removing an entry takes nothing away from
- * who has it already. Payloads lie outside of the JavaScript heap, one allocation each. Nothing is ever damaged here.
+ * who has it already. Payloads lie outside of the JavaScript heap, one allocation each; one that was given away stays
+ * where it is, unless it would keep much more memory alive. Nothing is ever damaged here.
  */
 export class MemoryStore implements FragmentStore {
   readonly #clock: Clock
@@ -49,22 +51,22 @@ export class MemoryStore implements FragmentStore {
     this.#clock = clock
   }
 
+  get isProcessMemory(): boolean {
+    return true
+  }
+
   async put(fragment: FragmentPut): Promise<PutOutcome> {
     this.#checkOpen()
     checkPut(fragment)
-    const { key, head, payloadBytes, contentHash, payload } = fragment
+    const { key, head, payloadBytes, contentHash } = fragment
     const before = this.#find(key)
     if (before !== null && isSameEntry(before, fragment)) return 'present'
-    // Not from the pool: a slice of it would keep 8 KiB alive.
-    const bytes = Buffer.allocUnsafeSlow(payloadBytes)
-    if (payload instanceof Uint8Array) bytes.set(payload)
-    else {
-      await collectPieces(key, payload, bytes)
-      this.#checkOpen()
-    }
+    const own = ownPayload(fragment)
+    const payload = own instanceof Uint8Array ? own : await own
+    this.#checkOpen()
     const expiresAtMs = fragment.expiresAtMs ?? null
     const hadBefore = this.#drop(key)
-    this.#entries.set(key, { key, head: head.slice(), payloadBytes, contentHash, expiresAtMs, payload: bytes })
+    this.#entries.set(key, { key, head: head.slice(), payloadBytes, contentHash, expiresAtMs, payload })
     this.#payloadBytes += payloadBytes
     if (expiresAtMs !== null && expiresAtMs < this.#nextExpiryMs) this.#nextExpiryMs = expiresAtMs
     this.#sweep()
@@ -76,7 +78,7 @@ export class MemoryStore implements FragmentStore {
     if (found === null) return null
     const { start, end } = spanWithin(options.span, found)
     checkInto(options.into, end - start)
-    return { ...found, payload: found.payload.subarray(start, end) }
+    return { ...found, payload: partOf(found.payload, { start, end }) }
   }
 
   async stream(key: string, options: Pick<GetOptions, 'span'> = {}): Promise<StoredStream | null> {
@@ -178,6 +180,6 @@ function entryOf({ key, head, payloadBytes, contentHash, expiresAtMs }: Kept): S
   return { key, head, payloadBytes, contentHash, expiresAtMs }
 }
 
-async function* chunksOf(payload: Uint8Array): AsyncIterable<Uint8Array> {
+export async function* chunksOf(payload: Uint8Array): AsyncIterable<Uint8Array> {
   for (let start = 0; start < payload.length; start += CHUNK_BYTES) yield payload.subarray(start, start + CHUNK_BYTES)
 }

@@ -69,6 +69,10 @@ export class MeteredStore implements FragmentStore {
     this.#clock = clock
   }
 
+  get isProcessMemory(): boolean {
+    return this.#store.isProcessMemory ?? false
+  }
+
   async put(fragment: FragmentPut): Promise<PutOutcome> {
     const outcome = await this.#time(this.#put, () => this.#store.put(fragment))
     this.#put[outcome] += 1

@@ -1,5 +1,5 @@
 /** A store whose every payload is what its content hash says, when it goes in and each time it comes out. */
-import { MembraneError } from '../core/errors.ts'
+import { assert, MembraneError } from '../core/errors.ts'
 import { type ContentHash, contentHashAlgorithm } from '../core/ids.ts'
 import type {
   ByteSpan,
@@ -23,6 +23,11 @@ export interface VerifiedStoreOptions {
   readonly hashers: ContentHashers
   /** Where damaged payloads are kept, or null to keep none. */
   readonly quarantine: Quarantine | null
+  /**
+   * False: bytes are verified on their way in and taken as they come out. Only for a store whose `isProcessMemory` is
+   * true, and where this process's memory is trusted; asserted. Default true: verified each time they come out, too.
+   */
+  readonly areReadsVerified?: boolean
 }
 
 /** What verification has found so far. */
@@ -38,33 +43,42 @@ export interface Damage {
  * they go to quarantine, are counted, and the entry is removed, so that a good copy can be put. A part is verified by
  * reading and hashing the whole. A stream that is read to its end was verified: its last bytes are held back until the
  * hash is known, and it throws CONTENT_MISMATCH instead of them. `has`, `head` and `list` read no payload and verify none.
+ * Over a store in this process's memory, reads may be left unverified: see `areReadsVerified`.
  */
 export class VerifiedStore implements FragmentStore {
   readonly #store: FragmentStore
   readonly #hashers: ContentHashers
   readonly #quarantine: Quarantine | null
+  readonly #areReadsVerified: boolean
   #mismatches = 0
   #evidenceLost = 0
 
-  constructor({ store, hashers, quarantine }: VerifiedStoreOptions) {
+  constructor({ store, hashers, quarantine, areReadsVerified = true }: VerifiedStoreOptions) {
+    assert(areReadsVerified || store.isProcessMemory === true, 'reads of a store outside of this process are verified')
     this.#store = store
+    this.#areReadsVerified = areReadsVerified
     this.#hashers = hashers
     this.#quarantine = quarantine
   }
 
   async put(fragment: FragmentPut): Promise<PutOutcome> {
     checkPut(fragment)
-    const { key, payload, contentHash } = fragment
+    const { key, payload, contentHash, isHashComputed = false } = fragment
     const hasher = this.#hasherOf(contentHash)
     if (!(payload instanceof Uint8Array)) {
       return this.#store.put({ ...fragment, payload: verifiedPieces(fragment, payload, hasher) })
     }
+    if (isHashComputed) return this.#store.put(fragment)
     const found = hasher.hash(payload)
     if (found !== contentHash) throw mismatch(key, contentHash, found)
     return this.#store.put(fragment)
   }
 
-  async get(key: string, { span, into }: GetOptions = {}): Promise<StoredFragment | null> {
+  get(key: string, options: GetOptions = {}): Promise<StoredFragment | null> {
+    return this.#areReadsVerified ? this.#verifiedGet(key, options) : this.#store.get(key, options)
+  }
+
+  async #verifiedGet(key: string, { span, into }: GetOptions): Promise<StoredFragment | null> {
     // A place for a part is too small for the whole, which has to be read.
     const found = await this.#store.get(key, into === undefined || span !== undefined ? {} : { into })
     if (found === null) return null
@@ -79,7 +93,11 @@ export class VerifiedStore implements FragmentStore {
     return span === undefined ? found : { ...found, payload: found.payload.subarray(start, end) }
   }
 
-  async stream(key: string, { span }: Pick<GetOptions, 'span'> = {}): Promise<StoredStream | null> {
+  stream(key: string, options: Pick<GetOptions, 'span'> = {}): Promise<StoredStream | null> {
+    return this.#areReadsVerified ? this.#verifiedStream(key, options) : this.#store.stream(key, options)
+  }
+
+  async #verifiedStream(key: string, { span }: Pick<GetOptions, 'span'>): Promise<StoredStream | null> {
     const found = await this.#store.stream(key)
     if (found === null) return null
     return { ...found, chunks: this.#verifiedChunks(found, spanWithin(span, found)) }

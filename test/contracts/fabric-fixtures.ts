@@ -56,6 +56,8 @@ export const TEST_OPTIONS = {
   hashers,
   seed: 1,
   bound: { payloadBytesMax: Infinity, entriesMax: 100 },
+  // Tests damage bytes in memory, to see what is done about it.
+  isMemoryTrusted: false,
 }
 
 interface Opened {
