@@ -290,4 +290,6 @@ export const LIMITS = {
   base64BodyBytesMax: 64 * 1024 * 1024,
   /** Entries of a memory tier; beyond, some leave it. Their places take 32 bytes each, of which only those in use are backed. */
   hotEntriesMax: 4_194_304,
+  /** Milliseconds for which a request over lm:// may be half there; then the connection is cut. It holds room meanwhile. */
+  lmStallMsMax: 30_000,
 } as const
