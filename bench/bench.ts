@@ -58,6 +58,7 @@ export const BENCH_NAMES = [
   'hash',
   'store-disk',
   'store-memory',
+  'store-hot',
   'store-bounded',
   'memory',
   'semantic',
