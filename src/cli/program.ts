@@ -98,6 +98,7 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
   bench: {
     summary: 'the doors beside a redis-server on this machine',
     load: async () => (await import('./bench.ts')).defineBench,
+  },
   token: {
     summary: 'credentials of a server: make, list and remove them',
     load: async () => (await import('./token.ts')).defineToken,

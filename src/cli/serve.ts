@@ -3,10 +3,10 @@ import { MembraneError } from '../core/errors.ts'
 import { addressText } from '../doors/door.ts'
 import { type RunningServer, startServer } from '../doors/start-server.ts'
 import { type OpenLog, openLog } from '../server/log.ts'
+import { readCredentialsFile } from './credentials-file.ts'
 import { printJson, printText } from './print.ts'
 import { onRun } from './run-command.ts'
 import { addServeFlags, type ServeFlags } from './serve-flags.ts'
-import { readPrivateDocument } from './server-config-file.ts'
 import { loadServerConfig } from './server-config-load.ts'
 import { printServerConfig } from './server-config-print.ts'
 
@@ -21,8 +21,7 @@ export function defineServe(command: Command): void {
     const { config, notes } = effective
     const log = openLog(config, { nodeId: config.nodeId })
     try {
-      const readDocument = async (path: string) => (await readPrivateDocument(path, 'credentials')).value
-      const running = await startServer(config, { log, environment: process.env, readDocument })
+      const running = await startServer(config, { log, environment: process.env, readCredentials: readCredentialsFile })
       for (const note of [...notes, ...running.notes]) log.log.warn(note)
       announce(running, flags)
       await untilStopped(running, log)

@@ -151,6 +151,7 @@ function putOf(request: FastifyRequest, key: string | null, body: Uint8Array): F
   const ttlMs = headers['membrane-ttl-ms']
   const priority = headers['membrane-priority']
   const common = {
+    isGivenAway: true,
     ...(hash === undefined ? {} : { contentHash: parseContentHash(hash) }),
     ...(ttlMs === undefined ? {} : { expiresAtMs: Date.now() + ttlMs }),
     hints: {

@@ -32,7 +32,7 @@ export async function putValue(
   { foreignKey, value, expiry }: ValueToPut,
 ): Promise<void> {
   const { fragments } = session.door.operations
-  const put = { foreignKey, payload: value, payloadBytes: value.length }
+  const put = { foreignKey, payload: value, payloadBytes: value.length, isGivenAway: true }
   const result = await fragments.putOpaque(caller, expiry.kind === 'default' ? put : { ...put, expiresAtMs: expiry.ms })
   if (result.outcome === 'refused') throw keepsOthers()
 }

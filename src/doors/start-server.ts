@@ -25,7 +25,7 @@ import { openStore, type StorePorts } from './start-store.ts'
 export interface StartPorts {
   readonly log: OpenLog
   readonly environment: Readonly<Record<string, string | undefined>>
-  readonly readDocument: SecurityPorts['readDocument']
+  readonly readCredentials: SecurityPorts['readCredentials']
 }
 
 /** A server that answers. */
@@ -52,7 +52,7 @@ export async function startServer(config: ServerConfig, ports: StartPorts): Prom
   }
   try {
     // Who may come in is decided before anything is opened.
-    const security = await openSecurity(config, { readDocument: ports.readDocument, clock, stopwatch: systemStopwatch })
+    const security = await openSecurity(config, { readCredentials: ports.readCredentials, clock, stopwatch: systemStopwatch })
     const [{ hashers }, chainHashes] = await Promise.all([loadContentHashers(), loadChainHashes()])
     const fabric = await openMemory(config, { hashers, clock })
     closing.push(() => fabric.close())
@@ -133,6 +133,7 @@ async function openMemory(config: ServerConfig, ports: StorePorts): Promise<Fabr
       quarantine,
       snapshot,
       tier: kind === 'redis' ? 'remote' : kind,
+      hotBytesMax: memoryBytesMax,
       bound: {
         payloadBytesMax: (kind === 'memory' ? memoryBytesMax : storeBytesMax) ?? Infinity,
         entriesMax: storeEntriesMax,
