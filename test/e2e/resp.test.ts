@@ -448,7 +448,7 @@ describe('bounds', () => {
     await new Promise((resolve) => setTimeout(resolve, 1500))
     expect(world.door.connections).toBe(2)
     nowMs += 2000
-    expect(await rest).toBe('')
+    await until(async () => world.door.connections === 1)
     expect(await said(idle, 'ping')).toBe('PONG')
   })
 
