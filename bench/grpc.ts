@@ -9,10 +9,9 @@ import { fileURLToPath } from 'node:url'
 import { Client, credentials, Metadata } from '@grpc/grpc-js'
 import type { MethodDefinition, ServiceDefinition } from '@grpc/proto-loader'
 import { GrpcClient } from '../src/api/grpc-client.ts'
-import { decodeChunk, encodeChunk } from '../src/api/grpc-chunk.ts'
 import { loadMembraneService, SERVICE_NAME } from '../src/api/grpc-service.ts'
-import type { Bench, Findings, Probe, Row } from './bench.ts'
-import { measureWarm, ratioOf, RUNS } from './harness.ts'
+import type { Bench, Findings } from './bench.ts'
+import { ratioOf, RUNS } from './harness.ts'
 
 const MB = 2 ** 20
 const PAYLOAD_BYTES = 4 * MB
@@ -21,21 +20,7 @@ const SMALL_CALLS = 4000
 const SMALL_IN_FLIGHT = 32
 const LARGE_CALLS = 32
 
-const chunk = { data: Buffer.alloc(CHUNK_BYTES, 7), offset: 3 * CHUNK_BYTES }
-const written = encodeChunk(chunk)
 const declared = loadMembraneService().declared[SERVICE_NAME] as ServiceDefinition
-const generatedPut = methodOf('Put')
-
-const probes = {
-  'write by hand': probe(() => encodeChunk(chunk)),
-  'write generated': probe(() => generatedPut.requestSerialize(chunk)),
-  'read by hand': probe(() => decodeChunk(written)),
-  'read generated': probe(() => generatedPut.requestDeserialize(written)),
-} as const satisfies Bench['probes']
-
-function probe(work: () => unknown): Probe {
-  return { prepare: () => work }
-}
 
 interface Ports {
   readonly ours: number
@@ -45,20 +30,14 @@ interface Ports {
 
 export const bench: Bench = {
   summary: 'the gRPC door in a process of its own, beside its packages by themselves, and HTTP/1.1',
-  probes,
+  probes: {},
   run: async (): Promise<Findings> => {
-    const codec = measureWarm(probes, Object.keys(probes) as (keyof typeof probes)[])
     const { child, ports } = await startServer()
     try {
       const times = await measureCalls(ports)
       const of = (name: string): readonly number[] => times.get(name) ?? []
-      const rows: Row[] = [
-        ...Object.entries(codec).map(([what, runsMs]) => ({ what: `256 KB chunk: ${what}`, runsMs })),
-        ...[...times].map(([what, runsMs]) => ({ what, runsMs, note: noteOf(what, runsMs) })),
-      ]
+      const rows = [...times].map(([what, runsMs]) => ({ what, runsMs, note: noteOf(what, runsMs) }))
       const ratios = [
-        ratioOf('chunk written by hand / generated', codec['write generated'], codec['write by hand']),
-        ratioOf('chunk read by hand / generated', codec['read generated'], codec['read by hand']),
         ratioOf('small calls: ours / grpc-js alone', of('small: grpc-js alone'), of('small: ours')),
         ratioOf('get: ours / grpc-js alone', of('get: grpc-js alone'), of('get: ours')),
         ratioOf('put: ours / grpc-js alone', of('put: grpc-js alone'), of('put: ours')),

@@ -1,5 +1,12 @@
 /** A small client of a node's gRPC door: what `membrane doctor` asks, and enough for programs that need no more. */
-import { type CallOptions as GrpcCallOptions, Client, credentials, Metadata, type ServiceError } from '@grpc/grpc-js'
+import {
+  type CallOptions as GrpcCallOptions,
+  Client,
+  type ClientWritableStream,
+  credentials,
+  Metadata,
+  type ServiceError,
+} from '@grpc/grpc-js'
 import type { MethodDefinition } from '@grpc/proto-loader'
 import { service as healthService } from 'grpc-health-check'
 import { abortedError } from '../core/cancel.ts'
@@ -14,7 +21,7 @@ import type {
   PutHeaderMessage,
   PutResponseMessage,
 } from './grpc-messages.ts'
-import { loadMembraneService, SERVICE_NAME } from './grpc-service.ts'
+import { ERROR_METADATA, loadMembraneService, SERVICE_NAME } from './grpc-service.ts'
 
 /** Where a node's gRPC door is, and who asks. */
 export interface GrpcClientOptions {
@@ -24,7 +31,7 @@ export interface GrpcClientOptions {
   readonly token?: string | null
   /** PEM. Null, the default: plain. */
   readonly tls?: GrpcClientTls | null
-  /** Milliseconds for each call; default DEFAULT_GRPC_DEADLINE_MS. */
+  /** Milliseconds for each call; a minute by default. */
   readonly deadlineMs?: number
 }
 
@@ -49,8 +56,7 @@ export interface GrpcPut {
   readonly signal?: AbortSignal
 }
 
-/** A minute. */
-export const DEFAULT_GRPC_DEADLINE_MS = 60_000
+const DEFAULT_DEADLINE_MS = 60_000
 
 const CHUNK_BYTES = 256 * 1024
 /** Of one connection: with HTTP/2's own 64 KiB, half the time goes into waiting for leave to send. */
@@ -66,7 +72,7 @@ export class GrpcClient {
   readonly #deadlineMs: number
 
   /** Connects when it is first asked for something. */
-  constructor({ target, token = null, tls = null, deadlineMs = DEFAULT_GRPC_DEADLINE_MS }: GrpcClientOptions) {
+  constructor({ target, token = null, tls = null, deadlineMs = DEFAULT_DEADLINE_MS }: GrpcClientOptions) {
     this.#deadlineMs = deadlineMs
     if (token !== null) this.#metadata.set('authorization', `Bearer ${token}`)
     this.#client = new Client(target, channelCredentials(tls), {
@@ -112,22 +118,12 @@ export class GrpcClient {
     )
     // The answer says what went wrong; a stream that nobody listens to would end the process.
     stream.on('error', () => {})
-    let isOver = false
-    const noteEnd = (): void => {
-      isOver = true
-    }
-    const over = answered.promise.then(noteEnd, noteEnd)
     const release = onAbort(signal, () => stream.cancel())
+    const header: Partial<PutHeaderMessage> = { ...named, payloadBytes: payload.length }
     try {
-      const header: Partial<PutHeaderMessage> = { ...named, payloadBytes: payload.length }
       stream.write({ header })
-      for (let offset = 0; offset < payload.length && !isOver; offset += CHUNK_BYTES) {
-        const data = payload.subarray(offset, offset + CHUNK_BYTES)
-        // The node may have answered before all was sent.
-        if (!stream.write({ data, offset }))
-          await Promise.race([new Promise((resolve) => stream.once('drain', resolve)), over])
-      }
-      stream.end()
+      // The node may answer before all was sent.
+      await Promise.race([sendPieces(stream, payload), answered.promise])
       return (await answered.promise) as PutResponseMessage
     } catch (error) {
       throw asMembraneError(error, signal)
@@ -192,6 +188,15 @@ export class GrpcClient {
   }
 }
 
+/** Never ends when the call does before: nothing drains then. */
+async function sendPieces(stream: ClientWritableStream<object>, payload: Uint8Array): Promise<void> {
+  for (let offset = 0; offset < payload.length; offset += CHUNK_BYTES) {
+    const data = payload.subarray(offset, offset + CHUNK_BYTES)
+    if (!stream.write({ data, offset })) await new Promise((resolve) => stream.once('drain', resolve))
+  }
+  stream.end()
+}
+
 async function gather(messages: AsyncIterable<GetResponseMessage>, span: ByteSpan | undefined) {
   let entry: EntryMessage | null = null
   let payload = new Uint8Array(0)
@@ -244,9 +249,9 @@ function asMembraneError(error: unknown, signal?: AbortSignal): MembraneError {
   if (error instanceof MembraneError) return error
   if (signal?.aborted === true) return abortedError(signal)
   if (!isServiceError(error)) throw error
-  const said = String(error.metadata.get('membrane-code')[0])
+  const said = String(error.metadata.get(ERROR_METADATA.code)[0])
   const code = isErrorCode(said) ? said : (STATUS_CODES[error.code] ?? 'INTERNAL')
-  const retryAfter = error.metadata.get('retry-after')[0]
+  const retryAfter = error.metadata.get(ERROR_METADATA.retryAfter)[0]
   const details = retryAfter === undefined ? {} : { retryAfterSeconds: Number(retryAfter) }
   return new MembraneError(code, error.details, { cause: error, details })
 }

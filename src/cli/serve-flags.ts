@@ -1,5 +1,6 @@
 /** The flags of `membrane serve`, made from the one table of its settings. */
 import { type Command, Option } from 'commander'
+import { z } from 'zod'
 import { type ConfigLayer, type GivenValue } from '../api/server-layers.ts'
 import { SERVER_OPTION_NAMES, valueOfText } from '../api/server-names.ts'
 import {
@@ -62,11 +63,25 @@ function optionsOf(key: ServerConfigKey): readonly Option[] {
   return [option.argParser((text: string, before: readonly string[] = []) => [...before, text])]
 }
 
+/** What may be chosen, and what holds unless something is. */
 function defaultText(key: ServerConfigKey): string {
   const value = DEFAULT_SERVER_CONFIG[key]
-  if (value === null || typeof value === 'object') return ''
-  if (typeof value === 'number' && key.endsWith('BytesMax')) return ` (default ${value / 1024 ** 2} MiB)`
-  return ` (default ${value}${key.endsWith('Seconds') ? ' s' : ''})`
+  const choices = choicesOf(key)
+  const unless = value === null || typeof value === 'object' ? [] : [`default ${valueText(key, value)}`]
+  const parts = choices.length === 0 ? unless : [choices.join(', '), ...unless]
+  return parts.length === 0 ? '' : ` (${parts.join('; ')})`
+}
+
+function choicesOf(key: ServerConfigKey): readonly string[] {
+  const field = serverConfigSchema.shape[key]
+  return 'unwrap' in field && field.unwrap() instanceof z.ZodEnum
+    ? (field.unwrap() as z.ZodEnum).options.map(String)
+    : []
+}
+
+function valueText(key: ServerConfigKey, value: string | number | boolean): string {
+  if (typeof value === 'number' && key.endsWith('BytesMax')) return `${value / 1024 ** 2} MiB`
+  return `${value}${key.endsWith('Seconds') ? ' s' : ''}`
 }
 
 /** What the flags give. Throws INVALID_REQUEST for a key on the command line, and does not repeat it. */

@@ -40,7 +40,11 @@ export async function runWizard(prompts: Prompts, current: ServerConfig): Promis
   const answers = new Map<ServerConfigKey, unknown>()
   const ask = async (key: ServerConfigKey, message: string): Promise<void> => {
     const initial = textOf(key, current[key])
-    const text = await prompts.text({ message, initial, check: (answer) => problemWith(key, answer, initial) })
+    // Without the name of a model, no service answers.
+    const isNeeded = key === 'llmModel'
+    const check = (answer: string): string | null =>
+      isNeeded && answer.trim() === '' ? 'Expected a name.' : problemWith(key, answer, initial)
+    const text = await prompts.text({ message, initial, check })
     if (text !== initial) answers.set(key, valueOf(key, text))
   }
   const choose = async (key: ServerConfigKey, message: string, options: readonly string[]): Promise<string> => {

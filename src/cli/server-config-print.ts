@@ -6,13 +6,24 @@ import { dim, printJson, printNotes, printText } from './print.ts'
 import { printable } from './printable.ts'
 import type { GlobalFlags } from './run-command.ts'
 
-/** As YAML that `--config` takes, with the origins as comments; or as JSON. Notes go to standard error. */
-export function printServerConfig({ config, origins, notes }: EffectiveServerConfig, { json }: GlobalFlags): void {
+/** Notes go to standard error. */
+export function printServerConfig(effective: EffectiveServerConfig, { json }: GlobalFlags): void {
   if (json === true) {
-    const settings = SERVER_CONFIG_KEYS.map((key) => [key, { value: config[key], from: origins[key] }])
-    printJson({ settings: Object.fromEntries(settings), notes })
+    printJson(serverConfigJson(effective))
     return
   }
+  for (const line of serverConfigLines(effective)) printText(line.endsWith(`# ${DEFAULT_ORIGIN}`) ? dim(line) : line)
+  printNotes(effective.notes.map(printable))
+}
+
+/** By name: the value, and where it came from. */
+export function serverConfigJson({ config, origins, notes }: EffectiveServerConfig): object {
+  const settings = SERVER_CONFIG_KEYS.map((key) => [key, { value: config[key], from: origins[key] }])
+  return { settings: Object.fromEntries(settings), notes }
+}
+
+/** YAML that `--config` takes, with the origins as comments. */
+export function serverConfigLines({ config, origins }: EffectiveServerConfig): readonly string[] {
   const lines = SERVER_CONFIG_KEYS.map((key) => {
     const value = config[key]
     const from = printable(origins[key])
@@ -21,13 +32,7 @@ export function printServerConfig({ config, origins, notes }: EffectiveServerCon
     return { text: `${key}: ${yamlText(value)}`, comment: `# ${from}` }
   })
   const width = Math.max(...lines.filter(({ text }) => text.length < 60).map(({ text }) => text.length))
-  for (const { text, comment } of lines)
-    printText(
-      comment === `# ${DEFAULT_ORIGIN}`
-        ? dim(`${text.padEnd(width)}  ${comment}`)
-        : `${text.padEnd(width)}  ${comment}`,
-    )
-  printNotes(notes.map(printable))
+  return lines.map(({ text, comment }) => `${text.padEnd(width)}  ${comment}`)
 }
 
 /** One line that YAML reads as the same value: JSON, or the plain word where that is the same. */

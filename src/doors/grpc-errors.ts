@@ -1,19 +1,16 @@
 /** How errors leave over gRPC: a status of the one table, a sentence, and our code in the trailing metadata. */
 import { randomUUID } from 'node:crypto'
-import { Metadata } from '@grpc/grpc-js'
+import { Metadata from '@grpc/grpc-js'
 import type { Logger } from 'pino'
 import { GRPC_STATUS } from '../api/error-status.ts'
+import { ERROR_METADATA } from '../api/grpc-service.ts'
 import { MembraneError } from '../core/errors.ts'
-
-/** Names in trailing metadata. */
-export const CODE_METADATA = 'membrane-code'
-const REQUEST_ID_METADATA = 'membrane-request-id'
-const RETRY_AFTER_METADATA = 'retry-after'
 
 /** Of a sentence in a header: clients take 8 KiB of headers in all, and three bytes may stand for each character. */
 const DETAILS_CHARACTERS_MAX = 1000
 
 export interface ErrorStatus {
+  /** A status of gRPC. */
   readonly code: number
   readonly details: string
   readonly metadata: Metadata
@@ -25,16 +22,24 @@ export function errorStatus(error: unknown, log: Logger, path: string): ErrorSta
   if (!(error instanceof MembraneError) || error.code === 'INTERNAL') {
     const requestId = randomUUID()
     log.error({ err: error, path, requestId }, 'internal error')
-    metadata.set(REQUEST_ID_METADATA, requestId)
-    metadata.set(CODE_METADATA, 'INTERNAL')
-    return { code: GRPC_STATUS.INTERNAL, details: `Something went wrong here; the log has ${requestId}.`, metadata }
+    metadata.set(ERROR_METADATA.requestId, requestId)
+    metadata.set(ERROR_METADATA.code, 'INTERNAL')
+    return {
+      code: GRPC_STATUS.INTERNAL,
+      details: `Something went wrong here; the log has ${requestId}.`,
+      metadata,
+    }
   }
   const { code, message, remedy, details } = error
-  metadata.set(CODE_METADATA, code)
+  metadata.set(ERROR_METADATA.code, code)
   const retryAfterSeconds = details['retryAfterSeconds']
   if (typeof retryAfterSeconds === 'number')
-    metadata.set(RETRY_AFTER_METADATA, String(Math.max(0, Math.ceil(retryAfterSeconds))))
+    metadata.set(ERROR_METADATA.retryAfter, String(Math.max(0, Math.ceil(retryAfterSeconds))))
   const sentence = remedy === null ? message : `${message} ${remedy}`
   // Half a surrogate pair, which cutting may leave, has no UTF-8, and would throw where the header is written.
-  return { code: GRPC_STATUS[code], details: sentence.slice(0, DETAILS_CHARACTERS_MAX).toWellFormed(), metadata }
+  return {
+    code: GRPC_STATUS[code],
+    details: sentence.slice(0, DETAILS_CHARACTERS_MAX).toWellFormed(),
+    metadata,
+  }
 }

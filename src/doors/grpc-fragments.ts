@@ -3,7 +3,6 @@ import { packBlockHashes, type BlockHashes } from '../core/block-hashes.ts'
 import { MembraneError } from '../core/errors.ts'
 import { parseBlockHash, parseContentHash, parseModelFingerprint } from '../core/ids.ts'
 import { LIMITS } from '../core/limits.ts'
-import { encodeChunk } from '../api/grpc-chunk.ts'
 import type {
   EntryMessage,
   GetRequestMessage,
@@ -83,11 +82,17 @@ function readHeader(header: PutHeaderMessage): Omit<FabricPut, 'payload' | 'payl
   }
 }
 
+interface GetParts {
+  readonly context: CallContext
+  readonly send: Send<GetResponseMessage | Buffer>
+  readonly encode: (message: GetResponseMessage) => Buffer
+}
+
 /** Sends what it is, then its bytes, no faster than they are taken. */
 export async function getInPieces(
   fragments: FragmentOperations,
   request: GetRequestMessage,
-  { context, send }: { readonly context: CallContext; readonly send: Send<GetResponseMessage | Buffer> },
+  { context, send, encode }: GetParts,
 ): Promise<void> {
   const { key } = request
   const start = wholeNumber('start', request.start ?? 0)
@@ -100,7 +105,7 @@ export async function getInPieces(
   for await (const bytes of found.chunks) {
     for (let from = 0; from < bytes.length; from += CHUNK_BYTES) {
       const data = bytes.subarray(from, from + CHUNK_BYTES)
-      await send(encodeChunk({ data, offset: offset + from }))
+      await send(encode({ data, offset: offset + from }))
     }
     offset += bytes.length
   }

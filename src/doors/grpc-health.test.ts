@@ -15,7 +15,7 @@ import {
   readAll,
 } from '../../test/contracts/grpc-fixtures.ts'
 import { bytesOf, toArray } from '../../test/contracts/store-fixtures.ts'
-import { encodeChunk } from '../api/grpc-chunk.ts'
+import { loadMembraneService } from '../api/grpc-service.ts'
 
 const REFLECTION_PROTO = fileURLToPath(
   new URL('../proto/grpc/reflection/v1/reflection.proto', import.meta.resolve('@grpc/reflection')),
@@ -85,7 +85,8 @@ describe('reflection', () => {
     expect(services.listServicesResponse.service).toEqual([{ name: 'membrane.Membrane' }])
     const [file] = files.fileDescriptorResponse.fileDescriptorProto as Buffer[]
     // A set of files has the form of a chunk: bytes in field 1.
-    const declared = loadFileDescriptorSetFromBuffer(encodeChunk({ data: file ?? Buffer.alloc(0), offset: 0 }))
+    const set = loadMembraneService().encodeGetResponse({ data: file ?? Buffer.alloc(0), offset: 0 })
+    const declared = loadFileDescriptorSetFromBuffer(set)
     const service = declared['membrane.Membrane'] as unknown as Record<string, { path: string; requestStream: boolean }>
     expect(service['Put']).toMatchObject({ path: '/membrane.Membrane/Put', requestStream: true })
     expect(Object.keys(service)).toHaveLength(14)

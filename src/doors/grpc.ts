@@ -58,8 +58,8 @@ export async function openGrpcDoor(options: GrpcDoorOptions): Promise<Door> {
     'grpc.enable_channelz': 0,
     interceptors: [admission.intercept],
   })
-  const { declared, service } = loadMembraneService()
-  server.addService(service, handlersOf(options, admission))
+  const { declared, service, encodeGetResponse } = loadMembraneService()
+  server.addService(service, handlersOf(options, { admission, encode: encodeGetResponse }))
   const health = new HealthImplementation({ '': 'SERVING', [SERVICE_NAME]: 'SERVING' })
   health.addToServer(server)
   new ReflectionService(declared).addToServer(server)
@@ -101,7 +101,10 @@ export async function openGrpcDoor(options: GrpcDoorOptions): Promise<Door> {
 /** Of a message beside its payload: a description has 64 KiB at most. */
 const HEADROOM_BYTES = 128 * 1024
 
-function handlersOf(options: GrpcDoorOptions, admission: Admission): UntypedServiceImplementation {
+function handlersOf(
+  options: GrpcDoorOptions,
+  { admission, encode }: { readonly admission: Admission; readonly encode: (message: GetResponseMessage) => Buffer },
+): UntypedServiceImplementation {
   const { operations, log, payloadBytesMax, nodeId = 'local' } = options
   const { fragments, compute } = operations
   const parts = { admission, log }
@@ -111,7 +114,7 @@ function handlersOf(options: GrpcDoorOptions, admission: Admission): UntypedServ
   )
   const get: handleServerStreamingCall<GetRequestMessage, GetResponseMessage | Buffer> = serverStream(
     parts,
-    (request, context, send) => getInPieces(fragments, request, { context, send }),
+    (request, context, send) => getInPieces(fragments, request, { context, send, encode }),
   )
   const generated: handleServerStreamingCall<GenerateRequestMessage, GenerateResponseMessage> = serverStream(
     parts,

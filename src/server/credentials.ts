@@ -38,7 +38,8 @@ export interface CredentialsChange {
 export class Credentials implements Authenticator {
   /** No digest is this one but by an accident that never happens. */
   readonly #nobody = randomBytes(32)
-  readonly #indexKey = randomBytes(32)
+  /** 32 bytes of a key, and room for the digest that is hashed with it. */
+  readonly #keyed = Buffer.concat([randomBytes(32), Buffer.alloc(32)])
   #known: Known
 
   /** Throws INVALID_CONFIG when two credentials share a name, a token or a certificate, or one has none. */
@@ -54,7 +55,7 @@ export class Credentials implements Authenticator {
     return this.#known.names
   }
 
-  /** HOT: for every request or connection with a token. Budget: 5 µs. */
+  /** HOT: for every request with a token, or every connection where one is said at its beginning. Budget: 10 µs. */
   byToken(token: string): Caller | null {
     // How long a token is, is no secret.
     if (token.length > LIMITS.credentialCharactersMax) return null
@@ -95,7 +96,8 @@ export class Credentials implements Authenticator {
   }
 
   #indexOf(digest: Uint8Array): string {
-    return hash('sha256', Buffer.concat([this.#indexKey, digest]), 'hex')
+    this.#keyed.set(digest, 32)
+    return hash('sha256', this.#keyed, 'hex')
   }
 
   #read(document: CredentialsDocument): Known {

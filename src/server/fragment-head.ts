@@ -35,19 +35,32 @@ export interface FragmentHead {
 export function encodeHead({ hints, description }: FragmentHead): Uint8Array {
   const encoded = encodeDescription(description)
   const head = new Uint8Array(1 + encoded.length)
-  head[0] = hints.priority | (hints.isPinned ? PINNED_BIT : 0)
+  head[0] = bitsOf(hints)
   head.set(encoded, 1)
   return head
 }
 
 /** Throws INVALID_FRAGMENT. */
 export function decodeHead(head: Uint8Array): FragmentHead {
-  const [bits = 0xff] = head
+  return { hints: hintsOf(head), description: decodeDescription(head.subarray(1)) }
+}
+
+/** The same description with other hints. Throws INVALID_FRAGMENT. */
+export function reviseHead(head: Uint8Array, hints: Partial<RetentionHints>): Uint8Array {
+  const revised = head.slice()
+  revised[0] = bitsOf({ ...hintsOf(head), ...hints })
+  return revised
+}
+
+function bitsOf({ priority, isPinned }: RetentionHints): number {
+  return priority | (isPinned ? PINNED_BIT : 0)
+}
+
+function hintsOf([bits = 0xff]: Uint8Array): RetentionHints {
   const priority = bits & PRIORITY_BITS
   if ((priority !== 0 && priority !== 1 && priority !== 2) || bits > (PRIORITY_BITS | PINNED_BIT))
     throw new MembraneError('INVALID_FRAGMENT', `A head begins with hints, found ${bits}.`)
-  const hints = { priority, isPinned: (bits & PINNED_BIT) !== 0 } as const
-  return { hints, description: decodeDescription(head.subarray(1)) }
+  return { priority, isPinned: (bits & PINNED_BIT) !== 0 }
 }
 
 /** Seconds of prefill per token at a position, relative to the first token; 1 where nothing is known. */

@@ -20,7 +20,14 @@ import type { Neighbour, PrefetchCandidate } from '../indices/graph.ts'
 import type { BoundedStore } from '../store/bounded.ts'
 import type { SharedEntry, Tenants, TenantUsage } from '../store/tenants.ts'
 import type { FabricIndex } from './fabric-index.ts'
-import { decodeHead, DEFAULT_RETENTION, encodeHead, type FragmentHead, type RetentionHints } from './fragment-head.ts'
+import {
+  decodeHead,
+  DEFAULT_RETENTION,
+  encodeHead,
+  type FragmentHead,
+  reviseHead,
+  type RetentionHints,
+} from './fragment-head.ts'
 
 /** A fragment to keep. */
 export interface FabricPut {
@@ -36,6 +43,13 @@ export interface FabricPut {
   readonly payloadBytes?: number
   readonly hints?: Partial<RetentionHints>
   /** Milliseconds since 1970; by default the fabric's TTL counts. */
+  readonly expiresAtMs?: number | null
+}
+
+/** What is to be different about an entry that is there. */
+export interface FabricRevision {
+  readonly hints?: Partial<RetentionHints>
+  /** Milliseconds since 1970, or null. */
   readonly expiresAtMs?: number | null
 }
 
@@ -100,6 +114,11 @@ export class TenantFabric {
     return described(await this.#store.get(key, options))
   }
 
+  /** The same for whoever needs no description: the head is left unread, which is most of the work for a small payload. */
+  read(key: string, options?: GetOptions): Promise<StoredFragment | null> {
+    return this.#store.get(key, options)
+  }
+
   async stream(key: string, options?: Pick<GetOptions, 'span'>): Promise<Described<StoredStream> | null> {
     return described(await this.#store.stream(key, options))
   }
@@ -112,8 +131,32 @@ export class TenantFabric {
     return this.#store.has(keys)
   }
 
+  /**
+   * What is there of `keys` is not evicted for `leaseMs` (above 0, LIMITS.leaseMsMax at most), or until it expires; a
+   * longer lease stays. Counts as a use. One answer a key, in order: whether it is there.
+   */
+  lease(keys: readonly string[], leaseMs: number): Promise<readonly boolean[]> {
+    return this.#parts.bounded.lease(
+      keys.map((key) => this.#whole(key)),
+      leaseMs,
+    )
+  }
+
   remove(keys: readonly string[]): Promise<number> {
     return this.#store.remove(keys)
+  }
+
+  /**
+   * Changes how long an entry that is there is kept, without moving its bytes: hints that are not named stay as they
+   * are, and so does the expiry when `expiresAtMs` is left out; null is no expiry, whatever the fabric's TTL. False when it is
+   * not there: what is removed, evicted or expired meanwhile does not come back. Throws INVALID_FRAGMENT for an entry whose
+   * head is damaged, INVALID_REQUEST for a time that is none, QUOTA_EXCEEDED and STORE_FULL when it fits its bounds no more.
+   */
+  revise(key: string, { hints, expiresAtMs }: FabricRevision): Promise<boolean> {
+    return this.#parts.bounded.revise(this.#whole(key), (entry) => ({
+      head: hints === undefined ? entry.head : reviseHead(entry.head, hints),
+      expiresAtMs: expiresAtMs === undefined ? entry.expiresAtMs : expiresAtMs,
+    }))
   }
 
   /** Fragments whose head this version can read; `keys` has the others too, and the fabric's `unindexed` counts them. */

@@ -26,6 +26,7 @@ import { type FoundEntry, parentsFirst } from './bounded-load.ts'
 import type { BoundedEntry, EntryTraits, Quota } from './bounded-owner.ts'
 import { Room } from './bounded-room.ts'
 import { ownerOf } from './canonical-contents.ts'
+import { OwnBytes } from './own-bytes.ts'
 import { SerialTasks } from './serial.ts'
 
 /** The bound, the quotas, and what the store has to be told. */
@@ -109,12 +110,38 @@ export class BoundedStore implements FragmentStore {
     checkPut(fragment)
     await this.#removeExpired()
     await this.#retryRemovals()
-    return this.#byKey.run(fragment.key, () => this.#put(fragment))
+    return this.#byKey.run(fragment.key, () => this.#put(fragment, fragment.expiresAtMs ?? this.#defaultExpiry()))
   }
 
-  async #put(fragment: FragmentPut): Promise<PutOutcome> {
+  /**
+   * Changes head and expiry of an entry that is there; its bytes are named to the store below and read only if that asks
+   * for them. In turn with other changes of the key and evicted by none, so what is gone does not come back: false then.
+   * Null is no expiry here. Throws what a put throws.
+   */
+  revise(
+    key: string,
+    revised: (entry: StoredEntry) => { readonly head: Uint8Array; readonly expiresAtMs: number | null },
+  ): Promise<boolean> {
+    checkKey(key)
+    return this.#byKey.run(key, async () => {
+      const entry = await this.#inner.head(key)
+      // Evicted and not removed yet: it is gone already.
+      if (entry === null || !this.#entries.has(key)) return false
+      const bytes = new OwnBytes(this.#inner, entry)
+      const put = { ...entry, ...revised(entry), payload: bytes.pieces() }
+      checkPut(put)
+      try {
+        await this.#put(put, put.expiresAtMs)
+        return true
+      } catch (error) {
+        if (bytes.areGone) return false
+        throw error
+      }
+    })
+  }
+
+  async #put(fragment: FragmentPut, expiresAtMs: number | null): Promise<PutOutcome> {
     const { key, payloadBytes } = fragment
-    const expiresAtMs = fragment.expiresAtMs ?? this.#defaultExpiry()
     const traits = this.#options.traitsOf(fragment)
     const owner = this.#room.ownerNamed(ownerOf(key))
     const before = this.#entries.get(key)

@@ -104,6 +104,42 @@ describe('a canonical store', () => {
     expect(store.contentBytes).toBe(7000)
   })
 
+  test('reads no pieces of what the key names already, and all of what only other keys name', async () => {
+    const spy = new Spy()
+    const inner = new MemoryStore(new VirtualClock())
+    const store = await openOver(spy.wrap(inner))
+    const put = fragmentOf('a/1', bytesOf(7000))
+    await store.put(put)
+    let pieces = 0
+    const counted = async function* (): AsyncGenerator<Uint8Array> {
+      pieces += 1
+      yield put.payload
+    }
+    const revised = { ...put, head: bytesOf(5) }
+    spy.bytesWritten.length = 0
+    expect(await store.put({ ...revised, payload: counted() })).toBe('replaced')
+    expect(await store.put({ ...revised, payload: counted() })).toBe('present')
+    expectFragment(await store.get('a/1'), revised)
+    expect([pieces, spy.bytesWritten]).toEqual([0, []])
+    expect(await store.put({ ...put, key: 'b/1', payload: counted() })).toBe('stored')
+    expect(pieces).toBe(1)
+    await inner.remove([`b/${put.contentHash}`])
+    expect(await store.put({ ...put, payload: counted() })).toBe('replaced')
+    expectFragment(await store.get('a/1'), put)
+    expect(pieces).toBe(2)
+    await store.remove(['a/1', 'b/1'])
+    await store.sync()
+    expect(await keysOf(inner)).toEqual([])
+  })
+
+  test('passes on that memory is given away, so that nobody copies it', async () => {
+    const inner = new MemoryStore(new VirtualClock())
+    const store = await openOver(inner)
+    const put = fragmentOf('a/1', bytesOf(7000))
+    await store.put({ ...put, isGivenAway: true })
+    expect((await store.get('a/1'))?.payload.buffer).toBe(put.payload.buffer)
+  })
+
   test('answers a removal before it touches content, whether others have it or not', async () => {
     const spy = new Spy()
     const store = await openOver(spy.wrap(new MemoryStore(new VirtualClock())))

@@ -133,7 +133,9 @@ export class CanonicalStore implements FragmentStore {
    */
   async #put(fragment: FragmentPut): Promise<PutOutcome> {
     const { contentHash, payloadBytes, payload } = fragment
-    if (payload instanceof Uint8Array) return this.#putWhole(fragment, async () => payload)
+    if (payload instanceof Uint8Array) return this.#putWhole(fragment, () => payload)
+    const outcome = await this.#putAgain(fragment)
+    if (outcome !== null) return outcome
     const copy = this.#decoyKey(contentHash)
     try {
       await this.#inner.put({ key: copy, head: NO_BYTES, contentHash, payloadBytes, payload })
@@ -148,34 +150,60 @@ export class CanonicalStore implements FragmentStore {
     }
   }
 
+  /**
+   * What the key names already needs no bytes, and nobody learns anything from that but who has them: only the reference
+   * is written. Null when the key names something else, or turns out to name nothing any more.
+   */
+  async #putAgain(fragment: FragmentPut): Promise<PutOutcome | null> {
+    const { key, contentHash, payloadBytes } = fragment
+    return this.#byContent.run(contentHash, async () => {
+      const content = this.#contents.get(contentHash)
+      const isNamed = content !== undefined && this.#contents.references.get(key)?.content === content
+      if (!isNamed || content.payloadBytes !== payloadBytes) return null
+      const isThere = await this.#inner.has([referenceKey(key), contentKey(contentHash)])
+      return isThere.every(Boolean) ? this.#writeReference(fragment) : null
+    })
+  }
+
   async #putWhole(
-    { key, head, contentHash, payloadBytes, expiresAtMs = null }: FragmentPut,
-    payloadOf: () => Promise<FragmentPut['payload']>,
+    fragment: FragmentPut,
+    payloadOf: () => FragmentPut['payload'] | Promise<FragmentPut['payload']>,
   ): Promise<PutOutcome> {
-    const outcome = await this.#byContent.run(contentHash, async () => {
-      await this.#writeContent(ownerOf(key), contentHash, payloadBytes, await payloadOf())
-      // Held before the reference is written: content that is about to be named must not be removed meanwhile.
-      const before = this.#contents.references.get(key)
-      this.#contents.hold(key, { contentHash, payloadBytes, expiresAtMs })
-      try {
-        const outcome = await this.#inner.put({
-          key: referenceKey(key),
-          head: encodeReference({ contentHash, payloadBytes, head }),
-          contentHash: this.#emptyContentHash,
-          payloadBytes: 0,
-          payload: NO_BYTES,
-          expiresAtMs,
-        })
-        if (before !== undefined) this.#release(key, before.content)
-        this.#releaseDoubts(key)
-        return outcome
-      } catch (error) {
-        this.#undo(key, before, error)
-        throw error
-      }
+    const outcome = await this.#byContent.run(fragment.contentHash, async () => {
+      await this.#writeContent({ ...fragment, payload: await payloadOf() })
+      return this.#writeReference(fragment)
     })
     await this.#roomInBackground()
     return outcome
+  }
+
+  async #writeReference({
+    key,
+    head,
+    contentHash,
+    payloadBytes,
+    expiresAtMs = null,
+  }: FragmentPut): Promise<PutOutcome> {
+    // Held before the reference is written: content that is about to be named must not be removed meanwhile.
+    const before = this.#contents.references.get(key)
+    this.#contents.hold(key, { contentHash, payloadBytes, expiresAtMs })
+    try {
+      const outcome = await this.#inner.put({
+        key: referenceKey(key),
+        head: encodeReference({ contentHash, payloadBytes, head }),
+        contentHash: this.#emptyContentHash,
+        payloadBytes: 0,
+        payload: NO_BYTES,
+        isHashComputed: true,
+        expiresAtMs,
+      })
+      if (before !== undefined) this.#release(key, before.content)
+      this.#releaseDoubts(key)
+      return outcome
+    } catch (error) {
+      this.#undo(key, before, error)
+      throw error
+    }
   }
 
   /**
@@ -198,18 +226,14 @@ export class CanonicalStore implements FragmentStore {
   }
 
   /** Every byte is written unless this owner already has them, so that the time tells nothing of other owners. */
-  async #writeContent(
-    owner: string,
-    contentHash: ContentHash,
-    payloadBytes: number,
-    payload: FragmentPut['payload'],
-  ): Promise<void> {
+  async #writeContent(fragment: FragmentPut): Promise<void> {
+    const { contentHash } = fragment
     const content = this.#contents.get(contentHash)
-    const isHidden = content !== undefined && !content.ownerReferences.has(owner)
+    const isHidden = content !== undefined && !content.ownerReferences.has(ownerOf(fragment.key))
     const key = isHidden ? this.#decoyKey(contentHash) : contentKey(contentHash)
     await this.#leftovers.removeIfLeft(key)
     try {
-      await this.#inner.put({ key, head: NO_BYTES, contentHash, payloadBytes, payload })
+      await this.#inner.put({ ...fragment, key, head: NO_BYTES, expiresAtMs: null })
     } catch (error) {
       if (content === undefined || isHidden) this.#leftovers.removeLater(contentHash, key)
       throw error

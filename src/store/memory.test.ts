@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { describeFragmentStore } from '../../test/contracts/fragment-store.ts'
-import { bytesOf, fragmentOf, HOUR_MS, VirtualClock } from '../../test/contracts/store-fixtures.ts'
+import { bytesOf, fragmentOf, HOUR_MS, isSameBytes, VirtualClock } from '../../test/contracts/store-fixtures.ts'
 import { MemoryStore } from './memory.ts'
 
 describeFragmentStore('MemoryStore', { open: async (clock) => new MemoryStore(clock) })
@@ -17,6 +17,25 @@ describe('MemoryStore', () => {
     const store = new MemoryStore(new VirtualClock())
     await store.put(fragmentOf('k', bytesOf(10)))
     expect((await store.get('k'))?.payload.buffer.byteLength).toBe(10)
+  })
+
+  test('keeps memory that was given away, and a copy of what would keep much more alive or may still change', async () => {
+    const store = new MemoryStore(new VirtualClock())
+    const kept = async (payload: Uint8Array, isGivenAway: boolean): Promise<boolean> => {
+      await store.put({ ...fragmentOf('k', new Uint8Array(payload)), payload, isGivenAway })
+      const found = await store.get('k')
+      expect(found !== null && isSameBytes(found.payload, payload)).toBe(true)
+      await store.remove(['k'])
+      return found?.payload.buffer === payload.buffer
+    }
+    expect(await kept(bytesOf(1000), true)).toBe(true)
+    expect(await kept(bytesOf(1100).subarray(100), true)).toBe(true)
+    expect(await kept(new Uint8Array(0), true)).toBe(true)
+    expect(await kept(bytesOf(1000), false)).toBe(false)
+    expect(await kept(bytesOf(2000).subarray(1000), true)).toBe(false)
+    expect(await kept(Buffer.from('from the pool'), true)).toBe(false)
+    expect(await kept(new Uint8Array(new SharedArrayBuffer(1000)), true)).toBe(false)
+    expect(await kept(new Uint8Array(new ArrayBuffer(1000, { maxByteLength: 1000 })), true)).toBe(false)
   })
 
   test('frees what has expired, though nobody asks for it', async () => {

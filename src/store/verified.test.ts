@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { parseContentHash } from '../core/ids.ts'
+import { type ContentHash, parseContentHash } from '../core/ids.ts'
 import type { FragmentPut, FragmentStore, Quarantine, QuarantinedBytes, StoredStream } from '../core/ports.ts'
 import { describeFragmentStore } from '../../test/contracts/fragment-store.ts'
 import {
@@ -22,6 +22,10 @@ describeFragmentStore('VerifiedStore of a MemoryStore', {
     const { hashers } = await loadContentHashers()
     return new VerifiedStore({ store: new MemoryStore(clock), hashers, quarantine: null })
   },
+})
+
+describeFragmentStore('VerifiedStore that trusts a MemoryStore', {
+  open: async (clock) => trusting(new MemoryStore(clock)),
 })
 
 const SIZE = 3_000_000
@@ -100,6 +104,34 @@ describe('VerifiedStore', () => {
     expectFragment(await store.get('k'), { ...put, head: bytesOf(1) })
   })
 
+  test('hashes nothing that comes out of memory that is trusted, and everything that goes in', async () => {
+    const hashed: number[] = []
+    const store = trusting(new MemoryStore(new VirtualClock()), (bytes) => hashed.push(bytes))
+    const put = fragmentOf('k', bytesOf(1000))
+    await store.put(put)
+    await rejectsWith(store.put({ ...put, payload: bytesOf(1000, 1) }), 'CONTENT_MISMATCH')
+    expect(hashed).toEqual([1000, 1000])
+    expectFragment(await store.get('k'), put)
+    await store.get('k', { span: { start: 1, end: 2 } })
+    expect(isSameBytes(await collect(chunksOf(await store.stream('k'))), put.payload)).toBe(true)
+    expect(hashed).toHaveLength(2)
+  })
+
+  test('trusts no store that lies outside of this process', () => {
+    const remote = pick(new MemoryStore(new VirtualClock()))
+    expect(() => trusting(remote)).toThrow('verified')
+  })
+
+  test('hashes once what the caller has just hashed, and never takes the word of pieces', async () => {
+    const hashed: number[] = []
+    const store = trusting(new MemoryStore(new VirtualClock()), (bytes) => hashed.push(bytes))
+    const put = fragmentOf('k', bytesOf(1000))
+    await store.put({ ...put, isHashComputed: true })
+    expect(hashed).toEqual([])
+    const lie = { ...put, key: 'lie', payload: piecesOf(bytesOf(1000, 1), 300), isHashComputed: true }
+    await rejectsWith(store.put(lie), 'CONTENT_MISMATCH')
+  })
+
   test('answers with a miss though the evidence cannot be kept, and says so', async () => {
     const { inner } = await damaged()
     const quarantine: Quarantine = { keep: () => Promise.reject(new Error('disk full')), clear }
@@ -114,6 +146,15 @@ const clear = async (): Promise<void> => {}
 
 function verified(store: FragmentStore): VerifiedStore {
   return new VerifiedStore({ store, hashers: TEST_HASHERS, quarantine: null })
+}
+
+function trusting(store: FragmentStore, onHash: (bytes: number) => void = () => {}): VerifiedStore {
+  const hash = (payload: Uint8Array): ContentHash => {
+    onHash(payload.length)
+    return TEST_HASHERS.s256.hash(payload)
+  }
+  const hashers = { ...TEST_HASHERS, s256: { ...TEST_HASHERS.s256, hash } }
+  return new VerifiedStore({ store, hashers, quarantine: null, areReadsVerified: false })
 }
 
 /** A store that holds bytes under the name of others: the last one differs. */

@@ -29,7 +29,7 @@ import { Node } from '../../src/server/node.ts'
 import { systemAlarm, systemStopwatch } from '../../src/server/system-time.ts'
 import { ANN, BOB, hashers, open } from './fabric-fixtures.ts'
 
-export const NODE_BLOCK_TOKENS = 16
+const NODE_BLOCK_TOKENS = 16
 const chain = createHashChain('blake3', { hashes: await loadChainHashes(), blockTokens: NODE_BLOCK_TOKENS })
 
 /** Computing costs, whatever the pretended engine takes. */
