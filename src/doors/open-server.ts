@@ -76,8 +76,6 @@ async function openDoor(name: DoorName, options: DoorOptions): Promise<Door> {
       return (await import('./resp.ts')).openRespDoor(options)
     case 'grpc':
       return (await import('./grpc.ts')).openGrpcDoor(options)
-    case 'resp':
-      return (await import('./resp.ts')).openRespDoor(options)
     default:
       throw new MembraneError('NOT_SUPPORTED', `There is no door ${name}.`)
   }

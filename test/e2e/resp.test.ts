@@ -191,6 +191,24 @@ describe('the C++ client of LMCache', () => {
   })
 })
 
+test('what EXISTS has said is there stays there for the lease, and no longer', async () => {
+  let nowMs = 1_000_000
+  const bound = { payloadBytesMax: 10_000, entriesMax: 100 }
+  const world = await opened({ nowMs: () => nowMs, fabric: { bound, policy: 'lru' } })
+  const client = await connected(world)
+  const fill = async (name: string): Promise<void> => {
+    for (let index = 0; index < 20; index++) await client.call('set', `${name}-${index}`, String(index).padEnd(1000))
+  }
+  await client.call('set', 'asked', 'x'.repeat(1000))
+  expect(await said(client, 'exists', 'asked')).toBe(1)
+  await fill('first')
+  expect((await client.call('get', 'asked')).kind).toBe('bytes')
+  expect(await said(client, 'get', 'first-0')).toBeNull()
+  nowMs += 6000
+  await fill('second')
+  expect(await said(client, 'get', 'asked')).toBeNull()
+})
+
 describe('who one is', () => {
   test('has to be said where it is required, and nothing is answered before', async () => {
     const world = await opened({ authenticator: authenticatorWith(null) })
