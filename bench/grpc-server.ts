@@ -12,12 +12,10 @@ import { DEFAULT_TENANT } from '../src/core/ids.ts'
 import { openGrpcDoor } from '../src/doors/grpc.ts'
 import { loadContentHashers } from '../src/hashing/content-hashers.ts'
 import { BodyBudget } from '../src/server/body-budget.ts'
-import { ComputeOperations } from '../src/server/compute-operations.ts'
 import { DEFAULT_FABRIC_OPTIONS, openFabric } from '../src/server/fabric.ts'
-import { FragmentOperations } from '../src/server/fragment-operations.ts'
 import { Gate } from '../src/server/gate.ts'
-import { systemStopwatch } from '../src/server/system-time.ts'
 import { MemoryStore } from '../src/store/memory.ts'
+import { operationsOn } from '../test/operations.ts'
 
 const PAYLOAD_BYTES = Number(process.argv[2])
 const CHUNK_BYTES = 256 * 1024
@@ -31,11 +29,7 @@ async function openOurs(): Promise<number> {
   const fabric = await openFabric({ ...DEFAULT_FABRIC_OPTIONS, store, hashers, clock, seed: 1, tier: 'memory', bound })
   const gate = new Gate(null)
   const { address } = await openGrpcDoor({
-    operations: {
-      gate,
-      fragments: new FragmentOperations({ fabric, gate, clock, leaseMs: 5000 }),
-      compute: new ComputeOperations({ engine: { kind: 'none' }, gate, stopwatch: systemStopwatch }),
-    },
+    operations: await operationsOn({ fabric, clock, gate }),
     authenticator: {
       anonymous: { tenant: DEFAULT_TENANT, role: 'writer', name: 'bench' },
       byToken: () => null,

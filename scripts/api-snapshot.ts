@@ -12,7 +12,7 @@ export const API_SNAPSHOT_PATH = fileURLToPath(new URL('../test/golden/api.d.ts.
 /** Needs a build. */
 export function apiSnapshot(): string {
   const texts = new Map<string, string>()
-  const queue = ['index.d.ts', 'server/library.d.ts']
+  const queue = ['index.d.ts', 'server/library.d.ts', 'server/client-library.d.ts']
   for (let path = queue.pop(); path !== undefined; path = queue.pop()) {
     if (texts.has(path)) continue
     const text = readFileSync(DIST + path, 'utf8')

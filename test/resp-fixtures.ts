@@ -7,13 +7,11 @@ import type { RespSettings } from '../src/doors/resp-parts.ts'
 import { loadContentHashers } from '../src/hashing/content-hashers.ts'
 import { BodyBudget } from '../src/server/body-budget.ts'
 import type { Authenticator, Caller } from '../src/server/caller.ts'
-import { ComputeOperations } from '../src/server/compute-operations.ts'
 import { DEFAULT_FABRIC_OPTIONS, type Fabric, type FabricOptions, openFabric } from '../src/server/fabric.ts'
-import { FragmentOperations } from '../src/server/fragment-operations.ts'
 import { Gate } from '../src/server/gate.ts'
 import type { Operations } from '../src/server/operations.ts'
-import { systemStopwatch } from '../src/server/system-time.ts'
 import { MemoryStore } from '../src/store/memory.ts'
+import { operationsOn } from './operations.ts'
 
 export const ANYBODY: Caller = { tenant: DEFAULT_TENANT, role: 'admin', name: 'anonymous' }
 
@@ -50,11 +48,7 @@ export async function openRespWorld(options: RespWorldOptions = {}): Promise<Res
   const common = { ...DEFAULT_FABRIC_OPTIONS, hashers, clock, tier: 'memory', seed: 1 } as const
   const fabric = await openFabric({ ...common, store: new MemoryStore(clock), ...options.fabric })
   const gate = new Gate(null)
-  const operations: Operations = {
-    gate,
-    fragments: new FragmentOperations({ fabric, gate, clock, leaseMs: 5000 }),
-    compute: new ComputeOperations({ engine: { kind: 'none' }, gate, stopwatch: systemStopwatch }),
-  }
+  const operations = await operationsOn({ fabric, clock, gate })
   const budget = options.budget ?? new BodyBudget(256 * 1024 * 1024)
   const { fabric: _, ...given } = options
   const door = await openRespDoor({

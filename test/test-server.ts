@@ -11,14 +11,14 @@ import { loadChainHashes } from '../src/hashing/chain-hashes.ts'
 import { loadContentHashers } from '../src/hashing/content-hashers.ts'
 import { MeasuredRates } from '../src/policy/measured-rates.ts'
 import type { Authenticator, Caller } from '../src/server/caller.ts'
-import { ComputeOperations, type Engine } from '../src/server/compute-operations.ts'
+import { type Engine } from '../src/server/compute-operations.ts'
 import { DEFAULT_FABRIC_OPTIONS, type Fabric, type FabricOptions, openFabric } from '../src/server/fabric.ts'
-import { FragmentOperations } from '../src/server/fragment-operations.ts'
 import { Gate } from '../src/server/gate.ts'
 import { openNode } from '../src/server/node.ts'
 import { DEFAULT_NODE_OPTIONS } from '../src/server/node-options.ts'
 import { systemAlarm, systemStopwatch } from '../src/server/system-time.ts'
 import { MemoryStore } from '../src/store/memory.ts'
+import { operationsOn } from './operations.ts'
 
 export interface TestServerOptions {
   readonly doors?: readonly DoorName[]
@@ -61,11 +61,7 @@ export async function openTestServer(options: TestServerOptions = {}): Promise<T
   const gate = new Gate(null)
   const authenticator = authenticatorOf(options.tokens)
   const server = await openServer({
-    operations: {
-      gate,
-      fragments: new FragmentOperations({ fabric, gate, clock, leaseMs: 5000 }),
-      compute: new ComputeOperations({ engine, gate, stopwatch: systemStopwatch }),
-    },
+    operations: await operationsOn({ fabric, clock, gate, engine }),
     doors: doors.map((name) => ({ name, address: { kind: 'tcp', host: '127.0.0.1', port: 0 }, tls, authenticator })),
     log: pino({ level: 'trace' }, { write: (line) => options.logged?.push(line) }),
     bodyBytesMax: options.bodyBytesMax ?? 256 * 1024 * 1024,

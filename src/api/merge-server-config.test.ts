@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { MembraneError } from '../core/errors.ts'
 import { Secret } from '../core/secret.ts'
 import { DEFAULT_EVICTION_POLICY } from '../policy/evict-policies.ts'
+import { parseRedisUrl } from '../store/redis-url.ts'
 import { type EffectiveServerConfig, mergeServerConfig } from './merge-server-config.ts'
 import { type ConfigLayer, environmentLayer } from './server-layers.ts'
 import { revealRedisUrl } from './server-meaning.ts'
@@ -222,6 +223,32 @@ describe('the password of a Redis', () => {
     const error = refusal(() => merged(flags({ store: 'redis', redisUrl: 'redis://:hunter2@host' })))
     expect(error.remedy).toContain('MEMBRANE_REDIS_PASSWORD')
     expect(JSON.stringify([error.message, error.details])).not.toContain('hunter2')
+  })
+
+  test.each([
+    'redis://host',
+    'rediss://host:6379/3',
+    'redis://[::1]:6379',
+    'redis://host/0?db=1',
+    'unix:///run/redis.sock?db=2',
+    'redis-cluster://a:1,b:2,c',
+    'redis-sentinel://a:1,b:2/mymaster?db=1',
+    'valkey://host_1',
+  ])('need not be there: %s', (redisUrl) => {
+    expect(merged(flags({ store: 'redis', redisUrl })).redisUrl).toBe(redisUrl)
+    expect(parseRedisUrl(redisUrl).password).toBeNull()
+  })
+
+  test.each([
+    'redis://:hunter2',
+    'redis://a:hunter2',
+    'redis://hunter2@host',
+    'redis://h ost',
+    'tcp://host',
+    'redis://a:1 b',
+  ])('is not what is left of a URL: %s is refused and not repeated', (redisUrl) => {
+    const error = refusal(() => merged(file({ store: 'redis', redisUrl })))
+    expect(JSON.stringify([error.message, error.details, error.remedy])).not.toContain('hunter2')
   })
 
   test('is refused when it is given twice', () => {

@@ -53,7 +53,8 @@ function take({ values }: ConfigLayer, given: Map<ServerConfigKey, GivenValue>):
 
 function unknownName(name: string, origin: string): MembraneError {
   const nearest = nearestName(name, SERVER_CONFIG_KEYS)
-  const shown = JSON.stringify(name.length > 64 ? `${name.slice(0, 64)}…` : name)
+  // What is no word may be a piece of a secret that broke off its line.
+  const shown = /^[A-Za-z_-]{1,32}$/.test(name) ? JSON.stringify(name) : 'of this name'
   return new MembraneError('INVALID_CONFIG', `${origin}: there is no setting ${shown}.`, {
     remedy:
       nearest === null

@@ -39,15 +39,9 @@ export function environmentLayer(
 ): { readonly layer: ConfigLayer; readonly notes: readonly string[] } {
   const values = new Map<string, GivenValue>()
   const given = (name: string): string | undefined => (environment[name] === '' ? undefined : environment[name])
-  const byPrecedence = [
-    others.find(({ kind }) => kind === 'flags')?.values.get('compute')?.value,
-    given('MEMBRANE_COMPUTE'),
-  ]
-  const compute = String(
-    byPrecedence.find((value) => value !== undefined) ??
-      others.find(({ kind }) => kind === 'file')?.values.get('compute')?.value ??
-      'cpu',
-  )
+  const computeOf = (kind: ConfigLayer['kind']): unknown =>
+    others.find((layer) => layer.kind === kind)?.values.get('compute')?.value
+  const compute = computeOf('flags') ?? given('MEMBRANE_COMPUTE') ?? computeOf('file')
   const known = new Set([...OTHER_VARIABLES, 'MEMBRANE_OLLAMA_URL'])
   for (const key of SERVER_CONFIG_KEYS) {
     const names = [...variablesOf(key), ...(key === 'llmUrl' && compute === 'ollama' ? ['MEMBRANE_OLLAMA_URL'] : [])]
@@ -63,7 +57,7 @@ export function environmentLayer(
     values.set(key, { value: valueOfText(key, text), origin: `environment ${first}` })
   }
   const isKeyGiven = (key: ServerConfigKey): boolean => values.has(key) || others.some((layer) => layer.values.has(key))
-  const own = Object.hasOwn(PROVIDER_VARIABLES, compute) ? PROVIDER_VARIABLES[compute] : undefined
+  const own = compute === 'openai' || compute === 'anthropic' ? PROVIDER_VARIABLES[compute] : undefined
   if (own !== undefined && given(own) !== undefined && !isKeyGiven('llmApiKey') && !isKeyGiven('llmKeyFile'))
     values.set('llmApiKey', { value: given(own), origin: `environment ${own}` })
   return { layer: { kind: 'environment', values }, notes: slips(environment, [...known]) }

@@ -1,4 +1,5 @@
 /** How each value of a server's configuration is called: as a flag, as a variable, and how text becomes it. */
+import { unreachable } from '../core/errors.ts'
 import { DEFAULT_SERVER_CONFIG, type ServerConfigKey } from './server-schema.ts'
 
 /** How one value is given. */
@@ -105,6 +106,8 @@ export function valueOfText(key: ServerConfigKey, text: string): unknown {
             .filter((item) => item !== '')
     case 'text':
       return isSecret === true ? text : trimmed
+    default:
+      return unreachable(kind)
   }
 }
 

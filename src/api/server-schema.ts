@@ -8,9 +8,9 @@ import * as field from './server-fields.ts'
 /** What computes: an engine, a service, or nothing. */
 export const SERVER_COMPUTE_CHOICES = [...BACKENDS, 'gpu', 'none'] as const
 /** Where bytes rest. */
-export const STORE_KINDS = ['disk', 'memory', 'redis'] as const
+const STORE_KINDS = ['disk', 'memory', 'redis'] as const
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
-export const LOG_FORMATS = ['auto', 'json', 'text'] as const
+const LOG_FORMATS = ['auto', 'json', 'text'] as const
 
 /** What holds where nothing is given; `null` is a door that is closed, a bound that is not there, a file that is not named. */
 export const DEFAULT_SERVER_CONFIG = {
@@ -75,7 +75,9 @@ const D = DEFAULT_SERVER_CONFIG
 const DAY_SECONDS = 86_400
 const BYTES_MAX = Number.MAX_SAFE_INTEGER
 const closedPort = field.port.nullable().default(null)
-const REDIS_URL = /^(?:rediss?|valkeys?|unix|rediss?-cluster|rediss?-sentinel):\/\/[^\s?#]{1,4000}(?:\?db=\d{1,9})?$/
+// No stricter than the store that connects, but for what may be a piece of a password: that is refused, not shown.
+const REDIS_URL =
+  /^(?:rediss?|valkeys?|unix|rediss?-cluster|rediss?-sentinel):\/\/(?:[^\s@:/?#]{1,256}@)?(?:(?:\[[0-9a-fA-F:.]{2,45}\]|[A-Za-z0-9._-]{1,253})(?::\d{1,5})?(?:,|(?=[/?]|$)))*(?:\/[^\s?#@]{0,4000})?(?:\?db=\d{1,9})?$/
 const noFile = field.path.nullable().default(null)
 
 /** Checks and completes what was merged. `mergeServerConfig` is the way in: it knows where each value came from. */

@@ -58,9 +58,9 @@ async function showServerConfig(command: Command, flags: ConfigFlags): Promise<v
   ])
   const effective = await loadServerConfig(config === undefined ? {} : { config }, process.env)
   if (check !== true) {
-    printServerConfig(effective, { ...(json === undefined ? {} : { json }) })
+    printServerConfig(effective, { json: json === true })
     return
   }
   const { checkServerConfig } = await import('./server-config-check.ts')
-  await checkServerConfig(effective, { ...(json === undefined ? {} : { json }) })
+  await checkServerConfig(effective, { json: json === true })
 }

@@ -3,7 +3,7 @@ import type { Stats } from 'node:fs'
 import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises'
 import { type CredentialEntry, type CredentialsDocument, parseCredentials } from '../api/credentials-schema.ts'
 import { MembraneError } from '../core/errors.ts'
-import { Credentials, newTenantSaltSecret } from '../server/credentials.ts'
+import { checkCredentials, newTenantSaltSecret } from '../server/credentials.ts'
 import { readText } from './config-file.ts'
 import { readPrivateDocument } from './server-config-file.ts'
 
@@ -22,8 +22,7 @@ export interface ReadCredentials {
 export async function readCredentialsFile(path: string): Promise<ReadCredentials> {
   const { value } = await readPrivateDocument(path, WHAT)
   const document = parseCredentials(value, path)
-  // Refuses two credentials of one name.
-  new Credentials(document)
+  checkCredentials(document)
   const { mode } = await stat(path)
   if ((mode & OTHERS_MAY_WRITE) !== 0)
     throw new MembraneError('INVALID_CONFIG', `${path}: others may write it, and let themselves in.`, {
@@ -57,7 +56,7 @@ export async function editCredentialsFile(path: string, edit: CredentialsEdit): 
       credentials: [...before.document.credentials.filter(({ name }) => !edit.remove.includes(name)), ...edit.add],
     }
     // Not a file that the server would refuse.
-    new Credentials(parseCredentials(document, path))
+    checkCredentials(parseCredentials(document, path))
     const text = isThere ? await editedText(path, document, edit) : await newText(path, document)
     await file.writeFile(text)
     if (found !== null) await keepOwner(file, found)

@@ -11,6 +11,7 @@ import { loadContentHashers } from '../hashing/content-hashers.ts'
 import { EVICTION_POLICIES, parseEvictionPolicy } from '../policy/evict-policies.ts'
 import { DEFAULT_FABRIC_OPTIONS, type Fabric, openFabric } from '../server/fabric.ts'
 import type { TenantFabric } from '../server/tenant-fabric.ts'
+import { openTenantQuotas, type TenantQuotas } from '../server/tenant-quotas.ts'
 import { type DiskStore, openDiskStore } from '../store/disk.ts'
 import { FileQuarantine } from '../store/quarantine.ts'
 import { SnapshotFile } from '../store/snapshot-file.ts'
@@ -48,6 +49,8 @@ export interface OpenedDataDir {
   readonly fabric: Fabric
   readonly disk: DiskStore
   readonly quarantine: FileQuarantine
+  /** Of all tenants; they hold for what this process puts. */
+  readonly quotas: TenantQuotas
   readonly tenant: TenantId
   /** What the tenant of the flags sees. */
   readonly own: TenantFabric
@@ -86,8 +89,10 @@ async function openDataDir({
   const disk = await openDiskStore({ directory: dataDir, durability, hashers, clock })
   try {
     const quarantine = await FileQuarantine.open({ directory: join(dataDir, 'quarantine'), clock })
+    const quotas = await openTenantQuotas(new SnapshotFile(join(dataDir, 'tenants.json')))
     const fabric = await openFabric({
       ...DEFAULT_FABRIC_OPTIONS,
+      quotaOf: quotas.quotaOf,
       store: disk,
       hashers,
       clock,
@@ -97,7 +102,7 @@ async function openDataDir({
       seed: randomInt(2 ** 32),
       snapshot: new SnapshotFile(join(dataDir, 'indices')),
     })
-    return { fabric, disk, quarantine, tenant, own: fabric.of(tenant) }
+    return { fabric, disk, quarantine, quotas, tenant, own: fabric.of(tenant) }
   } catch (error) {
     await disk.close()
     throw error

@@ -7,7 +7,9 @@ import { MembraneError } from '../core/errors.ts'
 import { addServeFlags, layerOfFlags, type ServeFlags } from './serve-flags.ts'
 
 function serve(...words: readonly string[]) {
-  const command = addServeFlags(new Command('serve').exitOverride().configureOutput({ writeErr: () => {}, writeOut: () => {} }))
+  const command = addServeFlags(
+    new Command('serve').exitOverride().configureOutput({ writeErr: () => {}, writeOut: () => {} }),
+  )
   command.parse(words, { from: 'user' })
   const { config, origins } = mergeServerConfig([layerOfFlags(command.opts<ServeFlags>())])
   return { config, origins, help: command.helpInformation() }
@@ -15,9 +17,7 @@ function serve(...words: readonly string[]) {
 
 describe('the flags of serve', () => {
   test('that the first server of this name had are taken as they were', () => {
-    const { config, origins } = serve(
-      ...['-n', 'membrane-1', '-p', '9000', '-t', 'http', '-c', 'none', '-m', '2147483648', '-l', 'INFO', '-d'],
-    )
+    const { config, origins } = serve(...'-n membrane-1 -p 9000 -t http -c none -m 2147483648 -l INFO -d'.split(' '))
     expect(config).toMatchObject({
       nodeId: 'membrane-1',
       port: 9000,

@@ -60,7 +60,7 @@ function optionsOf(key: ServerConfigKey): readonly Option[] {
   if (kind === 'boolean') return [new Option(names, help), new Option(flag.replace('--', '--no-'), 'not so')]
   const option = new Option(`${names} <${placeholder}>`, help)
   if (kind !== 'list') return [option]
-  return [option.argParser((text: string, before: readonly string[] = []) => [...before, text])]
+  return [option.argParser((text: string, before: readonly string[] | undefined) => [...(before ?? []), text])]
 }
 
 /** What may be chosen, and what holds unless something is. */

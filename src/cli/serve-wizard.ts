@@ -119,7 +119,7 @@ async function askRedis(
 }
 
 /** As it would be typed. */
-function textOf(key: ServerConfigKey, value: unknown): string {
+function textOf(key: ServerConfigKey, value: ServerConfig[ServerConfigKey]): string {
   if (value === null) return ''
   const gibibytes = Number(value) / 1024 ** 3
   return key === 'memoryBytesMax' && Number.isInteger(gibibytes) ? `${gibibytes}GiB` : String(value)

@@ -36,6 +36,7 @@ export const ERROR_CODES = {
   FORBIDDEN: { retryable: false, meaning: 'The credential does not allow this.' },
   RATE_LIMITED: { retryable: true, meaning: 'The caller sent more than its rate allows.' },
   PAYLOAD_REQUIRED: { retryable: false, meaning: 'A fragment came without its bytes.' },
+  PRECONDITION_FAILED: { retryable: false, meaning: 'The request was made on a condition that does not hold.' },
   NOT_SUPPORTED: { retryable: false, meaning: 'The node as it was started does not offer this.' },
   CLUSTER_OFF: { retryable: false, meaning: 'The node is alone: it is not part of a cluster.' },
   DRAINING: { retryable: true, meaning: 'The node is shutting down and takes no new requests.' },

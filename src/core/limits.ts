@@ -260,6 +260,34 @@ export const LIMITS = {
   grpcStallMsMax: 30_000,
   /** Fragments in one page of a gRPC inventory; the rest is on the next one. Some 2 MB: clients take 4 by default. */
   grpcInventoryMax: 5000,
+  /** Bytes of the head of an answer that a client reads; more is PEER_UNAVAILABLE. Servers send some 500. */
+  responseHeadBytesMax: 32 * 1024,
+  /** Bytes of the body of an error that a client reads; of a longer one, only the status counts. They have some 500. */
+  responseErrorBytesMax: 64 * 1024,
+  /** Bytes of an answer in JSON that a client reads; more is PEER_UNAVAILABLE. A page of 1,000 long descriptions takes 64 MB. */
+  responseJsonBytesMax: 128 * 1024 * 1024,
+  /** Bytes of one event of a stream that a client reads; more is PEER_UNAVAILABLE. The last has every token and every span. */
+  responseEventBytesMax: 16 * 1024 * 1024,
+  /** Tries of one call of a client after the first; more is rejected with INVALID_CONFIG. */
+  clientRetriesMax: 100,
+  /** Connections of a client, for bytes and for control each; more is rejected with INVALID_CONFIG. */
+  clientConnectionsMax: 1024,
+  /** Milliseconds that a client waits for one call; more is rejected with INVALID_CONFIG. A day. */
+  clientTimeoutMsMax: 86_400_000,
+  /** Entries of one page of a listing; more is rejected with INVALID_REQUEST. Some 300 bytes each. */
+  listingPageMax: 10_000,
+  /** Listings that one tenant has under way; beyond, the one that was longest not continued is forgotten. */
+  listingsPerTenantMax: 16,
+  /** Listings of all tenants; beyond, the one that was longest not continued is forgotten. Each holds a page, and may hold the keys of a store. */
+  listingsMax: 256,
+  /** Entries of the inventory in its old shape, which has no pages of its own accord; beyond, it says how to go on. */
+  inventoryEntriesMax: 10_000,
+  /** Doors and routes that requests are counted by; those beyond are counted together. Doors have some hundred commands. */
+  meteredRoutesMax: 1024,
+  /** Tenants with a quota of their own; another one is rejected with LIMIT_REACHED. Some 150 bytes each in the file, which is written whole. */
+  tenantQuotasMax: 65_536,
+  /** Bytes of a JSON body that carries a payload in base64; more is rejected with LIMIT_REACHED before parsing. It is held three times over while it is read. */
+  base64BodyBytesMax: 64 * 1024 * 1024,
   /** Entries of a memory tier; beyond, some leave it. Their places take 32 bytes each, of which only those in use are backed. */
   hotEntriesMax: 4_194_304,
 } as const

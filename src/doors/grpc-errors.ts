@@ -1,6 +1,6 @@
 /** How errors leave over gRPC: a status of the one table, a sentence, and our code in the trailing metadata. */
 import { randomUUID } from 'node:crypto'
-import { Metadata from '@grpc/grpc-js'
+import { Metadata } from '@grpc/grpc-js'
 import type { Logger } from 'pino'
 import { GRPC_STATUS } from '../api/error-status.ts'
 import { ERROR_METADATA } from '../api/grpc-service.ts'

@@ -129,7 +129,7 @@ export async function syncInventory(
   { nodeId, context }: { readonly nodeId: string; readonly context: CallContext },
 ): Promise<InventoryResponseMessage> {
   const limit = pageSize === 0 ? LIMITS.grpcInventoryMax : Math.min(pageSize, LIMITS.grpcInventoryMax)
-  const { page, isLast } = await firstKeys(fragments.list(context.caller), { after: pageToken, limit, ...context })
+  const { page, isLast } = await firstKeys(fragments.entries(context.caller), { after: pageToken, limit, ...context })
   const entries = page.map(({ key, contentHash, payloadBytes }) => ({ key, contentHash, payloadBytes }))
   const digest = Object.fromEntries(entries.map(({ contentHash }) => [contentHash, 1]))
   return { digest, nodeId, entries, nextPageToken: isLast ? '' : (entries.at(-1)?.key ?? '') }

@@ -2,7 +2,7 @@
 import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest, RawServerDefault } from 'fastify'
 import type { ZodTypeProvider } from 'fastify-type-provider-zod'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { HTTP_STATUS } from '../api/error-status.ts'
+import { z } from 'zod'
 import { MembraneError } from '../core/errors.ts'
 import type { Caller } from '../server/caller.ts'
 import type { DoorOptions } from './door.ts'
@@ -22,10 +22,14 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** Set before any route that needs a credential runs. */
     caller: Caller | null
+    /** The code of the error that the request ended with; null while there is none. */
+    failure: string | null
   }
   interface FastifyContextConfig {
     /** The route answers whoever asks: liveness, readiness, the API's description. */
     readonly isOpen?: boolean
+    /** The route reads its body itself, as it comes. */
+    readonly hasRawBody?: boolean
     /** Errors are said as the OpenAI API says them. */
     readonly errors?: 'openai'
   }
@@ -38,26 +42,32 @@ export function callerOf(request: FastifyRequest): Caller {
 }
 
 /** Aborts when the client goes away before it has its answer. */
-export function abortedWith({ raw }: FastifyReply): AbortSignal {
+export function abortedWith(reply: FastifyReply): AbortSignal {
   const cancel = new AbortController()
+  const { raw } = reply
   raw.once('close', () => {
     if (!raw.writableFinished) cancel.abort()
   })
   return cancel.signal
 }
 
-/** An error as JSON says it. */
-export interface ErrorBody {
-  readonly error: {
-    readonly code: string
-    readonly message: string
-    readonly remedy: string | null
-    readonly retryable: boolean
-    readonly details: Readonly<Record<string, unknown>>
-    readonly requestId: string
-  }
-}
+/** The key in the path: everything after the prefix, so that its slashes may stay as they are. */
+export const KEY = z.object({ '*': z.string().min(1).describe('Key of the fragment; slashes may stay as they are.') })
 
-export function statusOf(error: MembraneError): number {
-  return HTTP_STATUS[error.code]
-}
+/** Milliseconds since 1970. */
+export const TIME_MS = z.number().describe('Milliseconds since 1970.')
+
+/** An error as JSON says it. */
+export const ERROR_BODY = z
+  .object({
+    error: z.object({
+      code: z.string().describe('One of a closed table: branch on it.'),
+      message: z.string().describe('What was expected and what was found, for people.'),
+      remedy: z.string().nullable().describe('What to do about it, or null.'),
+      retryable: z.boolean().describe('Whether the same request may succeed later.'),
+      details: z.record(z.string(), z.unknown()).describe('Ids, and numbers with units in their names.'),
+      requestId: z.string().describe('The log of the node has it too.'),
+    }),
+  })
+  .describe('What went wrong. Numbers in details have their units in their names.')
+export type ErrorBody = z.infer<typeof ERROR_BODY>

@@ -1,52 +1,87 @@
 /** Reads a body of bytes: into one memory of its length, within the budget of all bodies. */
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { IncomingMessage } from 'node:http'
 import { MembraneError } from '../core/errors.ts'
 import { abortedWith } from './http-app.ts'
 import type { DoorOptions } from './door.ts'
+import { goAhead } from './http-expect.ts'
+import { lengthRequired } from './http-refusal.ts'
+
+/** How slow a sender may be: a body holds a part of the budget that others wait for. */
+export interface BodyPatience {
+  readonly graceMs: number
+  /** After that, on the whole. */
+  readonly bytesPerSecondMin: number
+}
+
+/** Modems are faster. */
+export const DEFAULT_BODY_PATIENCE: BodyPatience = { graceMs: 30_000, bytesPerSecondMin: 8 * 1024 }
 
 /**
- * The bytes of a body, handed to `use` and let go afterwards. Throws INVALID_REQUEST for a body without its length,
- * LIMIT_REACHED before anything is read, ABORTED when the client goes away.
+ * The bytes of a body, handed to `use` and let go afterwards. Throws 411 for a body without its length, LIMIT_REACHED
+ * before anything is read, ABORTED when the client goes away, DEADLINE_EXCEEDED when it is slower than `patience`.
  */
 export async function withBody<T>(
-  request: FastifyRequest,
-  reply: FastifyReply,
+  { request, reply }: { readonly request: FastifyRequest; readonly reply: FastifyReply },
   { budget, payloadBytesMax }: Pick<DoorOptions, 'budget' | 'payloadBytesMax'>,
   use: (body: Uint8Array) => Promise<T>,
 ): Promise<T> {
-  const bytes = lengthOf(request)
+  const bytes = lengthOf(request.raw)
   if (bytes > payloadBytesMax)
     throw new MembraneError('LIMIT_REACHED', `A body has at most ${payloadBytesMax} bytes here; this one has ${bytes}.`)
-  const signal = abortedWith(reply)
-  await budget.take(bytes, signal)
+  await budget.take(bytes, abortedWith(reply))
   try {
-    return await use(await readBody(request, bytes))
+    goAhead(request.raw, reply.raw)
+    return await use(await readBody(request.raw, bytes, DEFAULT_BODY_PATIENCE))
   } finally {
     budget.release(bytes)
   }
 }
 
-function lengthOf({ headers }: FastifyRequest): number {
+function lengthOf({ headers }: IncomingMessage): number {
   const text = headers['content-length']
   // Also an empty body says so.
   if (text !== undefined && /^\d{1,15}$/.test(text)) return Number(text)
-  throw new MembraneError('INVALID_REQUEST', 'The body needs its length beforehand: send Content-Length.')
+  throw lengthRequired()
 }
 
 /** HOT: one copy of each segment, into memory that the store keeps. */
-async function readBody({ raw }: FastifyRequest, bytes: number): Promise<Uint8Array> {
+export async function readBody(raw: IncomingMessage, bytes: number, patience: BodyPatience): Promise<Uint8Array> {
   // Not from the pool: a slice of it would keep 8 KiB alive.
   const body = Buffer.allocUnsafeSlow(bytes)
   let filled = 0
   const { promise, resolve, reject } = Promise.withResolvers<void>()
-  raw.on('data', (segment: Buffer) => {
+  const take = (segment: Buffer): void => {
     // Node's parser ends a body at its length.
     filled += segment.copy(body, filled)
-  })
+  }
+  raw.on('data', take)
   raw.once('end', resolve)
-  raw.once('error', reject)
-  raw.once('close', () => reject(new MembraneError('ABORTED', `The body broke off after ${filled} of ${bytes} bytes.`)))
-  await promise
-  if (filled < bytes) throw new MembraneError('ABORTED', `The body broke off after ${filled} of ${bytes} bytes.`)
+  raw.once('error', () => reject(brokeOff(filled, bytes)))
+  raw.once('close', () => reject(brokeOff(filled, bytes)))
+  const { graceMs, bytesPerSecondMin } = patience
+  const patienceMs = graceMs + (1000 * bytes) / bytesPerSecondMin
+  const deadline = setTimeout(
+    () =>
+      reject(
+        new MembraneError(
+          'DEADLINE_EXCEEDED',
+          `The body is too slow: ${filled} of ${bytes} bytes came in ${patienceMs / 1000} seconds.`,
+        ),
+      ),
+    Math.min(patienceMs, 2 ** 31 - 1),
+  )
+  try {
+    await promise
+  } finally {
+    clearTimeout(deadline)
+    // What still comes goes nowhere, and the memory is free.
+    raw.off('data', take)
+  }
+  if (filled < bytes) throw brokeOff(filled, bytes)
   return body
+}
+
+function brokeOff(filled: number, bytes: number): MembraneError {
+  return new MembraneError('ABORTED', `The body broke off after ${filled} of ${bytes} bytes.`)
 }

@@ -4,23 +4,36 @@ import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod'
 import { HTTP_STATUS } from '../api/error-status.ts'
 import { ERROR_CODES, MembraneError } from '../core/errors.ts'
 import type { ErrorBody } from './http-app.ts'
+import { HttpRefusal, mediaTypeRefused } from './http-refusal.ts'
+
+/** A body of which no more than this is unread is read and thrown away, so that the connection can go on. */
+const UNREAD_BYTES_MAX = 256 * 1024
 
 /** Sends any error; one that is not ours is a bug: it is logged, and its text stays here. */
 export function sendError(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
-  const known = asMembraneError(error)
-  if (known.code === 'INTERNAL') request.log.error({ err: error }, 'internal error')
-  const { details } = known
+  const refusal = asRefusal(error, request)
+  const known = refusal.error
+  request.failure = known.code
+  if (known.code === 'INTERNAL') request.log.error({ err: error, requestId: request.id }, 'internal error')
   if (known.code === 'UNAUTHENTICATED') void reply.header('www-authenticate', 'Bearer')
-  const retryAfterSeconds = details['retryAfterSeconds']
+  const retryAfterSeconds = known.details['retryAfterSeconds']
   if (typeof retryAfterSeconds === 'number') void reply.header('retry-after', String(Math.ceil(retryAfterSeconds)))
-  const status = HTTP_STATUS[known.code]
+  // What is left of a large body would be read for nothing.
+  if (hasLargeRest(request, known)) void reply.header('connection', 'close')
+  void reply.headers(refusal.headers)
   const isOpenAi = request.routeOptions.config.errors === 'openai'
-  void reply.code(status).send(isOpenAi ? openAiError(known) : errorBody(known, request.id))
+  void reply
+    .code(refusal.status)
+    .header('cache-control', 'no-store')
+    .type('application/json; charset=utf-8')
+    .serializer(JSON.stringify)
+    .send(isOpenAi ? openAiError(known) : errorBody(known, request.id))
 }
 
 /** What went wrong, in our words; whatever is not known is INTERNAL. */
 export function asMembraneError(error: unknown): MembraneError {
   if (error instanceof MembraneError) return error
+  if (error instanceof HttpRefusal) return error.error
   if (hasZodFastifySchemaValidationErrors(error)) {
     const first = error.validation[0]
     const where = `${error.validationContext ?? 'request'}${first?.instancePath.replaceAll('/', '.') ?? ''}`
@@ -29,13 +42,31 @@ export function asMembraneError(error: unknown): MembraneError {
   const status = error instanceof Error && 'statusCode' in error ? error.statusCode : null
   const message = error instanceof Error ? error.message : String(error)
   if (status === 413) return new MembraneError('LIMIT_REACHED', message)
-  // Malformed JSON, a length that lies, a media type that no route takes.
+  // Malformed JSON, a length that lies.
   if (typeof status === 'number' && status >= 400 && status < 500) return new MembraneError('INVALID_REQUEST', message)
   return new MembraneError('INTERNAL', 'Something went wrong here that should not have.')
 }
 
-function errorBody({ code, message, remedy, details }: MembraneError, requestId: string): ErrorBody {
+export function errorBody({ code, message, remedy, details }: MembraneError, requestId: string): ErrorBody {
   return { error: { code, message, remedy, retryable: ERROR_CODES[code].retryable, details, requestId } }
+}
+
+function asRefusal(error: unknown, request: FastifyRequest): HttpRefusal {
+  if (error instanceof HttpRefusal) return error
+  if (error instanceof Error && 'statusCode' in error && error.statusCode === 415)
+    return mediaTypeRefused(request.headers['content-type'], 'application/json')
+  const known = asMembraneError(error)
+  return new HttpRefusal(HTTP_STATUS[known.code], known)
+}
+
+function hasLargeRest({ raw }: FastifyRequest, { code }: MembraneError): boolean {
+  if (raw.complete) return false
+  if (code === 'DEADLINE_EXCEEDED') return true
+  const length = raw.headers['content-length']
+  // A client that waits for a go-ahead may send its body, or not: only a new connection is sure to begin with a request.
+  return length === undefined
+    ? raw.headers['transfer-encoding'] !== undefined
+    : Number(length) > UNREAD_BYTES_MAX || raw.headers.expect !== undefined
 }
 
 /** As the OpenAI API says errors. */

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { packBlockHashes } from '../core/block-hashes.ts'
 import { parseBlockHash, parseModelFingerprint } from '../core/ids.ts'
 import { LIMITS } from '../core/limits.ts'
-import { callerOf, type HttpRoutes } from './http-app.ts'
+import { callerOf, type HttpRoutes, TIME_MS } from './http-app.ts'
 
 const LEASE_MS = z
   .number()
@@ -13,35 +13,55 @@ const LEASE_MS = z
   .optional()
   .describe('What is there stays for so long; 0 takes no lease.')
 
-const HAS = z.object({
-  keys: z.array(z.string()).min(1).max(LIMITS.lookUpKeysMax),
-  leaseMs: LEASE_MS,
-})
-const HAS_ANSWER = z.object({
-  isPresent: z.array(z.boolean()).describe('One answer a key, in order.'),
-  leadingPresent: z.number().int().describe('How many are there before the first that is not.'),
-  leasedUntilMs: z.number(),
-})
+const HAS = z
+  .object({
+    keys: z.array(z.string()).min(1).max(LIMITS.lookUpKeysMax).describe('Keys of fragments.'),
+    leaseMs: LEASE_MS,
+  })
+  .describe('Keys to look up; the lease in milliseconds.')
+const HAS_ANSWER = z
+  .object({
+    isPresent: z.array(z.boolean()).describe('One answer a key, in order.'),
+    leadingPresent: z.number().int().describe('How many are there before the first that is not.'),
+    leasedUntilMs: TIME_MS,
+  })
+  .describe('Which keys are there. Times are milliseconds since 1970.')
 
-const PREFIX = z.object({
-  model: z.string().describe('Model fingerprint: 64 hexadecimal digits.'),
-  blockTokens: z.number().int().min(1).max(LIMITS.blockTokensMax),
-  blocks: z.array(z.string()).min(1).max(LIMITS.lookUpKeysMax).describe('Block hashes of the prompt, <chain>:<hex>.'),
-  leaseMs: LEASE_MS,
-})
-const PREFIX_ANSWER = z.object({
-  blocks: z.number().int(),
-  tokens: z.number().int(),
-  fragments: z.array(z.object({ key: z.string(), start: z.number().int(), end: z.number().int() })),
-  leasedUntilMs: z.number(),
-})
+const PREFIX = z
+  .object({
+    model: z.string().describe('Model fingerprint: 64 hexadecimal digits.'),
+    blockTokens: z.number().int().min(1).max(LIMITS.blockTokensMax).describe('Tokens of a block.'),
+    blocks: z.array(z.string()).min(1).max(LIMITS.lookUpKeysMax).describe('Block hashes of the prompt, <chain>:<hex>.'),
+    leaseMs: LEASE_MS,
+  })
+  .describe('A prompt by its block hashes; the lease in milliseconds.')
+const PREFIX_ANSWER = z
+  .object({
+    blocks: z.number().int().describe('Leading blocks that are here.'),
+    tokens: z.number().int().describe('Their tokens.'),
+    fragments: z.array(
+      z.object({
+        key: z.string(),
+        start: z.number().int().describe('The first token.'),
+        end: z.number().int().describe('The token after the last.'),
+      }),
+    ),
+    leasedUntilMs: TIME_MS,
+  })
+  .describe('What covers the leading blocks, in tokens. Times are milliseconds since 1970.')
 
 export const lookUpRoutes: HttpRoutes = (app, { operations }) => {
   const { fragments } = operations
   app.post(
     '/v1/has',
     {
-      schema: { tags: ['look-up'], summary: 'Which of many keys are there.', body: HAS, response: { 200: HAS_ANSWER } },
+      schema: {
+        tags: ['look-up'],
+        operationId: 'hasFragments',
+        summary: 'Which of many keys are there.',
+        body: HAS,
+        response: { 200: HAS_ANSWER },
+      },
     },
     async (request) => {
       const { keys, leaseMs } = request.body
@@ -56,6 +76,7 @@ export const lookUpRoutes: HttpRoutes = (app, { operations }) => {
     {
       schema: {
         tags: ['look-up'],
+        operationId: 'longestPrefix',
         summary: 'The leading blocks of a prompt that are here.',
         body: PREFIX,
         response: { 200: PREFIX_ANSWER },

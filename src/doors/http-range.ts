@@ -7,10 +7,10 @@ export type AskedRange =
   | { readonly kind: 'part'; readonly span: ByteSpan }
   | { readonly kind: 'unsatisfiable' }
 
-/** Several ranges are answered with everything, which the RFC allows. */
+/** Several ranges are answered with everything, which the RFC allows. Unit names have no case. */
 export function rangeOf(headers: IncomingHttpHeaders, etag: string, bytes: number): AskedRange {
   const condition = headers['if-range']
-  const match = /^bytes=(\d*)-(\d*)$/.exec(headers.range ?? '')
+  const match = /^bytes=[ \t]*(\d*)-(\d*)[ \t]*$/i.exec(headers.range ?? '')
   if (match === null || (condition !== undefined && condition !== etag)) return { kind: 'all' }
   const [, first = '', last = ''] = match
   if (first === '') {
@@ -19,8 +19,8 @@ export function rangeOf(headers: IncomingHttpHeaders, etag: string, bytes: numbe
     return suffix === 0 ? { kind: 'unsatisfiable' } : { kind: 'part', span: { start: bytes - suffix, end: bytes } }
   }
   const start = Number(first)
-  const end = last === '' ? bytes : Math.min(Number(last) + 1, bytes)
   // A last byte before the first is no range.
   if (last !== '' && Number(last) < start) return { kind: 'all' }
+  const end = last === '' ? bytes : Math.min(Number(last) + 1, bytes)
   return start < bytes ? { kind: 'part', span: { start, end } } : { kind: 'unsatisfiable' }
 }

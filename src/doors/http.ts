@@ -1,95 +1,74 @@
 /** The HTTP door: JSON for control, plain bodies for bytes. Routes stand in `http-*.ts`, by what they are about. */
-import swagger from '@fastify/swagger'
-import fastify, { type FastifyBaseLogger, LogController } from 'fastify'
-import {
-  jsonSchemaTransform,
-  serializerCompiler,
-  validatorCompiler,
-  type ZodTypeProvider,
-} from 'fastify-type-provider-zod'
-import { randomUUID } from 'node:crypto'
-import { type TLSSocket } from 'node:tls'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { TLSSocket } from 'node:tls'
 import { MembraneError } from '../core/errors.ts'
-import { LIMITS } from '../core/limits.ts'
 import { authenticate, type Caller } from '../server/caller.ts'
-import { renewTls } from './renew-tls.ts'
+import { OTHER_ROUTES } from '../server/request-meters.ts'
 import { addressText, type Door, type DoorOptions } from './door.ts'
+import { adminRoutes } from './http-admin.ts'
 import type { HttpApp } from './http-app.ts'
+import { computeRoutes } from './http-compute.ts'
 import { sendError } from './http-errors.ts'
 import { fragmentRoutes } from './http-fragments.ts'
+import { getRoutes } from './http-get.ts'
 import { healthRoutes } from './http-health.ts'
+import { checkHost, isTrustingLoopback } from './http-host.ts'
+import { legacyRoutes } from './http-legacy.ts'
 import { lookUpRoutes } from './http-lookup.ts'
+import { metricsRoutes } from './http-metrics.ts'
 import { openAiRoutes } from './http-openai.ts'
+import { describeApi } from './http-openapi.ts'
+import { putRoutes } from './http-put.ts'
+import { pathOf, watchRoutes } from './http-routes.ts'
+import { createHttpServer } from './http-server.ts'
+import { sessionRoutes } from './http-sessions.ts'
+import { renewTls } from './renew-tls.ts'
 
-const ROUTES = [healthRoutes, fragmentRoutes, lookUpRoutes, openAiRoutes] as const
+const ROUTES = [
+  healthRoutes,
+  getRoutes,
+  fragmentRoutes,
+  lookUpRoutes,
+  sessionRoutes,
+  computeRoutes,
+  openAiRoutes,
+  metricsRoutes,
+  adminRoutes,
+  legacyRoutes,
+] as const
 
-/** Descriptions in headers and long keys in paths. */
-const HEADER_BYTES_MAX = 32 * 1024
-/** For the headers; bodies have the idle time-out of the socket. */
-const HEADERS_TIMEOUT_MS = 30_000
-const IDLE_TIMEOUT_MS = 75_000
+/** An answer is data: a browser that is led to one must not run it, show it in a frame or give it to another page. */
+const SECURITY_HEADERS = {
+  'x-content-type-options': 'nosniff',
+  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+  'cross-origin-resource-policy': 'same-origin',
+  'referrer-policy': 'no-referrer',
+} as const
+
+/** All routes, not listening yet, and their names. */
+export async function createHttpApp(
+  options: DoorOptions,
+): Promise<{ readonly app: HttpApp; readonly routeNames: () => readonly string[] }> {
+  const app = createHttpServer(options)
+  const routes = watchRoutes(app)
+  app.setNotFoundHandler((request, reply) => sendError(routes.refusalOf(request), request, reply))
+  admit(app, options)
+  observe(app, options)
+  await describeApi(app)
+  for (const addRoutes of ROUTES) addRoutes(app, options)
+  // Bodies of these are bytes, whatever their type: their routes read them as they come.
+  await app.register(async (raw: HttpApp) => {
+    raw.removeAllContentTypeParsers()
+    raw.addContentTypeParser('*', (_request, body, done) => done(null, body))
+    putRoutes(raw, options)
+  })
+  return { app, routeNames: routes.names }
+}
 
 /** Throws ADDRESS_UNAVAILABLE. */
 export async function openHttpDoor(options: DoorOptions): Promise<Door> {
-  const { address, tls, log, connectionsMax, operations } = options
-  const app: HttpApp = fastify({
-    loggerInstance: log as FastifyBaseLogger,
-    logController: new LogController({ disableRequestLogging: true }),
-    genReqId: () => randomUUID(),
-    bodyLimit: LIMITS.jsonBodyBytesMax,
-    connectionTimeout: IDLE_TIMEOUT_MS,
-    // A put of gigabytes over a thin link takes its time; a socket that says nothing is closed all the same.
-    requestTimeout: 0,
-    return503OnClosing: true,
-    forceCloseConnections: 'idle',
-    routerOptions: { maxParamLength: 3 * LIMITS.storeKeyBytesMax },
-    http: { maxHeaderSize: HEADER_BYTES_MAX, headersTimeout: HEADERS_TIMEOUT_MS },
-    ...(tls === null
-      ? {}
-      : {
-          https: {
-            cert: tls.cert,
-            key: tls.key,
-            maxHeaderSize: HEADER_BYTES_MAX,
-            headersTimeout: HEADERS_TIMEOUT_MS,
-            ...(tls.clientCa === null ? {} : { ca: tls.clientCa, requestCert: true, rejectUnauthorized: true }),
-          },
-        }),
-  }).withTypeProvider<ZodTypeProvider>()
-  app.server.maxConnections = connectionsMax
-  app.setValidatorCompiler(validatorCompiler)
-  app.setSerializerCompiler(serializerCompiler)
-  app.setErrorHandler((error, request, reply) => sendError(error, request, reply))
-  app.setNotFoundHandler((request, reply) =>
-    sendError(new MembraneError('NOT_FOUND', `There is no ${request.method} ${pathOf(request.url)}.`), request, reply),
-  )
-  // Bodies that are not JSON are read by their routes, as they come.
-  app.removeContentTypeParser('text/plain')
-  app.addContentTypeParser('*', (_request, body, done) => done(null, body))
-  app.decorateRequest('caller', null)
-  app.addHook('onRequest', async (request, reply) => {
-    void reply.header('x-request-id', request.id)
-    if (request.routeOptions.config.isOpen === true) return
-    request.caller = callerOfSocket(options, request.raw.socket, request.headers.authorization)
-    if (operations.gate.isDraining) throw new MembraneError('DRAINING', 'This node is shutting down.')
-  })
-  app.addHook('onResponse', async (request, reply) => {
-    request.log.debug(
-      { method: request.method, path: pathOf(request.url), status: reply.statusCode, ms: reply.elapsedTime },
-      'answered',
-    )
-  })
-  await app.register(swagger, {
-    openapi: {
-      openapi: '3.1.0',
-      info: { title: 'Membrane', version: '1', description: 'Fragments, rebuilds and generation of one node.' },
-      components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
-      security: [{ token: [] }],
-    },
-    transform: jsonSchemaTransform,
-  })
-  app.get('/openapi.json', { config: { isOpen: true }, schema: { hide: true } }, () => app.swagger())
-  for (const addRoutes of ROUTES) addRoutes(app, options)
+  const { address, tls } = options
+  const { app } = await createHttpApp(options)
   let openConnections = 0
   app.server.on('connection', (socket) => {
     openConnections += 1
@@ -118,6 +97,46 @@ export async function openHttpDoor(options: DoorOptions): Promise<Door> {
       signal.removeEventListener('abort', cut)
     },
   }
+}
+
+/** Who may come in: known, by a name of this node, and not while it shuts down. */
+function admit(app: HttpApp, options: DoorOptions): void {
+  const { operations, authenticator, address } = options
+  const isTrusting = isTrustingLoopback(address, authenticator.anonymous !== null)
+  app.decorateRequest('caller', null)
+  app.decorateRequest('failure', null)
+  app.addHook('onRequest', async (request, reply) => {
+    void reply.headers({ ...SECURITY_HEADERS, 'x-request-id': request.id })
+    if (operations.gate.isDraining) void reply.header('connection', 'close')
+    if (isTrusting) checkHost(request.headers.host, address)
+    if (request.routeOptions.config.isOpen === true) return
+    const caller = callerOfSocket(options, request.raw.socket, request.headers.authorization)
+    request.caller = operations.gate.admit(caller)
+  })
+}
+
+/** What was asked and how it ended: into the log and the meters. */
+function observe(app: HttpApp, { operations: { meters, gate } }: DoorOptions): void {
+  app.addHook('onSend', async (_request, reply) => {
+    if (gate.isDraining) void reply.header('connection', 'close')
+  })
+  app.addHook('onResponse', async (request, reply) => {
+    const outcome = request.failure ?? (reply.raw.writableFinished ? 'ok' : 'ABORTED')
+    const route = request.is404 ? OTHER_ROUTES : `${request.method} ${request.routeOptions.url ?? OTHER_ROUTES}`
+    meters.answered({ door: 'http', route, outcome, seconds: reply.elapsedTime / 1000 })
+    logAnswer(request, reply, outcome)
+    // The answer began before the node began to shut down, and did not say that it is the last one.
+    if (gate.isDraining) request.raw.socket.destroySoon()
+  })
+}
+
+function logAnswer(request: FastifyRequest, { statusCode, elapsedTime }: FastifyReply, outcome: string): void {
+  const { id: requestId, method, caller } = request
+  const who = caller === null ? null : { name: caller.name, tenant: caller.tenant }
+  request.log.debug(
+    { requestId, method, path: pathOf(request.url), status: statusCode, outcome, ms: elapsedTime, caller: who },
+    'answered',
+  )
 }
 
 async function listen(app: HttpApp, { address }: DoorOptions): Promise<void> {
@@ -156,9 +175,4 @@ function tokenOf(authorization: string | undefined): string | null {
   const match = /^Bearer +(\S+)$/i.exec(authorization)
   if (match?.[1] !== undefined) return match[1]
   throw new MembraneError('UNAUTHENTICATED', 'The Authorization header is "Bearer" and a token.')
-}
-
-/** Without the query, which may say what nobody should log. */
-function pathOf(url: string): string {
-  return url.split('?', 1)[0] ?? url
 }

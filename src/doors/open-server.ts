@@ -41,6 +41,7 @@ export interface Server {
 export async function openServer(parts: ServerParts): Promise<Server> {
   const { operations, log, payloadBytesMax, connectionsMax } = parts
   const budget = new BodyBudget(parts.bodyBytesMax)
+  operations.meters.watchBodies(() => budget.bytes)
   const opened: Door[] = []
   try {
     for (const { name, ...plan } of parts.doors) {
@@ -48,6 +49,7 @@ export async function openServer(parts: ServerParts): Promise<Server> {
       const door = await openDoor(name, { ...common, ...plan, log: log.child({ door: name }) })
       log.info({ door: name, address: addressText(door.address), tls: door.isTls }, 'listening')
       opened.push(door)
+      operations.meters.watchDoor({ door: name, connections: () => door.connections })
     }
   } catch (error) {
     await closeAll(opened, AbortSignal.abort())

@@ -3,20 +3,23 @@
  * opened first is closed last, also when something in between fails.
  */
 import { randomInt } from 'node:crypto'
+import type { Logger } from 'pino'
 import type { ServerConfig } from '../api/server-schema.ts'
+import { MembraneError } from '../core/errors.ts'
 import type { Clock } from '../core/ports.ts'
 import { loadChainHashes } from '../hashing/chain-hashes.ts'
 import { loadContentHashers } from '../hashing/content-hashers.ts'
 import { parseEvictionPolicy } from '../policy/evict-policies.ts'
-import { AuditLog } from '../server/audit.ts'
-import { ComputeOperations } from '../server/compute-operations.ts'
+import type { AdminAudit, AdminOperationsParts } from '../server/admin-operations.ts'
+import { type AuditAction, AuditLog } from '../server/audit.ts'
 import { DEFAULT_FABRIC_OPTIONS, type Fabric, openFabric } from '../server/fabric.ts'
-import { FragmentOperations } from '../server/fragment-operations.ts'
 import { Gate } from '../server/gate.ts'
 import type { OpenLog } from '../server/log.ts'
+import { createOperations } from '../server/operations.ts'
 import { auditPathOf, openSecurity, type Security, type SecurityPorts } from '../server/security.ts'
 import { loadSemanticPorts } from '../server/semantic-ports.ts'
 import { systemStopwatch } from '../server/system-time.ts'
+import { openTenantQuotas, type TenantQuotas } from '../server/tenant-quotas.ts'
 import { type DoorPlan, openServer, type Server } from './open-server.ts'
 import { openEngine } from './start-engine.ts'
 import { openStore, type StorePorts } from './start-store.ts'
@@ -54,11 +57,12 @@ export async function startServer(config: ServerConfig, ports: StartPorts): Prom
     // Who may come in is decided before anything is opened.
     const security = await openSecurity(config, { readCredentials: ports.readCredentials, clock, stopwatch: systemStopwatch })
     const [{ hashers }, chainHashes] = await Promise.all([loadContentHashers(), loadChainHashes()])
-    const fabric = await openMemory(config, { hashers, clock })
+    const { fabric, quotas, scrub } = await openMemory(config, { hashers, clock })
     closing.push(() => fabric.close())
     const auditPath = auditPathOf(config)
-    const audit = auditPath === null ? null : await AuditLog.open(auditPath, clock)
-    if (audit !== null) closing.push(() => audit.close())
+    const file = auditPath === null ? null : await AuditLog.open(auditPath, clock)
+    if (file !== null) closing.push(() => file.close())
+    const audit = file ?? auditInLog(log)
     const { engine, close } = await openEngine(config, {
       fabric,
       hashers,
@@ -70,19 +74,26 @@ export async function startServer(config: ServerConfig, ports: StartPorts): Prom
     closing.push(close)
     const gate = new Gate(security.limiter)
     const server = await openServer({
-      operations: {
+      operations: createOperations({
+        fabric,
+        engine,
         gate,
-        fragments: new FragmentOperations({ fabric, gate, clock, leaseMs: config.leaseSeconds * 1000 }),
-        compute: new ComputeOperations({ engine, gate, stopwatch: systemStopwatch }),
-      },
+        clock,
+        stopwatch: systemStopwatch,
+        leaseMs: config.leaseSeconds * 1000,
+        node: config.nodeId,
+        quotas,
+        audit,
+        scrub,
+      }),
       doors: doorsOf(config, security),
       log,
       bodyBytesMax: config.bodiesBytesMax,
       payloadBytesMax: config.payloadBytesMax,
       connectionsMax: config.connectionsMax,
     })
-    const written = async <T>(action: 'start' | 'drain' | 'credentials.reload', act: () => Promise<T>): Promise<T> =>
-      audit === null ? act() : audit.around({ action, caller: null, target: config.nodeId, requestId: null }, act)
+    const written = <T>(action: AuditAction, act: () => Promise<T>): Promise<T> =>
+      audit.around({ action, caller: null, target: config.nodeId, requestId: null }, act)
     await written('start', async () => {})
     return {
       server,
@@ -122,16 +133,43 @@ function doorsOf(config: ServerConfig, { authenticator, socketAuthenticator, tls
   return plans
 }
 
-async function openMemory(config: ServerConfig, ports: StorePorts): Promise<Fabric> {
+/** A server without a directory keeps no file: its log says it. */
+function auditInLog(log: Logger): AdminAudit {
+  return {
+    around: async ({ caller, ...entry }, act) => {
+      const line = { ...entry, caller: caller?.name ?? null, tenant: caller?.tenant ?? null }
+      log.info({ audit: { ...line, outcome: 'begun' } }, 'administrative action')
+      try {
+        const result = await act()
+        log.info({ audit: { ...line, outcome: 'done' } }, 'administrative action')
+        return result
+      } catch (error) {
+        const outcome = error instanceof MembraneError ? error.code : 'INTERNAL'
+        log.info({ audit: { ...line, outcome } }, 'administrative action')
+        throw error
+      }
+    },
+  }
+}
+
+interface OpenedMemory {
+  readonly fabric: Fabric
+  readonly quotas: TenantQuotas
+  readonly scrub: AdminOperationsParts['scrub']
+}
+
+async function openMemory(config: ServerConfig, ports: StorePorts): Promise<OpenedMemory> {
   const { store: kind, memoryBytesMax, storeBytesMax, storeEntriesMax, ttlSeconds } = config
-  const { store, quarantine, snapshot } = await openStore(config, ports)
+  const { store, quarantine, snapshot, quotaFile, scrub } = await openStore(config, ports)
   try {
-    return await openFabric({
+    const quotas = await openTenantQuotas(quotaFile)
+    const fabric = await openFabric({
       ...DEFAULT_FABRIC_OPTIONS,
       ...ports,
       store,
       quarantine,
       snapshot,
+      quotaOf: quotas.quotaOf,
       tier: kind === 'redis' ? 'remote' : kind,
       hotBytesMax: memoryBytesMax,
       bound: {
@@ -144,6 +182,14 @@ async function openMemory(config: ServerConfig, ports: StorePorts): Promise<Fabr
       node: config.nodeId,
       seed: randomInt(2 ** 32),
     })
+    const scrubAll: OpenedMemory['scrub'] =
+      scrub === null
+        ? null
+        : async (signal) => {
+            const { entries, payloadBytes, isComplete } = await scrub(signal)
+            return { entries, payloadBytes, isComplete, damaged: (await fabric.dropLost()).length }
+          }
+    return { fabric, quotas, scrub: scrubAll }
   } catch (error) {
     await store.close()
     throw error

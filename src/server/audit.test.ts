@@ -15,7 +15,7 @@ afterEach(() => rmSync(folder, { recursive: true, force: true }))
 
 const clock = { nowMs: () => Date.UTC(2026, 10, 23) }
 const ERASE: AuditEntry = {
-  action: 'erase',
+  action: 'tenant.erase',
   caller: { name: 'ops', tenant: DEFAULT_TENANT, role: 'admin' },
   target: 'tenant bob',
   requestId: 'r-1',
@@ -39,7 +39,7 @@ describe('an administrative action', () => {
     expect(result).toBe(7)
     const line = {
       time: '2026-11-23T00:00:00.000Z',
-      action: 'erase',
+      action: 'tenant.erase',
       target: 'tenant bob',
       caller: 'ops',
       tenant: 'default',

@@ -12,11 +12,12 @@ import type { Caller } from './caller.ts'
 export const AUDIT_ACTIONS = [
   'start',
   'drain',
-  'quota.set',
-  'erase',
-  'purge',
-  'flush',
-  'scrub',
+  'tenant.quota.set',
+  'tenant.quota.remove',
+  'tenant.erase',
+  'tenant.flush',
+  'store.purge',
+  'store.scrub',
   'credentials.reload',
   'tls.reload',
 ] as const

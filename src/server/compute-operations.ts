@@ -2,6 +2,7 @@
 import type { TextBackend } from '../core/compute.ts'
 import { MembraneError, unreachable } from '../core/errors.ts'
 import type { Stopwatch } from '../core/ports.ts'
+import type { IndexedFragment } from '../indices/indexed-fragment.ts'
 import type { RebuildPlan } from '../reconstruct/rebuild-plan.ts'
 import type { Caller } from './caller.ts'
 import type { Gate } from './gate.ts'
@@ -23,6 +24,15 @@ export interface ComputeOperationsParts {
 
 /** A request without its tenant, which the credential says. */
 export type Own<Request extends PromptRequest> = Omit<Request, 'tenant'>
+
+/** Long enough to say what is there. */
+const LOOK_MS = 1000
+
+/** A prompt that was made ready, and the fragments that cover it. */
+export interface Prefilled {
+  readonly rebuilt: Rebuilt
+  readonly fragments: readonly IndexedFragment[]
+}
 
 /** See the top of this file. */
 export class ComputeOperations {
@@ -75,6 +85,19 @@ export class ComputeOperations {
   explain(caller: Caller, request: Own<PromptRequest>): Promise<RebuildPlan> {
     this.#parts.gate.enter(caller, 'read')
     return this.#node().plan({ ...request, tenant: caller.tenant })
+  }
+
+  /** Makes a prompt ready, and says which fragments cover it then. */
+  async prefill(caller: Caller, request: Own<PromptRequest>): Promise<Prefilled> {
+    const rebuilt = await this.rebuild(caller, request)
+    const fragments = await this.#node().fragmentsOf({ ...request, tenant: caller.tenant }, LOOK_MS)
+    return { rebuilt, fragments }
+  }
+
+  /** Part of a request that was let in: leases what covers its prompt for `leaseMs` (LIMITS.leaseMsMax at most); how many fragments there are. */
+  async keep(caller: Caller, request: Own<PromptRequest>, leaseMs: number): Promise<number> {
+    const kept = await this.#node().fragmentsOf({ ...request, tenant: caller.tenant }, leaseMs)
+    return kept.length
   }
 
   #node(): Node {

@@ -8,7 +8,7 @@
  */
 import { createHmac, hash, randomBytes, timingSafeEqual } from 'node:crypto'
 import type { CredentialEntry, CredentialsDocument } from '../api/credentials-schema.ts'
-import { MembraneError } from '../core/errors.ts'
+import { assert, MembraneError } from '../core/errors.ts'
 import { parseTenantId, type TenantId } from '../core/ids.ts'
 import { LIMITS } from '../core/limits.ts'
 import type { Authenticator, Caller } from './caller.ts'
@@ -133,6 +133,11 @@ export class Credentials implements Authenticator {
       names,
     }
   }
+}
+
+/** Throws INVALID_CONFIG for what a server would refuse. */
+export function checkCredentials(document: CredentialsDocument): void {
+  assert(new Credentials(document).names.size === document.credentials.length, 'each credential has a name of its own')
 }
 
 /** A new token: 256 random bits, and how a credentials file knows it. */

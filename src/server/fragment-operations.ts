@@ -1,15 +1,20 @@
 /** What can be done with stored fragments, once for all doors. Missing is an outcome; everything else that fails throws. */
+import { randomInt } from 'node:crypto'
 import type { BlockHashes } from '../core/block-hashes.ts'
 import { byteSignature } from '../core/fragment-bytes.ts'
-import { fragmentKey } from '../core/fragment-key.ts'
-import type { FragmentDescription } from '../core/fragment.ts'
+import { MembraneError } from '../core/errors.ts'
+import { contextName, fragmentKey } from '../core/fragment-key.ts'
+import { type FragmentDescription, isContextKind } from '../core/fragment.ts'
 import type { ModelFingerprint } from '../core/ids.ts'
-import type { Clock, GetOptions, StoredEntry, StoredFragment, StoredStream } from '../core/ports.ts'
+import type { ByteSpan, Clock, GetOptions, StoredEntry, StoredFragment, StoredStream } from '../core/ports.ts'
+import type { SimilarFragment } from '../indices/indexed-fragment.ts'
 import type { TenantUsage } from '../store/tenants.ts'
+import { SerialTasks } from '../store/serial.ts'
 import type { Caller } from './caller.ts'
 import type { Fabric } from './fabric.ts'
 import type { Gate } from './gate.ts'
-import type { Described, FabricPut, FabricPutResult, HeldPrefix } from './tenant-fabric.ts'
+import { DEFAULT_LISTING_IDLE_MS, Listings, type ListingPage, type Random32 } from './listings.ts'
+import type { Described, FabricPut, FabricPutResult, HeldPrefix, TenantFabric } from './tenant-fabric.ts'
 
 /** Which of some keys are there, in order, and until when they stay. */
 export interface Presence {
@@ -23,20 +28,63 @@ export interface FragmentOperationsParts {
   readonly clock: Clock
   /** Of look-ups that name none. */
   readonly leaseMs: number
+  /** How long a listing is kept that nobody continues; default DEFAULT_LISTING_IDLE_MS. */
+  readonly listingIdleMs?: number
+  /** Makes cursors; default the chance of the machine. */
+  readonly random32?: Random32
 }
+
+/** A fragment and the bytes of it that were chosen: whole, or as they are read, or neither where none were. */
+export interface FragmentRead {
+  readonly entry: Described<StoredEntry>
+  readonly payload: Uint8Array | null
+  readonly chunks: AsyncIterable<Uint8Array> | null
+}
+
+/** Which page of which listing. */
+export interface ListRequest {
+  readonly prefix: string
+  /** Null for the first page; then `prefix` counts. */
+  readonly cursor: string | null
+  /** 1 to LIMITS.listingPageMax. */
+  readonly limit: number
+}
+
+/** Larger payloads are read as they are consumed. */
+export const WHOLE_BYTES_MAX = 8 * 1024 * 1024
 
 /** See the top of this file. Every call throws FORBIDDEN, RATE_LIMITED and DRAINING beside what is said. */
 export class FragmentOperations {
   readonly #parts: FragmentOperationsParts
 
+  readonly #puts = new SerialTasks()
+  readonly #listings: Listings<Described<StoredEntry>>
+
   constructor(parts: FragmentOperationsParts) {
     this.#parts = parts
+    this.#listings = new Listings({
+      clock: parts.clock,
+      random32: parts.random32 ?? (() => randomInt(2 ** 32)),
+      idleMs: parts.listingIdleMs ?? DEFAULT_LISTING_IDLE_MS,
+    })
   }
 
   /** Throws what `TenantFabric.put` throws. `refused` is an outcome: a full store rather keeps what it has. */
   put(caller: Caller, put: FabricPut): Promise<FabricPutResult> {
-    this.#parts.gate.enter(caller, 'write', put.payloadBytes ?? 0)
-    return this.#own(caller).put(put)
+    this.#enterPut(caller, put)
+    const key = nameOf(put)
+    const store = (): Promise<FabricPutResult> => this.#own(caller).put(put)
+    // Bytes under their own hash are the same whoever comes first.
+    return key === null ? store() : this.#puts.run(`${caller.tenant}/${key}`, store)
+  }
+
+  /** Null, and nothing is put, when something is there under the key: of two at once, one puts. */
+  putIfAbsent(caller: Caller, put: FabricPut, key: string): Promise<FabricPutResult | null> {
+    this.#enterPut(caller, put)
+    return this.#puts.run(`${caller.tenant}/${key}`, async () => {
+      const own = this.#own(caller)
+      return (await own.has([key]))[0] === true ? null : own.put(put)
+    })
   }
 
   /** Bytes under a key that an engine gave them. */
@@ -52,6 +100,31 @@ export class FragmentOperations {
   stream(caller: Caller, key: string, options?: Pick<GetOptions, 'span'>): Promise<Described<StoredStream> | null> {
     this.#parts.gate.enter(caller, 'read')
     return this.#own(caller).stream(key, options)
+  }
+
+  /**
+   * One read by one request: `choose` sees the description and says which bytes it wants, if any. Large ones are read as
+   * they are consumed, so that a slow reader holds a chunk and not all of them.
+   */
+  async read(
+    caller: Caller,
+    key: string,
+    choose: (entry: Described<StoredEntry>) => ByteSpan | null,
+  ): Promise<FragmentRead | null> {
+    this.#parts.gate.enter(caller, 'read')
+    const own = this.#own(caller)
+    const entry = await own.head(key)
+    if (entry === null) return null
+    const asked = choose(entry)
+    if (asked === null || asked.start === asked.end) return { entry, payload: null, chunks: null }
+    const isAll = asked.start === 0 && asked.end === entry.payloadBytes
+    const options = isAll ? {} : { span: asked }
+    if (entry.payloadBytes > WHOLE_BYTES_MAX) {
+      const found = await own.stream(key, options)
+      return found === null || !isSame(entry, found) ? null : { entry, payload: null, chunks: found.chunks }
+    }
+    const found = await own.get(key, options)
+    return found === null || !isSame(entry, found) ? null : { entry, payload: found.payload, chunks: null }
   }
 
   head(caller: Caller, key: string): Promise<Described<StoredEntry> | null> {
@@ -75,7 +148,8 @@ export class FragmentOperations {
     leaseMs: number = this.#parts.leaseMs,
   ): Promise<HeldPrefix> {
     this.#parts.gate.enter(caller, 'read')
-    return this.#own(caller).longestPrefix(prompt, { leaseMs, blockTokens: prompt.blockTokens })
+    // The store confirms what the index proposes by leasing it, however shortly.
+    return this.#own(caller).longestPrefix(prompt, { leaseMs: Math.max(1, leaseMs), blockTokens: prompt.blockTokens })
   }
 
   /** How many were there. */
@@ -90,8 +164,37 @@ export class FragmentOperations {
     return this.#own(caller).keys(prefix)
   }
 
+  /** One page of what is stored under keys that begin with `prefix`, in no order, by a cursor or from the start. */
+  list(caller: Caller, { prefix, cursor, limit }: ListRequest): Promise<ListingPage<Described<StoredEntry>>> {
+    this.#parts.gate.enter(caller, 'read')
+    if (cursor === null) return this.#listings.start(caller.tenant, this.#own(caller).list(prefix), limit)
+    return this.#listings.next(caller.tenant, cursor, limit)
+  }
+
+  /** One turn of a session used these fragments, in this order. What is used together is kept together. */
+  accessed(caller: Caller, session: string, keys: readonly string[]): void {
+    this.#parts.gate.enter(caller, 'write')
+    this.#own(caller).accessed(session, keys)
+  }
+
+  /** No further turn of the session comes: what nobody else uses leaves first. Whether the session was known. */
+  closeSession(caller: Caller, session: string): boolean {
+    this.#parts.gate.enter(caller, 'write')
+    return this.#own(caller).closeSession(session)
+  }
+
+  /** Fragments whose text is near. Throws NOT_SUPPORTED without a semantic index. */
+  similar(caller: Caller, query: Parameters<TenantFabric['similar']>[0]): readonly SimilarFragment[] {
+    this.#parts.gate.enter(caller, 'read')
+    const found = this.#own(caller).similar(query)
+    if (found !== null) return found
+    throw new MembraneError('NOT_SUPPORTED', 'This node was started without a semantic index.', {
+      remedy: 'Start it with one, or look fragments up by their keys.',
+    })
+  }
+
   /** Entries in no order, but those whose head this version cannot read. */
-  list(caller: Caller, prefix?: string): AsyncIterable<Described<StoredEntry>> {
+  entries(caller: Caller, prefix?: string): AsyncIterable<Described<StoredEntry>> {
     this.#parts.gate.enter(caller, 'read')
     return this.#own(caller).list(prefix)
   }
@@ -102,9 +205,26 @@ export class FragmentOperations {
     return this.#own(caller).usage
   }
 
-  #own({ tenant }: Caller) {
+  #enterPut(caller: Caller, { payload, payloadBytes = 0 }: FabricPut): void {
+    const bytes = payload instanceof Uint8Array ? payload.length : payloadBytes
+    this.#parts.gate.enter(caller, 'write', bytes)
+  }
+
+  #own({ tenant }: Caller): TenantFabric {
     return this.#parts.fabric.of(tenant)
   }
+}
+
+/** Whether what was read is what was described: a put may have come between. */
+function isSame(entry: Pick<StoredEntry, 'contentHash' | 'payloadBytes'>, found: typeof entry): boolean {
+  return entry.contentHash === found.contentHash && entry.payloadBytes === found.payloadBytes
+}
+
+/** The key that a put goes to, where others may put other bytes to the same one. */
+function nameOf({ description, foreignKey }: FabricPut): string | null {
+  const { kind } = description.signature
+  if (!isContextKind(kind)) return foreignKey === undefined ? null : fragmentKey({ kind, name: foreignKey })
+  return description.blocks.length === 0 ? null : fragmentKey(contextName(description))
 }
 
 /** The key of bytes under a key that an engine gave them, 1 or more bytes. Throws INVALID_REQUEST for one that is too long. */

@@ -10,6 +10,7 @@ export interface RateLimiter {
 /** See the top of this file. */
 export class Gate {
   readonly #limiter: RateLimiter | null
+  readonly #admitted = new WeakSet<Caller>()
   #isDraining = false
 
   constructor(limiter: RateLimiter | null) {
@@ -25,13 +26,28 @@ export class Gate {
     this.#isDraining = true
   }
 
+  /**
+   * For doors whose requests take their time before they come here, such as to read a body: a request that was let in
+   * passes with the caller that this gives, also while the node drains. Throws DRAINING.
+   */
+  admit(caller: Caller): Caller {
+    this.#checkOpen()
+    const admitted = { ...caller }
+    this.#admitted.add(admitted)
+    return admitted
+  }
+
   /** HOT: once for every request. Throws DRAINING, FORBIDDEN and RATE_LIMITED. */
   enter(caller: Caller, permission: Permission, bytes = 0): void {
-    if (this.#isDraining)
-      throw new MembraneError('DRAINING', 'This node is shutting down.', {
-        remedy: 'Ask another node, or this one later.',
-      })
+    if (this.#isDraining && !this.#admitted.has(caller)) this.#checkOpen()
     checkAllowed(caller, permission)
     this.#limiter?.take(caller, bytes)
+  }
+
+  #checkOpen(): void {
+    if (!this.#isDraining) return
+    throw new MembraneError('DRAINING', 'This node is shutting down.', {
+      remedy: 'Ask another node, or this one later.',
+    })
   }
 }

@@ -29,7 +29,7 @@ export function textOfLogLine(line: string, { isColorful }: { readonly isColorfu
   const rest = Object.entries(others).map(
     ([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
   )
-  const head = `${paint('gray', String(time).slice(11, 23))} ${paint(style, name.toUpperCase().padEnd(5))} ${clean(String(message ?? ''))}`
+  const head = `${paint('gray', String(time).slice(11, 23))} ${paint(style, name.toUpperCase().padEnd(5))} ${clean(typeof message === 'string' ? message : '')}`
   const tail = rest.length === 0 ? '' : ` ${paint('gray', clean(rest.join(' ')))}`
   return `${head}${tail}\n${errorText(error)}`
 }

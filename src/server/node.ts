@@ -9,6 +9,7 @@ import { MembraneError } from '../core/errors.ts'
 import type { ContentHash, TenantId } from '../core/ids.ts'
 import { LIMITS } from '../core/limits.ts'
 import { checkedSampling } from '../engine/sampling.ts'
+import type { IndexedFragment } from '../indices/indexed-fragment.ts'
 import { DEFAULT_MOVED_INDEX, MovedIndex } from '../indices/moved.ts'
 import { DEFAULT_MOVED, type MovedReuse } from '../reconstruct/moved-options.ts'
 import type { ExplainedSpan, RebuildPlan } from '../reconstruct/rebuild-plan.ts'
@@ -141,6 +142,16 @@ export class Node {
       const value = { ...figures, kvHash, plan, explain: spelledOut(result.explain), approximate, stored }
       return { value, tokenIds: approximate === null ? tokenIds : null }
     })
+  }
+
+  /**
+   * The fragments that cover blocks of a prompt, leased for `leaseMs` (LIMITS.leaseMsMax at most): after a rebuild, what
+   * it read and what it stored.
+   */
+  fragmentsOf(request: PromptRequest, leaseMs: number): Promise<readonly IndexedFragment[]> {
+    const { hashes } = this.#rebuildRequest(request, this.tokensOf(request))
+    const model = this.backend.model.fingerprint
+    return this.#options.fabric.of(request.tenant).fragmentsOf({ model, hashes }, leaseMs)
   }
 
   /** Throws what a rebuild throws, INVALID_REQUEST for a maxTokens or a sampling out of range, and ABORTED. */

@@ -3,13 +3,48 @@
  * `Caller` that a door has found by its credential, checks what it may do, and answers with values or throws
  * `MembraneError`.
  */
-import type { ComputeOperations } from './compute-operations.ts'
-import type { FragmentOperations } from './fragment-operations.ts'
+import type { Clock, Stopwatch } from '../core/ports.ts'
+import { AdminOperations, type AdminOperationsParts } from './admin-operations.ts'
+import { ComputeOperations, type Engine } from './compute-operations.ts'
+import type { Fabric } from './fabric.ts'
+import { FragmentOperations } from './fragment-operations.ts'
 import type { Gate } from './gate.ts'
+import { ObserveOperations } from './observe-operations.ts'
+import { RequestMeters } from './request-meters.ts'
 
 /** See the top of this file. */
 export interface Operations {
   readonly gate: Gate
   readonly fragments: FragmentOperations
   readonly compute: ComputeOperations
+  readonly admin: AdminOperations
+  readonly observe: ObserveOperations
+  /** Doors count here what they answer. */
+  readonly meters: RequestMeters
+}
+
+/** What a node's operations are put together from. */
+export interface OperationsParts extends Pick<AdminOperationsParts, 'audit' | 'quotas' | 'scrub'> {
+  readonly fabric: Fabric
+  readonly engine: Engine
+  readonly gate: Gate
+  readonly clock: Clock
+  readonly stopwatch: Stopwatch
+  /** Milliseconds that look-ups lease what they find when they do not say. */
+  readonly leaseMs: number
+  /** How this node is called among others. */
+  readonly node: string
+}
+
+export function createOperations(parts: OperationsParts): Operations {
+  const { fabric, engine, gate, clock, stopwatch, leaseMs, audit, quotas, scrub, node } = parts
+  const meters = new RequestMeters()
+  return {
+    gate,
+    fragments: new FragmentOperations({ fabric, gate, clock, leaseMs }),
+    compute: new ComputeOperations({ engine, gate, stopwatch }),
+    admin: new AdminOperations({ fabric, gate, audit, quotas, scrub }),
+    observe: new ObserveOperations({ fabric, engine, gate, quotas, meters, node }),
+    meters,
+  }
 }

@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process'
+import { createPrivateKey } from 'node:crypto'
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -81,8 +81,9 @@ describe('certificates of a server', () => {
   })
 
   test('are refused with a key that needs a passphrase', async () => {
-    const keyFile = join(folder, 'locked.key')
-    execFileSync('openssl', ['pkey', '-in', paths.keyFile, '-aes256', '-passout', 'pass:x', '-out', keyFile])
+    const key = createPrivateKey(readFileSync(paths.keyFile))
+    const options = { type: 'pkcs8', format: 'pem', cipher: 'aes-256-cbc', passphrase: 'x' } as const
+    const keyFile = file('locked.key', String(key.export(options)))
     expect((await refusal({ ...paths, keyFile })).message).toMatch(/passphrase/)
   })
 

@@ -20,14 +20,14 @@ import { type GrpcDoorOptions, openGrpcDoor } from '../../src/doors/grpc.ts'
 import { loadChainHashes } from '../../src/hashing/chain-hashes.ts'
 import { BodyBudget } from '../../src/server/body-budget.ts'
 import type { Authenticator, Caller, Role } from '../../src/server/caller.ts'
-import { ComputeOperations, type Engine } from '../../src/server/compute-operations.ts'
+import { type Engine } from '../../src/server/compute-operations.ts'
 import type { Fabric } from '../../src/server/fabric.ts'
-import { FragmentOperations } from '../../src/server/fragment-operations.ts'
 import { Gate, type RateLimiter } from '../../src/server/gate.ts'
 import { DEFAULT_NODE_OPTIONS } from '../../src/server/node-options.ts'
 import { Node } from '../../src/server/node.ts'
 import { systemAlarm, systemStopwatch } from '../../src/server/system-time.ts'
 import { ANN, BOB, hashers, open } from './fabric-fixtures.ts'
+import { operationsOn } from '../operations.ts'
 
 const NODE_BLOCK_TOKENS = 16
 const chain = createHashChain('blake3', { hashes: await loadChainHashes(), blockTokens: NODE_BLOCK_TOKENS })
@@ -109,11 +109,7 @@ export async function openTestDoor({
   const logged: Record<string, unknown>[] = []
   const log = pino({ level: 'debug' }, { write: (line: string) => logged.push(JSON.parse(line)) })
   const engineOpened = engine(fabric)
-  const operations = {
-    gate,
-    fragments: new FragmentOperations({ fabric, gate, clock, leaseMs: 5000 }),
-    compute: new ComputeOperations({ engine: engineOpened, gate, stopwatch: systemStopwatch }),
-  }
+  const operations = await operationsOn({ fabric, clock, gate, engine: engineOpened })
   const door = await openGrpcDoor({
     operations,
     authenticator: AUTHENTICATOR,

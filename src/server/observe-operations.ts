@@ -1,0 +1,98 @@
+/** What a node says of itself, once for all doors: who may observe sees all of it, anybody else its own tenant's part. */
+import type { CacheBreakdown } from '../indices/statistics.ts'
+import type { Quota } from '../store/bounded-owner.ts'
+import { type Caller, isAllowed } from './caller.ts'
+import type { Engine } from './compute-operations.ts'
+import type { Fabric, FabricStats } from './fabric.ts'
+import type { Gate } from './gate.ts'
+import type { NodeStats } from './node-options.ts'
+import { NodeLoad, type ProcessLoad } from './node-load.ts'
+import type { RequestMeters } from './request-meters.ts'
+import type { TenantQuotas } from './tenant-quotas.ts'
+
+/** Numbers of one tenant. */
+export interface TenantNumbers {
+  readonly tenant: string
+  readonly fragments: number
+  readonly payloadBytes: number
+  readonly quota: Quota | null
+  /** Null where nothing was looked up yet. */
+  readonly cache: CacheBreakdown | null
+}
+
+/** Numbers of the whole node. */
+export interface NodeNumbers {
+  readonly fabric: FabricStats
+  /** Null without an engine. */
+  readonly node: NodeStats | null
+  readonly load: ProcessLoad
+  readonly meters: RequestMeters
+}
+
+/** One look at the node. */
+export interface Observation {
+  readonly tenants: readonly TenantNumbers[]
+  /** Null for those who may not observe. */
+  readonly whole: NodeNumbers | null
+}
+
+/** What others ask to know whether a node is well. */
+export interface Heartbeat {
+  readonly node: string
+  readonly load: ProcessLoad
+  /** Of the caller's tenant; of all tenants for those who may observe. */
+  readonly fragments: number
+  readonly isTakingRequests: boolean
+}
+
+interface ObserveOperationsParts {
+  readonly fabric: Fabric
+  readonly engine: Engine
+  readonly gate: Gate
+  readonly quotas: TenantQuotas
+  readonly meters: RequestMeters
+  readonly node: string
+}
+
+/** See the top of this file. */
+export class ObserveOperations {
+  readonly #parts: ObserveOperationsParts
+  readonly #load = new NodeLoad()
+
+  constructor(parts: ObserveOperationsParts) {
+    this.#parts = parts
+  }
+
+  heartbeat(caller: Caller): Heartbeat {
+    const { fabric, gate, node } = this.#parts
+    const observes = this.#enter(caller)
+    const fragments = observes ? fabric.stats().fragments : fabric.of(caller.tenant).usage.entries
+    return { node, load: this.#load.load(), fragments, isTakingRequests: !gate.isDraining }
+  }
+
+  numbers(caller: Caller): Observation {
+    const { fabric, engine, meters } = this.#parts
+    const observes = this.#enter(caller)
+    const stats = fabric.stats()
+    const names = observes
+      ? [...new Set([...Object.keys(stats.owners), ...stats.cache.byTenant.keys()])]
+      : [caller.tenant]
+    const tenants = names.map((tenant) => this.#numbersOf(tenant, stats))
+    if (!observes) return { tenants, whole: null }
+    const node = engine.kind === 'node' ? engine.node.stats() : null
+    return { tenants, whole: { fabric: stats, node, load: this.#load.load(), meters } }
+  }
+
+  /** Whether the caller sees everything. Throws FORBIDDEN for one that sees nothing. */
+  #enter(caller: Caller): boolean {
+    const observes = isAllowed(caller, 'observe')
+    this.#parts.gate.enter(caller, observes ? 'observe' : 'read')
+    return observes
+  }
+
+  #numbersOf(tenant: string, { owners, cache }: FabricStats): TenantNumbers {
+    const { entries, payloadBytes } = owners[tenant] ?? { entries: 0, payloadBytes: 0 }
+    const quota = [...this.#parts.quotas.all].find(([name]) => name === tenant)?.[1] ?? null
+    return { tenant, fragments: entries, payloadBytes, quota, cache: cache.byTenant.get(tenant) ?? null }
+  }
+}
