@@ -213,18 +213,12 @@ const { reply } = fc.letrec<{ reply: RespReply }>((tie) => ({
 /** What a client of this version reads. */
 function seen(written: RespReply, version: 2 | 3): RespValue {
   const all = (items: readonly RespReply[]): RespValue[] => items.map((item) => seen(item, version))
-  switch (written.kind) {
-    case 'text':
-      return { kind: 'bytes', bytes: new Uint8Array(Buffer.from(written.text)) }
-    case 'array':
-    case 'set':
-      return { kind: version === 2 ? 'array' : written.kind, items: all(written.items) }
-    case 'map':
-      if (version === 2) return { kind: 'array', items: all(written.entries.flat()) }
-      return { kind: 'map', entries: written.entries.map(([key, value]) => [seen(key, 3), seen(value, 3)] as const) }
-    default:
-      return written
-  }
+  if (written.kind === 'text') return { kind: 'bytes', bytes: new Uint8Array(Buffer.from(written.text)) }
+  if (written.kind === 'array' || written.kind === 'set')
+    return { kind: version === 2 ? 'array' : written.kind, items: all(written.items) }
+  if (written.kind !== 'map') return written
+  if (version === 2) return { kind: 'array', items: all(written.entries.flat()) }
+  return { kind: 'map', entries: written.entries.map(([key, value]) => [seen(key, 3), seen(value, 3)] as const) }
 }
 
 function valuesOf(segments: readonly Uint8Array[]): RespValue[] {
@@ -289,7 +283,7 @@ describe('replies', () => {
     '#x\r\n',
     '+a\n',
     '$1\r\nabc',
-    `${'*1\r\n'.repeat(17)}`,
+    '*1\r\n'.repeat(17),
   ])('that make no sense, or ask too much, break the stream: %j', (text) => {
     expect(() => valuesOf([latin(text)])).toThrow('RESP was expected')
   })

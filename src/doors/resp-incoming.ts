@@ -14,7 +14,7 @@ const COPIED_BYTES_MAX = 32 * 1024
 export interface RespIncoming {
   readonly socket: Socket
   /** To be called once; the socket is read from then on. A shared segment may be used until the callback returns. */
-  start(received: (segment: Uint8Array, isShared: boolean) => void): void
+  readonly start: (received: (segment: Uint8Array, isShared: boolean) => void) => void
 }
 
 /** The parts of a socket that are used and not documented. */
