@@ -191,7 +191,7 @@ const leaf: fc.Arbitrary<RespReply> = fc.oneof(
   fc.maxSafeInteger().map((value): RespReply => ({ kind: 'integer', value: value === 0 ? 0 : value })),
   fc.uint8Array({ maxLength: 40 }).map((bytes): RespReply => ({ kind: 'bytes', bytes })),
   fc
-    .integer({ min: 8000, max: 100_000 })
+    .integer({ min: 8000, max: 12_000 })
     .map((bytes): RespReply => ({ kind: 'bytes', bytes: new Uint8Array(bytes).fill(13) })),
   fc.string({ unit: 'grapheme' }).map((text): RespReply => ({ kind: 'text', text })),
   fc.constant<RespReply>({ kind: 'null' }),
@@ -245,7 +245,7 @@ describe('replies', () => {
         const bytes = Buffer.concat(writer.take())
         expect(valuesOf(cut(bytes, cuts))).toEqual(replies.map((one) => seen(one, version)))
       }),
-      { numRuns: runs(150) },
+      { numRuns: runs(60) },
     )
   })
 

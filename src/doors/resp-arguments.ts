@@ -3,7 +3,7 @@ import { parseRespInteger } from '../api/resp-codec-numbers.ts'
 import { MembraneError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import { opaqueKey } from '../server/fragment-operations.ts'
-import { NOT_INTEGER, refuse } from './resp-command.ts'
+import { NOT_INTEGER, refuse } from './resp-refusal.ts'
 
 /** An option or a name, in small letters. */
 export function wordOf(bytes: Uint8Array): string {

@@ -12,13 +12,13 @@ import { MembraneError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import type { Caller } from '../server/caller.ts'
 import { wordOf } from './resp-arguments.ts'
-import { type RespAnswer, type RespArgs, RespRefusal } from './resp-command.ts'
+import type { RespAnswer, RespArgs } from './resp-command.ts'
+import { RespRefusal } from './resp-refusal.ts'
 import { findCommand } from './resp-commands.ts'
 import { isPresenceQuestion, presenceOf } from './resp-presence.ts'
 import type { RespIncoming } from './resp-incoming.ts'
 import { RespOutput } from './resp-output.ts'
-import type { RespDoorParts } from './resp-parts.ts'
-import type { RespSession } from './resp-session.ts'
+import type { RespDoorParts, RespSession } from './resp-parts.ts'
 
 /** Not read beyond so many bytes that wait for the command before them. */
 const BUFFERED_BYTES_MAX = 256 * 1024

@@ -9,9 +9,8 @@ import { renewTls } from './renew-tls.ts'
 import { addressText, type Door, type DoorOptions, type ListenAddress } from './door.ts'
 import { RespConnection } from './resp-connection.ts'
 import { RespCursors } from './resp-cursors.ts'
-import type { RespDoorParts, RespSettings } from './resp-parts.ts'
+import type { RespDoorParts, RespSession, RespSettings } from './resp-parts.ts'
 import { readingInto } from './resp-incoming.ts'
-import type { RespSession } from './resp-session.ts'
 import { RespTurns } from './resp-turns.ts'
 
 const CHECK_MS = 1000
