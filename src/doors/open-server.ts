@@ -78,8 +78,6 @@ async function openDoor(name: DoorName, options: DoorOptions): Promise<Door> {
       return (await import('./resp.ts')).openRespDoor(options)
     case 'grpc':
       return (await import('./grpc.ts')).openGrpcDoor(options)
-    case 'resp':
-      return (await import('./resp.ts')).openRespDoor(options)
     case 'lm':
       return (await import('./lm.ts')).openLmDoor(options)
     default:

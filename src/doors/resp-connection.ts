@@ -12,12 +12,13 @@ import { MembraneError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import type { Caller } from '../server/caller.ts'
 import { wordOf } from './resp-arguments.ts'
-import { type RespAnswer, type RespArgs, RespRefusal } from './resp-command.ts'
+import type { RespAnswer, RespArgs } from './resp-command.ts'
+import { RespRefusal } from './resp-refusal.ts'
 import { findCommand } from './resp-commands.ts'
 import { isPresenceQuestion, presenceOf } from './resp-presence.ts'
+import type { RespIncoming } from './resp-incoming.ts'
 import { RespOutput } from './resp-output.ts'
-import type { RespDoorParts } from './resp-parts.ts'
-import type { RespSession } from './resp-session.ts'
+import type { RespDoorParts, RespSession } from './resp-parts.ts'
 
 /** Not read beyond so many bytes that wait for the command before them. */
 const BUFFERED_BYTES_MAX = 256 * 1024
@@ -45,7 +46,7 @@ export class RespConnection {
   /** Since when a command is half there; null when none is. */
   #halfSinceMs: number | null = null
 
-  constructor(door: RespDoorParts, socket: Socket, id: number, caller: Caller | null) {
+  constructor(door: RespDoorParts, { socket, start }: RespIncoming, id: number, caller: Caller | null) {
     this.#door = door
     this.#socket = socket
     this.#output = new RespOutput(socket, door.turns, door.nowMs)
@@ -73,7 +74,6 @@ export class RespConnection {
         await this.#output.room()
       },
     }
-    socket.on('data', (segment: Buffer) => this.#received(segment))
     socket.once('end', () => {
       this.#hasEnded = true
       if (this.#isDone) socket.destroySoon()
@@ -84,6 +84,7 @@ export class RespConnection {
       this.#gone.abort()
       this.#output.close()
     })
+    start((segment, isShared) => this.#received(segment, isShared))
   }
 
   /** Ends when the command under way has been answered and the connection is closed. */
@@ -108,11 +109,13 @@ export class RespConnection {
     this.cut()
   }
 
-  #received(segment: Buffer): void {
+  #received(segment: Uint8Array, isShared: boolean): void {
     if (this.#isDone) return
-    this.#reader.push(segment)
-    if (this.#reader.bufferedBytes > BUFFERED_BYTES_MAX) this.#socket.pause()
+    if (isShared) this.#reader.pushShared(segment)
+    else this.#reader.push(segment)
     this.#go()
+    if (isShared) this.#reader.settle()
+    if (this.#reader.bufferedBytes > BUFFERED_BYTES_MAX) this.#socket.pause()
   }
 
   #go(): void {

@@ -136,7 +136,9 @@ export class FragmentOperations {
   async has(caller: Caller, keys: readonly string[], leaseMs: number = this.#parts.leaseMs): Promise<Presence> {
     this.#parts.gate.enter(caller, 'read')
     const leasedUntilMs = this.#parts.clock.nowMs() + leaseMs
-    return { isPresent: await this.#own(caller).has(keys), leasedUntilMs }
+    const own = this.#own(caller)
+    const isPresent = await (leaseMs > 0 ? own.lease(keys, leaseMs) : own.has(keys))
+    return { isPresent, leasedUntilMs }
   }
 
   /** The leading blocks of a prompt that are here, leased. */
