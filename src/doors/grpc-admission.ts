@@ -157,6 +157,7 @@ class AdmittedCall implements ServerInterceptingCallInterface {
   /** Ends the call with an error. */
   fail(error: unknown): void {
     const { log, path } = this.#options
+    // oxlint-disable-next-line typescript/no-unsafe-enum-assignment -- Our table has the numbers of the protocol.
     this.sendStatus(errorStatus(error, log, path))
   }
 

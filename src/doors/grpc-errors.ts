@@ -1,6 +1,6 @@
 /** How errors leave over gRPC: a status of the one table, a sentence, and our code in the trailing metadata. */
 import { randomUUID } from 'node:crypto'
-import { Metadata, type status as Status } from '@grpc/grpc-js'
+import { Metadata } from '@grpc/grpc-js'
 import type { Logger } from 'pino'
 import { GRPC_STATUS } from '../api/error-status.ts'
 import { ERROR_METADATA } from '../api/grpc-service.ts'
@@ -10,7 +10,8 @@ import { MembraneError } from '../core/errors.ts'
 const DETAILS_CHARACTERS_MAX = 1000
 
 export interface ErrorStatus {
-  readonly code: Status
+  /** A status of gRPC. */
+  readonly code: number
   readonly details: string
   readonly metadata: Metadata
 }
@@ -24,7 +25,7 @@ export function errorStatus(error: unknown, log: Logger, path: string): ErrorSta
     metadata.set(ERROR_METADATA.requestId, requestId)
     metadata.set(ERROR_METADATA.code, 'INTERNAL')
     return {
-      code: GRPC_STATUS.INTERNAL as Status,
+      code: GRPC_STATUS.INTERNAL,
       details: `Something went wrong here; the log has ${requestId}.`,
       metadata,
     }
@@ -37,7 +38,7 @@ export function errorStatus(error: unknown, log: Logger, path: string): ErrorSta
   const sentence = remedy === null ? message : `${message} ${remedy}`
   // Half a surrogate pair, which cutting may leave, has no UTF-8, and would throw where the header is written.
   return {
-    code: GRPC_STATUS[code] as Status,
+    code: GRPC_STATUS[code],
     details: sentence.slice(0, DETAILS_CHARACTERS_MAX).toWellFormed(),
     metadata,
   }
