@@ -105,6 +105,13 @@ export type { ResidentStats } from './resident-pool.ts'
 export { type LoadedRates, RatesFile } from './rates-file.ts'
 export { systemAlarm, systemStopwatch } from './system-time.ts'
 
+/** Settings of a server, from any sources: checked, complete, each with where it came from. */
+export { type EffectiveServerConfig, mergeServerConfig } from '../api/merge-server-config.ts'
+export { type ConfigLayer, type Environment, environmentLayer, type GivenValue } from '../api/server-layers.ts'
+export { DEFAULT_SERVER_CONFIG, type ServerConfig, type ServerConfigKey } from '../api/server-schema.ts'
+export type { CredentialEntry, CredentialsDocument } from '../api/credentials-schema.ts'
+export { Secret } from '../core/secret.ts'
+
 /** Who may do what, and what is written down: the parts of a server that decide before its doors do. */
 export {
   auditPathOf,
