@@ -68,7 +68,9 @@ export const BENCH_NAMES = [
   'prefill',
   'plan-rebuild',
   'rebuild',
+  'grpc',
   'load-or-recompute',
+  'resp',
 ] as const
 export type BenchName = (typeof BENCH_NAMES)[number]
 

@@ -35,6 +35,7 @@ const MODEL_PARTS = {
   name: 'bench',
   parts: [{ kind: 'kv', pool: 'kv', bytes: KV_BYTES_PER_TOKEN, ...PART }],
   isCanonical: true,
+  chat: null,
   tokenizer: {
     vocabularyTokens: 32_000,
     startTokens: [],

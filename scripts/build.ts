@@ -9,7 +9,7 @@
  * own file, so that `--version` reads none of it. Names are kept, so that stack traces stay readable.
  */
 import { spawn } from 'node:child_process'
-import { chmod, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { chmod, copyFile, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { readdirSync, statSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -60,6 +60,8 @@ async function build(): Promise<void> {
     // First, so that a source which changes during the build counts as newer.
     await writeFile(join(staging, basename(STAMP)), `${INPUTS.join(' ')}\n`)
     await compileLibrary(staging)
+    // Read when it runs: for reflection, and because others generate their clients from it.
+    await copyFile('src/api/membrane.proto', join(staging, 'api/membrane.proto'))
     await bundleCli(join(staging, 'cli'))
     await replaceDist(staging)
   } finally {
@@ -90,8 +92,8 @@ async function bundleCli(folder: string): Promise<void> {
     platform: 'node',
     // Of a CommonJS package that is loaded on demand, a bundle in parts shows the default export alone.
     mainFields: ['module', 'main'],
-    // They find their binaries beside themselves, so they stay packages of their own.
-    external: ['@napi-rs/blake-hash', 'usearch'],
+    // They find their binaries or proto files beside themselves, so they stay packages of their own.
+    external: ['@napi-rs/blake-hash', 'usearch', '@grpc/*', 'grpc-health-check'],
     target: 'node22.18',
     minifyWhitespace: true,
     metafile: true,

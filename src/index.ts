@@ -446,3 +446,13 @@ export {
   type MovedRun,
 } from './indices/moved.ts'
 export type { TokenRecord } from './indices/moved-places.ts'
+
+/** RESP, the protocol of Redis: commands and answers, without a socket. */
+export { encodeRespCommand } from './api/resp-codec-call.ts'
+export {
+  type RespCommandBounds,
+  RespCommandReader,
+  type RespInput,
+} from './api/resp-codec-commands.ts'
+export { type RespRead, type RespReadBounds, RespReplyReader, type RespValue } from './api/resp-codec-reader.ts'
+export { type RespReply, RespReplyWriter, type RespVersion } from './api/resp-codec-replies.ts'

@@ -2,8 +2,10 @@ import { describe, expect, it } from 'vitest'
 import { LIMITS } from '../core/limits.ts'
 import { listPresets, preset } from '../planner/presets.ts'
 import { configSchema } from './config-schema.ts'
+import { credentialsSchema } from './credentials-schema.ts'
 import { jsonSchema, SCHEMA_NAMES } from './json-schemas.ts'
 import { profileSchema } from './profile-schema.ts'
+import { serverConfigSchema } from './server-schema.ts'
 import { simulationSchema } from './simulation-schema.ts'
 import { traceLineSchema } from './trace-schema.ts'
 
@@ -90,12 +92,15 @@ function hasType(type: string, value: Json | undefined): boolean {
   if (type === 'integer') return Number.isInteger(value)
   if (type === 'object') return isRecord(value)
   if (type === 'array') return Array.isArray(value)
+  if (type === 'null') return value === null
   return typeof value === type
 }
 
 const PARSERS = {
   config: configSchema,
+  credentials: credentialsSchema,
   profile: profileSchema,
+  server: serverConfigSchema,
   simulation: simulationSchema,
   'trace-line': traceLineSchema,
 } as const
@@ -230,6 +235,50 @@ const EXAMPLES: Readonly<Record<keyof typeof PARSERS, readonly Json[]>> = {
     { ...SIMULATION, detectionSeconds: LIMITS.delaySecondsMax + 1 },
     { ...SIMULATION, more: 1 },
     {},
+  ],
+  server: [
+    {},
+    { port: 0, grpcPort: null, respPort: 6380, respSocket: '/run/membrane.sock' },
+    { port: 65_536 },
+    { port: '8080' },
+    { nodeId: '' },
+    { host: '::1' },
+    { host: 'a b' },
+    { memoryBytesMax: '10 GiB', storeBytesMax: 1 },
+    { memoryBytesMax: 1.5 },
+    { memoryBytesMax: '10 gigs' },
+    { memoryBytesMax: null },
+    { leaseSeconds: '90s', ttlSeconds: '12h' },
+    { leaseSeconds: 601 },
+    { ttlSeconds: 0 },
+    { store: 'tape' },
+    { compute: 'none' },
+    { peers: ['node-1:8080', '[::1]:8080'] },
+    { peers: ['node-1'] },
+    { redisUrl: 'redis://host:6379/0?db=1', redisPassword: 'x' },
+    { redisUrl: 'redis://host?password=x' },
+    { redisPassword: '' },
+    { llmUrl: 'https://user:key@host' },
+    { logLevel: 'INFO' },
+    { logFile: '' },
+    { semantic: 'yes' },
+    { more: 1 },
+  ],
+  credentials: [
+    { tenantSaltSecret: '0'.repeat(64), credentials: [] },
+    { tenantSaltSecret: '0'.repeat(63), credentials: [] },
+    { credentials: [] },
+    {
+      tenantSaltSecret: '0'.repeat(64),
+      anonymous: { tenant: 'default', role: 'reader' },
+      credentials: [{ name: 'a', tenant: 'b', role: 'writer', tokenHash: `sha256:${'0'.repeat(64)}` }],
+    },
+    { tenantSaltSecret: '0'.repeat(64), credentials: [{ name: 'a', tenant: 'b', role: 'owner' }] },
+    { tenantSaltSecret: '0'.repeat(64), credentials: [{ name: 'a', tenant: 'b', role: 'admin', token: 'mbr_x' }] },
+    {
+      tenantSaltSecret: '0'.repeat(64),
+      credentials: [{ name: 'a', tenant: 'b', role: 'admin', certificateFingerprint: 'AB:'.repeat(31) + 'AB' }],
+    },
   ],
   'trace-line': [
     { inputTokens: 1 },

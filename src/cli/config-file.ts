@@ -33,7 +33,8 @@ export async function readDocument(path: string, what: string): Promise<unknown>
   }
 }
 
-async function readText(path: string, what: string): Promise<string> {
+/** Bounded in size. Throws FILE_UNREADABLE and LIMIT_REACHED. */
+export async function readText(path: string, what: string): Promise<string> {
   try {
     const { size } = await stat(path)
     if (size > LIMITS.configFileBytesMax) {

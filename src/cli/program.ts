@@ -92,8 +92,16 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     load: async () => (await import('./presets.ts')).definePresets,
   },
   config: {
-    summary: 'the effective configuration and the JSON Schemas',
+    summary: 'the effective configuration of a scenario or a server, and the JSON Schemas',
     load: async () => (await import('./config.ts')).defineConfig,
+  },
+  bench: {
+    summary: 'the doors beside a redis-server on this machine',
+    load: async () => (await import('./bench.ts')).defineBench,
+  },
+  token: {
+    summary: 'credentials of a server: make, list and remove them',
+    load: async () => (await import('./token.ts')).defineToken,
   },
   demo: {
     summary: 'the paper beside our numbers, and the memory at work on real KV, in seconds',

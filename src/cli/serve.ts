@@ -1,79 +1,71 @@
 import type { Command } from 'commander'
-import pino, { type Logger } from 'pino'
-import { DEFAULT_TENANT } from '../core/ids.ts'
-import { LIMITS } from '../core/limits.ts'
+import { MembraneError } from '../core/errors.ts'
 import { addressText } from '../doors/door.ts'
-import { openServer } from '../doors/open-server.ts'
-import type { AuditLog, NodeScrubReport } from '../server/admin-operations.ts'
-import { Gate } from '../server/gate.ts'
-import { createOperations } from '../server/operations.ts'
-import { systemStopwatch } from '../server/system-time.ts'
-import { type OpenedDataDir, withNewDataDir } from './data-dir.ts'
-import { wholeNumberOf } from './numbers.ts'
-import { type GlobalFlags, onRun } from './run-command.ts'
-
-interface ServeFlags extends GlobalFlags {
-  readonly port: number
-  readonly dataDir?: string
-}
-
-/** What is under way may take so long after SIGTERM. */
-const DRAIN_MS = 10_000
+import { type RunningServer, startServer } from '../doors/start-server.ts'
+import { type OpenLog, openLog } from '../server/log.ts'
+import { readCredentialsFile } from './credentials-file.ts'
+import { printJson, printText } from './print.ts'
+import { onRun } from './run-command.ts'
+import { addServeFlags, type ServeFlags } from './serve-flags.ts'
+import { loadServerConfig } from './server-config-load.ts'
+import { printServerConfig } from './server-config-print.ts'
 
 export function defineServe(command: Command): void {
-  command
-    .description('a node: its memory, its engine, and doors for others')
-    .option('--port <n>', 'HTTP port; 0 takes a free one', wholeNumberOf(0), 8080)
-    .requiredOption('--data-dir <dir>', 'directory of the store')
+  addServeFlags(command.description('run a node: its memory, its engine, and doors for others'))
   onRun<ServeFlags>(command, async (flags) => {
-    await withNewDataDir(flags, async (opened) => {
-      const log = pino(pino.destination(2))
-      const { fabric, quotas } = opened
-      const server = await openServer({
-        operations: createOperations({
-          fabric,
-          quotas,
-          engine: { kind: 'none' },
-          gate: new Gate(null),
-          clock: { nowMs: Date.now },
-          stopwatch: systemStopwatch,
-          leaseMs: 5000,
-          node: 'local',
-          audit: auditTo(log),
-          scrub: (signal) => scrub(opened, signal),
-        }),
-        authenticator: {
-          anonymous: { tenant: DEFAULT_TENANT, role: 'admin', name: 'anonymous' },
-          byToken: () => null,
-          byCertificate: () => null,
-        },
-        doors: [{ name: 'http', address: { kind: 'tcp', host: '127.0.0.1', port: flags.port }, tls: null }],
-        log,
-        bodyBytesMax: 1024 ** 3,
-        payloadBytesMax: LIMITS.payloadBytesMax,
-        connectionsMax: 1024,
-      })
-      for (const door of server.doors) process.stdout.write(`${door.name} ${addressText(door.address)}\n`)
-      await new Promise<void>((resolve) => {
-        process.once('SIGTERM', resolve)
-        process.once('SIGINT', resolve)
-      })
-      await server.close(DRAIN_MS)
-    })
+    const effective = await loadServerConfig(flags, process.env)
+    if (flags.printConfig === true) {
+      printServerConfig(effective, flags)
+      return
+    }
+    const { config, notes } = effective
+    const log = openLog(config, { nodeId: config.nodeId })
+    try {
+      const running = await startServer(config, { log, environment: process.env, readCredentials: readCredentialsFile })
+      for (const note of [...notes, ...running.notes]) log.log.warn(note)
+      announce(running, flags)
+      await untilStopped(running, log)
+    } finally {
+      await log.close()
+    }
   })
 }
 
-/** Lines of their own, so that they can be told from the rest. */
-function auditTo(log: Logger): AuditLog {
-  return {
-    record: ({ caller, ...action }) =>
-      log.info({ audit: { ...action, caller: caller.name, tenant: caller.tenant } }, 'administrative action'),
-  }
+/** On standard output, once all doors are open: whoever started it waits for that line, and reads free ports from it. */
+function announce({ server }: RunningServer, flags: ServeFlags): void {
+  const doors = server.doors.map(({ name, address, isTls }) => ({
+    door: name,
+    address: addressText(address),
+    tls: isTls,
+  }))
+  if (flags.json === true) printJson({ ready: true, doors })
+  else
+    printText(`ready: ${doors.map(({ door, address, tls }) => `${door}${tls ? ' (TLS)' : ''} ${address}`).join(', ')}`)
 }
 
-async function scrub({ disk, fabric, quarantine }: OpenedDataDir, signal: AbortSignal): Promise<NodeScrubReport> {
-  const report = await disk.scrub({ signal, quarantine })
-  const lost = await fabric.dropLost()
-  const { entries, payloadBytes, isComplete } = report
-  return { entries, payloadBytes, isComplete, damaged: lost.length }
+/**
+ * The first SIGTERM or SIGINT drains the server, a second one ends the process as it is. SIGHUP reads credentials and
+ * certificates anew and opens the log file again.
+ */
+async function untilStopped(running: RunningServer, { log, reopen }: OpenLog): Promise<void> {
+  const hangUp = (): void => {
+    reopen()
+    running.reload().catch((error: unknown) => {
+      const message = error instanceof MembraneError ? error.message : String(error)
+      log.error(`nothing was read anew: ${message}`)
+    })
+  }
+  process.on('SIGHUP', hangUp)
+  const signal = await new Promise<NodeJS.Signals>((resolve) => {
+    for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => resolve(name))
+  })
+  log.info({ signal }, 'draining')
+  const end = (): never => process.exit(1)
+  process.on('SIGTERM', end).on('SIGINT', end)
+  try {
+    await running.stop()
+  } finally {
+    process.off('SIGTERM', end).off('SIGINT', end).off('SIGHUP', hangUp)
+  }
+  log.info('stopped')
 }

@@ -1,2 +1,2 @@
 /** The YAML library, in a module of its own: it is CommonJS, which a bundle's `import()` would hand over without its names. */
-export { parseDocument, stringify } from 'yaml'
+export { isMap, isScalar, isSeq, parseDocument, stringify } from 'yaml'

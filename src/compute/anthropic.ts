@@ -107,7 +107,7 @@ class AnthropicDialect implements ProviderDialect {
     return new this.#Client({ ...keylessClient(attempt), baseURL: baseUrl, webhookKey: null, openTelemetry: false })
   }
 
-  #body({ runs, maxTokens, sampling }: OrderedRequest): Anthropic.MessageCreateParamsNonStreaming {
+  #body({ runs, maxTokens, sampling, stop = [] }: OrderedRequest): Anthropic.MessageCreateParamsNonStreaming {
     const { temperature, topK = 0, topP = 1 } = sampling
     const content = this.#content(runs)
     const messages = runs.map((run, index) => ({ role: run.role, content: content[index] ?? [] }))
@@ -121,6 +121,7 @@ class AnthropicDialect implements ProviderDialect {
       // 1 restricts nothing, and some models refuse to be told beside a temperature.
       ...(topP === 1 ? {} : { top_p: topP }),
       ...(topK === 0 ? {} : { top_k: topK }),
+      ...(stop.length === 0 ? {} : { stop_sequences: [...stop] }),
     }
   }
 

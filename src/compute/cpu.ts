@@ -11,6 +11,7 @@ import { type Gguf, readableTensors, readGguf, readGgufHeader } from '../engine/
 import type { GgufHeader } from '../engine/gguf-header.ts'
 import type { LlamaConfig } from '../engine/llama-config.ts'
 import { KV_ARITHMETIC, LlamaEngine } from '../engine/llama-engine.ts'
+import { chatFormOf } from '../engine/chat-form.ts'
 import { tokenizerOf } from '../engine/tokenizer.ts'
 import { CpuContext } from './cpu-context.ts'
 import { hashFile, requireUnchanged } from './model-file.ts'
@@ -69,6 +70,7 @@ export async function openCpuBackend(options: CpuBackendOptions): Promise<KvBack
       contextTokensMax: config.contextTokensMax,
       parts: [partShape(config)],
       isCanonical: true,
+      chat: chatFormOf(gguf),
     })
   } catch (error) {
     await engine.close()

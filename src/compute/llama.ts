@@ -7,6 +7,8 @@ import type { KvBackend } from '../core/compute.ts'
 import { MembraneError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import { modelFingerprint } from '../core/model-fingerprint.ts'
+import { chatFormOf } from '../engine/chat-form.ts'
+import { readGgufHeader } from '../engine/gguf.ts'
 import { createLlamaContext, type LlamaLog } from './llama-contexts.ts'
 import { requireGguf } from './llama-file.ts'
 import { llamaForm } from './llama-form.ts'
@@ -76,6 +78,7 @@ export async function openLlamaBackend(
     const { kvType, contextsMax } = all
     const threads = all.threads === 0 ? runtime.cpuMathCores : all.threads
     const source = { llama, model, threads, kvType, log }
+    const header = await readGgufHeader(all.modelPath)
     const name = all.modelName ?? basename(all.modelPath, '.gguf')
     // Rows of another engine, of other weights or of another type are other rows.
     const fingerprint = modelFingerprint(hashes.blake3, `${name} llama.cpp ${kvType}`, file.contentHash)
@@ -86,7 +89,7 @@ export async function openLlamaBackend(
     return new SequenceBackend({
       name: 'llama',
       description: `llama.cpp by node-llama-cpp, ${device}, ${threads} threads, KV ${kvType}`,
-      model: { name, tokenizer: llamaTokenizer(model), contextTokensMax },
+      model: { name, tokenizer: llamaTokenizer(model), contextTokensMax, chat: chatFormOf(header) },
       form,
       contextsMax,
       openSequence: async (tokens) => new LlamaSequence(await createLlamaContext(source, tokens), form, kvType),

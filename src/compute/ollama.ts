@@ -111,7 +111,7 @@ class OllamaDialect implements ProviderDialect {
     return new this.#Client({ host: this.#settings.baseUrl, fetch: attempt.fetch })
   }
 
-  #body({ runs, maxTokens, sampling }: OrderedRequest): ChatRequest {
+  #body({ runs, maxTokens, sampling, stop = [] }: OrderedRequest): ChatRequest {
     const { temperature, topK, topP, seed } = sampling
     const { keepAlive, contextTokens } = this.#traits
     const body: ChatRequest = {
@@ -125,6 +125,7 @@ class OllamaDialect implements ProviderDialect {
         ...(topK === undefined ? {} : { top_k: topK }),
         ...(topP === undefined ? {} : { top_p: topP }),
         ...(seed === undefined ? {} : { seed }),
+        ...(stop.length === 0 ? {} : { stop: [...stop] }),
       },
     }
     // Neither a prompt nor a context that is full is shortened without a word. The SDK's types do not know the fields.

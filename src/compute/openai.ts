@@ -103,7 +103,7 @@ class OpenAiDialect implements ProviderDialect {
     return new this.#Client({ ...keylessClient(attempt), ...unsaid, baseURL: baseUrl })
   }
 
-  #body({ runs, maxTokens, sampling, cacheKey }: OrderedRequest): ChatRequest {
+  #body({ runs, maxTokens, sampling, cacheKey, stop = [] }: OrderedRequest): ChatRequest {
     const { temperature, topK = 0, topP = 1, seed } = sampling
     const body: ChatRequest = {
       model: this.#settings.model,
@@ -113,6 +113,7 @@ class OpenAiDialect implements ProviderDialect {
       // 1 restricts nothing, and some models refuse to be told.
       ...(topP === 1 ? {} : { top_p: topP }),
       ...(seed === undefined ? {} : { seed }),
+      ...(stop.length === 0 ? {} : { stop: [...stop] }),
       ...(cacheKey === null ? {} : { prompt_cache_key: cacheKey }),
     }
     return topK === 0 ? body : Object.assign(body, { top_k: topK })

@@ -39,6 +39,7 @@ export interface ProviderDialect {
 export class ProviderBackend implements TextBackend {
   readonly kind = 'text'
   readonly name: ProviderSettings['provider']
+  readonly model: string
   readonly description: string
   readonly isSimulated = false
   readonly #settings: ProviderSettings
@@ -47,6 +48,7 @@ export class ProviderBackend implements TextBackend {
 
   constructor(settings: ProviderSettings, dialect: ProviderDialect) {
     this.name = settings.provider
+    this.model = settings.model
     this.description = `${settings.model} at ${settings.baseUrl}`
     this.#settings = settings
     this.#dialect = dialect

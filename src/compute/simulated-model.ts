@@ -109,6 +109,7 @@ export function simulatedModel(shape: SimulatedShape): SimulatedModel {
       contextTokensMax,
       parts: hybrid === null ? [kv] : [kv, state],
       isCanonical: true,
+      chat: null,
     },
     attentionLayers,
     stateLayers,

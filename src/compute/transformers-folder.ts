@@ -1,6 +1,7 @@
 /** The folder of an ONNX model in the usual layout: which of its files the model is made of, and what it says of itself. */
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { ChatForm } from '../core/compute.ts'
 import { MembraneError } from '../core/errors.ts'
 import type { ContentHash } from '../core/ids.ts'
 import type { ContentHasher } from '../core/ports.ts'
@@ -27,6 +28,8 @@ export interface ModelFolder {
   readonly endTokens: readonly number[]
   /** Null without a tokenizer.json. */
   readonly specialTexts: readonly string[] | null
+  /** Of tokenizer_config.json. */
+  readonly chat: ChatForm | null
 }
 
 const TEXT_FILES = ['config.json', 'generation_config.json', 'tokenizer.json', 'tokenizer_config.json'] as const
@@ -57,6 +60,7 @@ export async function readModelFolder(
     contentHash: hasher.hash(new TextEncoder().encode(listed)),
     endTokens: endTokensOf(configs.map((config) => fieldOf(config, 'eos_token_id'))),
     specialTexts: tokenizer === null ? null : textsOf(fieldOf(tokenizer, 'added_tokens')),
+    chat: chatFormOf(await read('tokenizer_config.json'), fieldOf(tokenizer, 'added_tokens')),
   }
 }
 
@@ -84,6 +88,24 @@ function endTokensOf(said: readonly unknown[]): readonly number[] {
 function textsOf(addedTokens: unknown): readonly string[] {
   const list: readonly unknown[] = Array.isArray(addedTokens) ? addedTokens : []
   return list.map((token) => fieldOf(token, 'content')).filter((content) => typeof content === 'string')
+}
+
+function chatFormOf(config: unknown, addedTokens: unknown): ChatForm | null {
+  const template = fieldOf(config, 'chat_template')
+  if (typeof template !== 'string') return null
+  const list: readonly unknown[] = Array.isArray(addedTokens) ? addedTokens : []
+  const specialTokens = new Map<string, number>()
+  for (const token of list) {
+    const [content, id] = [fieldOf(token, 'content'), fieldOf(token, 'id')]
+    if (typeof content === 'string' && content !== '' && typeof id === 'number') specialTokens.set(content, id)
+  }
+  // A token is a text, or an object that holds it.
+  const textOf = (name: string): string => {
+    const token = fieldOf(config, name)
+    const content = typeof token === 'string' ? token : fieldOf(token, 'content')
+    return typeof content === 'string' ? content : ''
+  }
+  return { template, specialTokens, startText: textOf('bos_token'), endText: textOf('eos_token') }
 }
 
 function fieldOf(value: unknown, name: string): unknown {

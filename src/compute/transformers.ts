@@ -79,6 +79,7 @@ export async function openTransformersBackend(
         name,
         tokenizer: all.tokenizer ?? (await loadTokenizer(transformers, path, folder, probe.logits.length)),
         contextTokensMax: contextTokensOf(model, all.contextTokensMax),
+        chat: folder.chat,
       },
       form,
       contextsMax,

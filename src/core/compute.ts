@@ -61,6 +61,19 @@ export interface KvModel {
   readonly parts: readonly ContextPartShape[]
   /** Whether equal tokens give equal bytes for every chunking, thread count and machine. */
   readonly isCanonical: boolean
+  /** How it was trained to read conversations; null for a model that only continues texts. */
+  readonly chat: ChatForm | null
+}
+
+/** How a model reads a conversation, as its file says it. */
+export interface ChatForm {
+  /** In the language of Jinja, as Hugging Face's tokenizers use it. */
+  readonly template: string
+  /** Texts that the template writes for tokens that no text of a user becomes. */
+  readonly specialTokens: ReadonlyMap<string, number>
+  /** The special texts that begin and end a text; '' for none. */
+  readonly startText: string
+  readonly endText: string
 }
 
 /** Bytes that a context with room for so many tokens occupies, as its model declares it. */
@@ -163,6 +176,8 @@ export interface TextRequest extends CallOptions {
   readonly segments: readonly PromptSegment[]
   readonly maxTokens: number
   readonly sampling: Partial<Sampling>
+  /** The answer ends before any of these texts. */
+  readonly stop?: readonly string[]
   /** The same for prompts that share a prefix, so that the service sends them to one place; null leaves it to the service. */
   readonly cacheKey: string | null
 }
@@ -196,6 +211,8 @@ export type TextEvent = { readonly kind: 'text'; readonly text: string } | ({ re
 export interface TextBackend {
   readonly kind: 'text'
   readonly name: BackendName
+  /** As the service calls it. */
+  readonly model: string
   readonly description: string
   readonly isSimulated: boolean
   /**

@@ -218,6 +218,48 @@ export const LIMITS = {
   lookUpKeysMax: 65_536,
   /** Bytes of a JSON body; more is rejected with LIMIT_REACHED before parsing. A look-up of 65,536 keys takes some 10 MB. */
   jsonBodyBytesMax: 16 * 1024 * 1024,
+  /** Texts that end an answer, and the characters of one; more is rejected with INVALID_REQUEST. What comes is compared with all of them. */
+  stopTextsMax: 16,
+  stopCharactersMax: 256,
+  /** Messages of one conversation; more is rejected with INVALID_REQUEST. The longest agents have some thousand turns. */
+  chatMessagesMax: 16_384,
+  /** Prompts of one text completion, computed one after the other; more is rejected with INVALID_REQUEST. */
+  completionPromptsMax: 64,
+  /** Arguments of one RESP command; more breaks the stream, and the connection is closed. Redis takes 1,048,576, some 100 bytes each. */
+  respArgumentsMax: 131_072,
+  /** Keys of look-ups that one connection sends one after another and that are asked together; those after them are asked next. */
+  respKeysAtOnceMax: 4096,
+  /** Keys that KEYS answers with, and that one step of SCAN looks at; more is an error of KEYS, and left to the next step of SCAN. */
+  respKeysMax: 100_000,
+  /** Walks of SCAN that wait to be gone on with; beyond, the one that waited longest is ended. Each holds the keys of its start. */
+  respCursorsMax: 64,
+  /** Credentials of one server; more is rejected with INVALID_CONFIG. Each takes some 500 bytes of memory. */
+  credentialsMax: 65_536,
+  /** Characters of a token that is looked up; a longer one is not known. Ours have 47. */
+  credentialCharactersMax: 512,
+  /** Callers whose rates are kept; beyond, the one that came first begins anew. As many as credentials; certificates of an authority may be more. */
+  rateBucketsMax: 65_536,
+  /** Bytes of one audit file, and how many older ones are kept; then the oldest is removed. About 300 bytes an action. */
+  auditFileBytesMax: 16 * 1024 * 1024,
+  auditFilesMax: 8,
+  /** Characters of one field of an audit line; what is longer is cut, and says so. */
+  auditFieldCharactersMax: 1024,
+  /** Bytes of a PEM file; more is rejected with INVALID_CONFIG before it is parsed. Bundles of all public authorities have 250 kB. */
+  pemFileBytesMax: 4 * 1024 * 1024,
+  /** Milliseconds of a TLS handshake; a connection that takes longer is closed. Ten round trips to the other side of the world. */
+  handshakeMsMax: 5000,
+  /** Bytes of one gRPC message; more is rejected before it is read. Larger payloads go in pieces. Gathered in memory. */
+  grpcMessageBytesMax: 16 * 1024 * 1024,
+  /** Bytes of a payload in one message of a gRPC put; more is rejected with LIMIT_REACHED. The package reads 16 ahead. */
+  grpcChunkBytesMax: 1024 * 1024,
+  /** Calls of one gRPC connection at a time; one more waits for its turn, by HTTP/2. */
+  grpcCallsMax: 256,
+  /** Messages of one gRPC call that were not sent yet; beyond, nothing more is read from who does not take them. */
+  grpcUnsentMessagesMax: 16,
+  /** Milliseconds until the next message of a gRPC request must have come; then DEADLINE_EXCEEDED. It holds room meanwhile. */
+  grpcStallMsMax: 30_000,
+  /** Fragments in one page of a gRPC inventory; the rest is on the next one. Some 2 MB: clients take 4 by default. */
+  grpcInventoryMax: 5000,
   /** Bytes of the head of an answer that a client reads; more is PEER_UNAVAILABLE. Servers send some 500. */
   responseHeadBytesMax: 32 * 1024,
   /** Bytes of the body of an error that a client reads; of a longer one, only the status counts. They have some 500. */

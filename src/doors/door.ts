@@ -44,6 +44,8 @@ export interface Door {
   readonly isTls: boolean
   /** Connections that are open now. */
   readonly connections: number
+  /** New connections are met with these certificates. False when the door cannot change them while it is open. */
+  renewTls(tls: DoorTls): boolean
   /**
    * Takes no new connections and no new requests; requests under way are answered. Ends when all connections are
    * closed; what is still open when `signal` aborts is cut.

@@ -27,7 +27,7 @@ export function sendError(error: unknown, request: FastifyRequest, reply: Fastif
     .header('cache-control', 'no-store')
     .type('application/json; charset=utf-8')
     .serializer(JSON.stringify)
-    .send(isOpenAi ? openAiBody(known, refusal.status) : errorBody(known, request.id))
+    .send(isOpenAi ? openAiError(known) : errorBody(known, request.id))
 }
 
 /** What went wrong, in our words; whatever is not known is INTERNAL. */
@@ -69,9 +69,10 @@ function hasLargeRest({ raw }: FastifyRequest, { code }: MembraneError): boolean
     : Number(length) > UNREAD_BYTES_MAX || raw.headers.expect !== undefined
 }
 
-function openAiBody({ code, message, remedy }: MembraneError, status: number): object {
+/** As the OpenAI API says errors. */
+export function openAiError({ code, message, remedy, details }: MembraneError): object {
+  const status = HTTP_STATUS[code]
   const type = status === 429 ? 'rate_limit_error' : status < 500 ? 'invalid_request_error' : 'server_error'
-  return {
-    error: { message: remedy === null ? message : `${message} ${remedy}`, type, param: null, code: code.toLowerCase() },
-  }
+  const { param = null, openAiCode = code.toLowerCase() } = details
+  return { error: { message: remedy === null ? message : `${message} ${remedy}`, type, param, code: openAiCode } }
 }

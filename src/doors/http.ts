@@ -16,11 +16,13 @@ import { checkHost, isTrustingLoopback } from './http-host.ts'
 import { legacyRoutes } from './http-legacy.ts'
 import { lookUpRoutes } from './http-lookup.ts'
 import { metricsRoutes } from './http-metrics.ts'
+import { openAiRoutes } from './http-openai.ts'
 import { describeApi } from './http-openapi.ts'
 import { putRoutes } from './http-put.ts'
 import { pathOf, watchRoutes } from './http-routes.ts'
 import { createHttpServer } from './http-server.ts'
 import { sessionRoutes } from './http-sessions.ts'
+import { renewTls } from './renew-tls.ts'
 
 const ROUTES = [
   healthRoutes,
@@ -29,6 +31,7 @@ const ROUTES = [
   lookUpRoutes,
   sessionRoutes,
   computeRoutes,
+  openAiRoutes,
   metricsRoutes,
   adminRoutes,
   legacyRoutes,
@@ -85,6 +88,7 @@ export async function openHttpDoor(options: DoorOptions): Promise<Door> {
     get connections() {
       return openConnections
     },
+    renewTls: (renewed) => renewTls(app.server, renewed),
     close: async (signal) => {
       const cut = (): void => app.server.closeAllConnections()
       if (signal.aborted) cut()

@@ -11,12 +11,12 @@ export interface DoorPlan {
   readonly name: DoorName
   readonly address: ListenAddress
   readonly tls: DoorTls | null
+  readonly authenticator: Authenticator
 }
 
 /** What a server is put together from. */
 export interface ServerParts {
   readonly operations: Operations
-  readonly authenticator: Authenticator
   readonly doors: readonly DoorPlan[]
   readonly log: Logger
   /** Bytes of bodies on their way in, over all doors. */
@@ -39,14 +39,14 @@ export interface Server {
 
 /** Throws ADDRESS_UNAVAILABLE and INVALID_CONFIG; then no door is left open. */
 export async function openServer(parts: ServerParts): Promise<Server> {
-  const { operations, authenticator, log, payloadBytesMax, connectionsMax } = parts
+  const { operations, log, payloadBytesMax, connectionsMax } = parts
   const budget = new BodyBudget(parts.bodyBytesMax)
   operations.meters.watchBodies(() => budget.bytes)
   const opened: Door[] = []
   try {
-    for (const { name, address, tls } of parts.doors) {
-      const common = { operations, authenticator, budget, payloadBytesMax, connectionsMax }
-      const door = await openDoor(name, { ...common, address, tls, log: log.child({ door: name }) })
+    for (const { name, ...plan } of parts.doors) {
+      const common = { operations, budget, payloadBytesMax, connectionsMax }
+      const door = await openDoor(name, { ...common, ...plan, log: log.child({ door: name }) })
       log.info({ door: name, address: addressText(door.address), tls: door.isTls }, 'listening')
       opened.push(door)
       operations.meters.watchDoor({ door: name, connections: () => door.connections })
@@ -74,6 +74,12 @@ async function openDoor(name: DoorName, options: DoorOptions): Promise<Door> {
   switch (name) {
     case 'http':
       return (await import('./http.ts')).openHttpDoor(options)
+    case 'resp':
+      return (await import('./resp.ts')).openRespDoor(options)
+    case 'grpc':
+      return (await import('./grpc.ts')).openGrpcDoor(options)
+    case 'resp':
+      return (await import('./resp.ts')).openRespDoor(options)
     default:
       throw new MembraneError('NOT_SUPPORTED', `There is no door ${name}.`)
   }

@@ -3,38 +3,14 @@ import { MembraneError } from '../core/errors.ts'
 import { parseTenantId, type TenantId } from '../core/ids.ts'
 import type { Quota } from '../store/bounded-owner.ts'
 import type { TenantUsage } from '../store/tenants.ts'
+import type { AuditAction, AuditLog } from './audit.ts'
 import type { Caller } from './caller.ts'
 import type { Fabric } from './fabric.ts'
 import type { Gate } from './gate.ts'
 import type { TenantQuotas } from './tenant-quotas.ts'
 
-/** Keeps what administrators did. */
-export interface AuditLog {
-  record(action: AuditedAction): void
-}
-
-/** One administrative action. */
-export interface AuditedAction {
-  /** A verb and what it concerns, such as `tenant.erase`. */
-  readonly action: AdminAction
-  /** The tenant, or `*` for the whole node. */
-  readonly target: string
-  /** `ok`, or the code of the error. */
-  readonly outcome: string
-  readonly caller: Caller
-  readonly requestId: string
-}
-
-/** Actions that are written to the audit log. */
-export const ADMIN_ACTIONS = [
-  'tenant.quota.set',
-  'tenant.quota.remove',
-  'tenant.erase',
-  'store.purge',
-  'store.scrub',
-] as const
-/** One of ADMIN_ACTIONS. */
-export type AdminAction = (typeof ADMIN_ACTIONS)[number]
+/** Writes down what administrators do: the beginning before it is done, and how it ended. */
+export type AdminAudit = Pick<AuditLog, 'around'>
 
 /** What a tenant holds, and may hold. */
 export interface TenantReport {
@@ -56,7 +32,7 @@ export interface NodeScrubReport {
 export interface AdminOperationsParts {
   readonly fabric: Fabric
   readonly gate: Gate
-  readonly audit: AuditLog
+  readonly audit: AdminAudit
   readonly quotas: TenantQuotas
   /** Reads everything that the store holds and compares it with its hashes; null where the store cannot. */
   readonly scrub: ((signal: AbortSignal) => Promise<NodeScrubReport>) | null
@@ -124,18 +100,13 @@ export class AdminOperations {
     })
   }
 
-  /** One that may not is written down too. */
-  async #audited<T>(call: AdminCall, action: AdminAction, target: string, act: () => Promise<T>): Promise<T> {
+  /** One who may not is written down too. */
+  #audited<T>(call: AdminCall, action: AuditAction, target: string, act: () => Promise<T>): Promise<T> {
     const { gate, audit } = this.#parts
-    try {
+    return audit.around({ ...call, action, target }, async () => {
       gate.enter(call.caller, 'administer')
-      const answer = await act()
-      audit.record({ ...call, action, target, outcome: 'ok' })
-      return answer
-    } catch (error) {
-      audit.record({ ...call, action, target, outcome: error instanceof MembraneError ? error.code : 'INTERNAL' })
-      throw error
-    }
+      return act()
+    })
   }
 
   #reportOf(tenant: TenantId): TenantReport {

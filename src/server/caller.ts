@@ -30,7 +30,7 @@ export interface Caller {
 export interface Authenticator {
   /** Whoever sends no credential; null where one is required. */
   readonly anonymous: Caller | null
-  /** Null for a token that is not known. */
+  /** Null for a token that is not known. Where no tokens are in use, any is `anonymous`: clients must send one. */
   byToken(token: string): Caller | null
   /** Of a certificate that TLS has verified, by its SHA-256 fingerprint in hexadecimal digits or its common name. */
   byCertificate(certificate: { readonly fingerprint256: string; readonly commonName: string }): Caller | null

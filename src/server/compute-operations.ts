@@ -1,6 +1,6 @@
 /** Prompts: what a node rebuilds, explains and generates, once for all doors. */
 import type { TextBackend } from '../core/compute.ts'
-import { MembraneError } from '../core/errors.ts'
+import { MembraneError, unreachable } from '../core/errors.ts'
 import type { Stopwatch } from '../core/ports.ts'
 import type { IndexedFragment } from '../indices/indexed-fragment.ts'
 import type { RebuildPlan } from '../reconstruct/rebuild-plan.ts'
@@ -44,6 +44,21 @@ export class ComputeOperations {
 
   get engine(): Engine {
     return this.#parts.engine
+  }
+
+  /** What prompts can be asked of: one model, or none. */
+  models(): readonly { readonly id: string; readonly ownedBy: string }[] {
+    const { engine } = this.#parts
+    switch (engine.kind) {
+      case 'node':
+        return [{ id: engine.node.backend.model.name, ownedBy: 'membrane' }]
+      case 'service':
+        return [{ id: engine.backend.model, ownedBy: engine.backend.name }]
+      case 'none':
+        return []
+      default:
+        return unreachable(engine)
+    }
   }
 
   /** Throws NOT_SUPPORTED without an engine, and what it throws. */

@@ -2,12 +2,15 @@
 import type { CallOptions, KvContext, Sampling, Tokenizer } from '../core/compute.ts'
 import type { Stopwatch } from '../core/ports.ts'
 import { TokenSampler } from '../engine/sampling.ts'
+import { StoppedText } from './stopped-text.ts'
 
 export interface DecodeRequest extends CallOptions {
   readonly tokenizer: Tokenizer
   readonly sampling: Sampling
   /** 1 or more; the context has room for them. */
   readonly maxTokens: number
+  /** Any of these texts ends the answer, which does not have it. */
+  readonly stop: readonly string[]
   readonly onText?: ((text: string) => void) | undefined
   /** Called once, between the first token and the second, when nothing of the answer is in the context yet. */
   readonly onFirst: () => Promise<void>
@@ -32,11 +35,7 @@ export async function decode(context: KvContext, request: DecodeRequest): Promis
   const endTokens = new Set(tokenizer.endTokens)
   const decoder = tokenizer.decoder()
   const tokenIds: number[] = []
-  let text = ''
-  const say = (piece: string): void => {
-    text += piece
-    if (piece !== '') onText?.(piece)
-  }
+  const answer = new StoppedText(request.stop, onText)
   let next = sampler.next(context.logits())
   const firstSeconds = stopwatch.seconds()
   await onFirst()
@@ -44,18 +43,18 @@ export async function decode(context: KvContext, request: DecodeRequest): Promis
   let steps = 0
   while (!endTokens.has(next)) {
     tokenIds.push(next)
-    say(decoder.push(next))
-    if (tokenIds.length === maxTokens) break
+    answer.add(decoder.push(next))
+    if (answer.isStopped || tokenIds.length === maxTokens) break
     await context.prefill(context.filledTokens, Uint32Array.of(next), { signal })
     next = sampler.next(context.logits())
     steps += 1
   }
   const seconds = stopwatch.seconds() - beganSeconds
-  say(decoder.end())
+  answer.end(decoder.end())
   return {
-    text,
+    text: answer.text,
     tokenIds: Uint32Array.from(tokenIds),
-    finish: tokenIds.length === maxTokens ? 'length' : 'stop',
+    finish: tokenIds.length === maxTokens && !answer.isStopped ? 'length' : 'stop',
     firstSeconds,
     tokensPerSecond: steps === 0 ? null : steps / seconds,
   }

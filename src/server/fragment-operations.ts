@@ -8,6 +8,7 @@ import { type FragmentDescription, isContextKind } from '../core/fragment.ts'
 import type { ModelFingerprint } from '../core/ids.ts'
 import type { ByteSpan, Clock, GetOptions, StoredEntry, StoredFragment, StoredStream } from '../core/ports.ts'
 import type { SimilarFragment } from '../indices/indexed-fragment.ts'
+import type { TenantUsage } from '../store/tenants.ts'
 import { SerialTasks } from '../store/serial.ts'
 import type { Caller } from './caller.ts'
 import type { Fabric } from './fabric.ts'
@@ -188,6 +189,18 @@ export class FragmentOperations {
     throw new MembraneError('NOT_SUPPORTED', 'This node was started without a semantic index.', {
       remedy: 'Start it with one, or look fragments up by their keys.',
     })
+  }
+
+  /** Entries in no order, but those whose head this version cannot read. */
+  entries(caller: Caller, prefix?: string): AsyncIterable<Described<StoredEntry>> {
+    this.#parts.gate.enter(caller, 'read')
+    return this.#own(caller).list(prefix)
+  }
+
+  /** What the caller's tenant holds. */
+  usage(caller: Caller): TenantUsage {
+    this.#parts.gate.enter(caller, 'read')
+    return this.#own(caller).usage
   }
 
   #enterPut(caller: Caller, { payload, payloadBytes = 0 }: FabricPut): void {

@@ -1,17 +1,33 @@
 /** What is asked of a node, and what it answers. */
 import type { CallOptions, Sampling, TextUsage } from '../core/compute.ts'
+import { MembraneError } from '../core/errors.ts'
 import type { ContentHash, TenantId } from '../core/ids.ts'
+import { LIMITS } from '../core/limits.ts'
 import type { ApproximateLabel } from '../reconstruct/moved-divergence.ts'
 import type { ExplainedSpan, RebuildPlan } from '../reconstruct/rebuild-plan.ts'
 import type { RebuildRequest, StoreReport } from '../reconstruct/rebuild-ports.ts'
 
-/** A prompt as text, which the model's tokenizer reads with its start tokens before, or as token ids, taken as they are. */
-export type Prompt = { readonly text: string } | { readonly tokenIds: Uint32Array }
+/** One turn of a conversation. */
+export interface ChatMessage {
+  readonly role: 'system' | 'user' | 'assistant'
+  readonly text: string
+}
+
+/**
+ * A prompt as text, which the model's tokenizer reads with its start tokens before; as token ids, taken as they are; or
+ * as a conversation, written as the model's chat template says, ready for the assistant's next turn.
+ */
+export type Prompt =
+  | { readonly text: string }
+  | { readonly tokenIds: Uint32Array }
+  | { readonly messages: readonly ChatMessage[] }
 
 /** Whose prompt it is, and how much of it may be reused. */
 export interface PromptRequest extends CallOptions {
   readonly tenant: TenantId
   readonly prompt: Prompt
+  /** KV is shared between requests of one salt only; default ''. At most LIMITS.chainTextBytesMax bytes with the tenant's. */
+  readonly salt?: string
   /** Turns of one session are kept together; null for none. */
   readonly session?: string | null
   /** Default `exact`. `none` computes everything, and stores it. */
@@ -21,10 +37,25 @@ export interface PromptRequest extends CallOptions {
 /** A sentence or two. */
 export const DEFAULT_MAX_TOKENS = 64
 
+/** Throws INVALID_REQUEST for too many, or an empty one. */
+export function checkedStop(stop: readonly string[] = []): readonly string[] {
+  if (
+    stop.length <= LIMITS.stopTextsMax &&
+    stop.every((text) => text !== '' && text.length <= LIMITS.stopCharactersMax)
+  )
+    return stop
+  throw new MembraneError(
+    'INVALID_REQUEST',
+    `An answer ends at one of at most ${LIMITS.stopTextsMax} texts of 1 to ${LIMITS.stopCharactersMax} characters; found ${JSON.stringify(stop).slice(0, 200)}.`,
+  )
+}
+
 /** A prompt to continue. */
 export interface GenerateRequest extends PromptRequest {
   /** Tokens to generate, 1 to what the model's context leaves beside the prompt; default DEFAULT_MAX_TOKENS, or what it leaves. */
   readonly maxTokens?: number | undefined
+  /** The answer ends before the first of these texts; LIMITS.stopTextsMax at most, none of them empty. */
+  readonly stop?: readonly string[]
   /** Greedy where nothing is said. */
   readonly sampling?: Partial<Sampling>
   /** Called with each piece of text as it is ready. */

@@ -104,3 +104,19 @@ export type { ReadAheadStats } from './read-ahead.ts'
 export type { ResidentStats } from './resident-pool.ts'
 export { type LoadedRates, RatesFile } from './rates-file.ts'
 export { systemAlarm, systemStopwatch } from './system-time.ts'
+
+/** Who may do what, and what is written down: the parts of a server that decide before its doors do. */
+export {
+  auditPathOf,
+  type CredentialsRead,
+  openSecurity,
+  type Security,
+  type SecurityPorts,
+  type SecurityReload,
+} from './security.ts'
+export { Credentials, type CredentialsChange, newTenantSaltSecret, newToken } from './credentials.ts'
+export { checkExposure, type CredentialFacts, isLoopback } from './exposure.ts'
+export { RateLimits, type RateLimitOptions } from './rate-limits.ts'
+export { loadTls, type LoadedTls, type TlsMaterial, type TlsPaths } from './tls-files.ts'
+export { AUDIT_ACTIONS, type AuditAction, type AuditEntry, AuditLog } from './audit.ts'
+export { type LogTerminal, openLog, type OpenLog, requestIdOf } from './log.ts'

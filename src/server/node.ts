@@ -3,7 +3,7 @@
  * to a context of the engine that is filled from what is there and computed where nothing is, to generated tokens, whose
  * KV is kept as well, so that the next turn finds its whole history.
  */
-import type { KvBackend, KvContext } from '../core/compute.ts'
+import type { KvBackend, KvContext, KvModel } from '../core/compute.ts'
 import { contextBytes, GREEDY } from '../core/compute.ts'
 import { MembraneError } from '../core/errors.ts'
 import type { ContentHash, TenantId } from '../core/ids.ts'
@@ -15,10 +15,13 @@ import { DEFAULT_MOVED, type MovedReuse } from '../reconstruct/moved-options.ts'
 import type { ExplainedSpan, RebuildPlan } from '../reconstruct/rebuild-plan.ts'
 import type { RebuildParts, RebuildRequest, RebuildResult, StoreReport } from '../reconstruct/rebuild-ports.ts'
 import { planContext, rebuildContext, storeContext } from '../reconstruct/rebuild.ts'
+import { chatTokens } from './chat-prompt.ts'
 import {
+  checkedStop,
   DEFAULT_MAX_TOKENS,
   type GenerateRequest,
   type Generation,
+  type Prompt,
   type PromptRequest,
   type Rebuilt,
 } from './generation.ts'
@@ -97,10 +100,7 @@ export class Node {
   /** The prompt as token ids. Throws INVALID_REQUEST for one that is empty or longer than the model's context. */
   tokensOf({ prompt }: Pick<PromptRequest, 'prompt'>): Uint32Array {
     const { tokenizer, contextTokensMax } = this.backend.model
-    const tokenIds =
-      'tokenIds' in prompt
-        ? prompt.tokenIds
-        : Uint32Array.from([...tokenizer.startTokens, ...tokenizer.encode(prompt.text)])
+    const tokenIds = promptTokens(this.backend.model, prompt)
     if (tokenIds.length === 0) throw new MembraneError('INVALID_REQUEST', 'The prompt has no tokens.')
     if (tokenIds.length >= contextTokensMax)
       throw new MembraneError(
@@ -162,6 +162,7 @@ export class Node {
     const promptIds = this.tokensOf(request)
     const maxTokens = this.#checkMaxTokens(request.maxTokens, promptIds.length)
     const sampling = checkedSampling({ ...GREEDY, ...request.sampling })
+    const stop = checkedStop(request.stop)
     const { lease, result } = await this.#ready(request, promptIds, promptIds.length + maxTokens)
     return this.#using(lease, async () => {
       const { context } = lease
@@ -170,6 +171,7 @@ export class Node {
         tokenizer: this.backend.model.tokenizer,
         sampling,
         maxTokens,
+        stop,
         onText,
         onFirst: async () => {
           kvHash = await this.#hashIfWanted(context, promptIds, request)
@@ -290,14 +292,16 @@ export class Node {
     if (readTokens > 0) this.#options.fabric.of(tenant).saved(readTokens)
   }
 
-  #movedOwner({ tenant }: Pick<PromptRequest, 'tenant'>): MovedOwner {
-    const { fabric, saltOf, backend } = this.#options
+  #movedOwner(request: Pick<PromptRequest, 'tenant' | 'salt'>): MovedOwner {
+    const { fabric, backend } = this.#options
     const { fingerprint: model } = backend.model
-    return { scope: this.#scopeOf({ tenant }), fabric: fabric.of(tenant), model, tenantSalt: saltOf(tenant) }
+    const tenantSalt = this.#saltOf(request)
+    return { scope: this.#scopeOf(request), fabric: fabric.of(request.tenant), model, tenantSalt }
   }
 
   async #demote({ scope, context, tokenIds }: HeldContext): Promise<void> {
-    const request = { tenant: scope as TenantId, prompt: { tokenIds } }
+    const [tenant = '', ...salt] = scope.split('/')
+    const request = { tenant: tenant as TenantId, salt: salt.join('/'), prompt: { tokenIds } }
     const report = await storeContext(this.#partsOf(request), context, {
       ...this.#rebuildRequest(request, tokenIds),
       start: 0,
@@ -314,8 +318,15 @@ export class Node {
     return wantsKvHash ? hashContext(context, promptIds.length, this.#options.hashers.b3) : null
   }
 
-  #scopeOf({ tenant }: Pick<PromptRequest, 'tenant'>): string {
-    return tenant
+  /** What contexts may be shared within. No tenant's name has a slash. */
+  #scopeOf({ tenant, salt = '' }: Pick<PromptRequest, 'tenant' | 'salt'>): string {
+    return salt === '' ? tenant : `${tenant}/${salt}`
+  }
+
+  /** Before the first block of every prompt. Of the tenant's salt and the request's, no two pairs are written alike. */
+  #saltOf({ tenant, salt = '' }: Pick<PromptRequest, 'tenant' | 'salt'>): string {
+    const own = this.#options.saltOf(tenant)
+    return salt === '' ? own : `${own.length}:${own}/${salt}`
   }
 
   /** With `lent`, what the parts read is good until those end. */
@@ -333,8 +344,8 @@ export class Node {
 
   #rebuildRequest(request: PromptRequest, tokenIds: Uint32Array): RebuildRequest {
     const { tenant, session = null, reuse = 'exact', signal } = request
-    const { chain, saltOf } = this.#options
-    const hashes = chain.hash(tokenIds, { model: this.backend.model.fingerprint, tenantSalt: saltOf(tenant) })
+    const { chain } = this.#options
+    const hashes = chain.hash(tokenIds, { model: this.backend.model.fingerprint, tenantSalt: this.#saltOf(request) })
     const movedScope = this.#records === null ? null : this.#scopeOf(request)
     return { tenant, tokenIds, hashes, session, reuse, movedScope, signal }
   }
@@ -349,6 +360,12 @@ export class Node {
       { details: { promptTokens, maxTokens, room } },
     )
   }
+}
+
+function promptTokens(model: KvModel, prompt: Prompt): Uint32Array {
+  if ('tokenIds' in prompt) return prompt.tokenIds
+  if ('messages' in prompt) return chatTokens(model, prompt.messages)
+  return Uint32Array.from([...model.tokenizer.startTokens, ...model.tokenizer.encode(prompt.text)])
 }
 
 interface AnswerToStore {

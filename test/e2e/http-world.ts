@@ -9,8 +9,8 @@ import { loadChainHashes } from '../../src/hashing/chain-hashes.ts'
 import { loadContentHashers } from '../../src/hashing/content-hashers.ts'
 import { DEFAULT_MODEL_PATH, openCpuBackend } from '../../src/compute/cpu.ts'
 import { MeasuredRates } from '../../src/policy/measured-rates.ts'
-import type { AuditedAction } from '../../src/server/admin-operations.ts'
-import type { Caller, Role } from '../../src/server/caller.ts'
+import { type AuditedAction, auditInto } from '../operations.ts'
+import type { Authenticator, Caller, Role } from '../../src/server/caller.ts'
 import { DEFAULT_FABRIC_OPTIONS, type Fabric, type FabricOptions, openFabric } from '../../src/server/fabric.ts'
 import { Gate } from '../../src/server/gate.ts'
 import { DEFAULT_NODE_OPTIONS } from '../../src/server/node-options.ts'
@@ -71,6 +71,11 @@ export async function openHttpWorld(options: WorldOptions = {}): Promise<HttpWor
   const audit: AuditedAction[] = []
   const logged: string[] = []
   const engine = (await options.openEngine?.(fabric)) ?? options.engine ?? { kind: 'none' as const }
+  const authenticator: Authenticator = {
+    anonymous: options.isOpen === true ? callerOf('admin') : null,
+    byToken: callerOf,
+    byCertificate: () => null,
+  }
   const server = await openServer({
     operations: createOperations({
       fabric,
@@ -81,15 +86,10 @@ export async function openHttpWorld(options: WorldOptions = {}): Promise<HttpWor
       stopwatch: systemStopwatch,
       leaseMs: 5000,
       node: 'node-1',
-      audit: { record: (action) => audit.push(action) },
+      audit: auditInto(audit),
       scrub: options.scrub ?? null,
     }),
-    authenticator: {
-      anonymous: options.isOpen === true ? callerOf('admin') : null,
-      byToken: callerOf,
-      byCertificate: () => null,
-    },
-    doors: [{ name: 'http', address: { kind: 'tcp', host: '127.0.0.1', port: 0 }, tls: null }],
+    doors: [{ name: 'http', address: { kind: 'tcp', host: '127.0.0.1', port: 0 }, tls: null, authenticator }],
     log: pino({ level: 'debug' }, { write: (line: string) => logged.push(line) }),
     bodyBytesMax: options.bodyBytesMax ?? 64 * 1024 * 1024,
     payloadBytesMax: options.payloadBytesMax ?? 32 * 1024 * 1024,

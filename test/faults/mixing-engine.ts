@@ -63,6 +63,7 @@ function mixingModel({ hasState, digit = 'a', dtype = 'U32' }: Partial<MixingOpt
     contextTokensMax: 4096,
     parts: hasState === true ? [kv, state] : [kv],
     isCanonical: true,
+    chat: null,
   }
 }
 

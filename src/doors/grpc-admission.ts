@@ -1,0 +1,299 @@
+/**
+ * What every gRPC call passes before its first byte is read: who asks, and is there room for what they send. The package
+ * gathers a message in memory before anybody sees it, so room for the largest is reserved while one is on its way, and
+ * a call that does not go on is ended. Bodies that were put whole keep room for themselves until the call ends.
+ */
+import { type Metadata, ServerInterceptingCall, type ServerInterceptingCallInterface } from '@grpc/grpc-js'
+import type { ServerInterceptor } from '@grpc/grpc-js'
+import { MembraneError } from '../core/errors.ts'
+import { LIMITS } from '../core/limits.ts'
+import type { Alarm } from '../core/ports.ts'
+import { authenticate, type Caller } from '../server/caller.ts'
+import type { DoorOptions } from './door.ts'
+import { errorStatus } from './grpc-errors.ts'
+import { SERVICE_NAME } from '../api/grpc-service.ts'
+
+/** What a handler knows of its call. */
+export interface CallContext {
+  readonly caller: Caller
+  /** Aborts when the client cancels, goes away, or its deadline passes; and when the call has ended. */
+  readonly signal: AbortSignal
+  /**
+   * Waits for room for a body in pieces, and lets them in; it is given back when the call ends. Throws LIMIT_REACHED and
+   * ABORTED.
+   */
+  takeBody(bytes: number): Promise<void>
+}
+
+export type AdmissionOptions = Pick<DoorOptions, 'authenticator' | 'budget' | 'log' | 'tls'> & {
+  /** Bytes of one message; more is refused before it is read. */
+  readonly messageBytesMax: number
+  readonly alarm: Alarm
+}
+
+type Listener = Parameters<ServerInterceptingCallInterface['start']>[0]
+
+/** Of one door. */
+export class Admission {
+  readonly #options: AdmissionOptions
+  readonly #contexts = new WeakMap<Metadata, CallContext>()
+  readonly #services = new Set<AdmittedCall>()
+
+  constructor(options: AdmissionOptions) {
+    this.#options = options
+  }
+
+  readonly intercept: ServerInterceptor = ({ path, requestStream }, call) => {
+    const isOurs = path.startsWith(`/${SERVICE_NAME}/`)
+    const admitted = new AdmittedCall(call, {
+      ...this.#options,
+      path,
+      isBodyInPieces: isOurs && requestStream,
+      admit: (metadata, context) => {
+        if (isOurs) this.#contexts.set(metadata, context(callerOf(this.#options, call, metadata)))
+        else this.#services.add(admitted)
+      },
+      ended: () => this.#services.delete(admitted),
+    })
+    return new ServerInterceptingCall(admitted)
+  }
+
+  /** Of a call of our service that has reached its handler. */
+  contextOf({ metadata }: { readonly metadata: Metadata }): CallContext {
+    const context = this.#contexts.get(metadata)
+    if (context === undefined) throw new Error('Bug: a call reached its handler without being admitted')
+    return context
+  }
+
+  /** Ends calls that would go on for ever: whoever watches our health, or asks for reflection. */
+  endServices(): void {
+    const error = new MembraneError('DRAINING', 'This node is shutting down.')
+    for (const call of this.#services) call.fail(error)
+  }
+}
+
+interface AdmittedCallOptions extends AdmissionOptions {
+  readonly path: string
+  readonly isBodyInPieces: boolean
+  /** Throws UNAUTHENTICATED. */
+  readonly admit: (metadata: Metadata, contextFor: (caller: Caller) => CallContext) => void
+  readonly ended: () => void
+}
+
+/** A call between the package's own end and the handler. */
+class AdmittedCall implements ServerInterceptingCallInterface {
+  readonly #next: ServerInterceptingCallInterface
+  readonly #options: AdmittedCallOptions
+  readonly #abort = new AbortController()
+  /** Of the budget. */
+  #heldBytes = 0
+  #payloadBytes = 0
+  #cancelTimer: (() => void) | null = null
+  #state: 'new' | 'reading' | 'paused' | 'open' | 'ended' = 'new'
+  #isReadWanted = false
+  /** Messages handed to the package and not sent yet. */
+  #unsent = 0
+
+  constructor(next: ServerInterceptingCallInterface, options: AdmittedCallOptions) {
+    this.#next = next
+    this.#options = options
+  }
+
+  start(listener: Listener): void {
+    this.#next.start({
+      onReceiveMetadata: (metadata) => {
+        try {
+          this.#options.admit(metadata, (caller) => ({
+            caller,
+            signal: this.#abort.signal,
+            takeBody: (bytes) => this.#takeBody(bytes),
+          }))
+        } catch (error) {
+          this.fail(error)
+          return
+        }
+        listener.onReceiveMetadata(metadata)
+      },
+      onReceiveMessage: (message) => {
+        this.#received(message)
+        listener.onReceiveMessage(message)
+      },
+      onReceiveHalfClose: () => {
+        this.#stopTimer()
+        if (this.#state === 'reading') this.#keep(this.#payloadBytes)
+        listener.onReceiveHalfClose()
+      },
+      onCancel: () => {
+        this.#end()
+        listener.onCancel()
+      },
+    })
+  }
+
+  startRead(): void {
+    if (this.#state === 'new') void this.#reserveAndRead()
+    else if (this.#state === 'paused' || this.#unsent > LIMITS.grpcUnsentMessagesMax) this.#isReadWanted = true
+    else this.#read()
+  }
+
+  sendMessage(message: unknown, callback: () => void): void {
+    this.#unsent += 1
+    this.#next.sendMessage(message, () => {
+      this.#unsent -= 1
+      this.#readIfWanted()
+      callback()
+    })
+  }
+
+  sendMetadata(metadata: Metadata): void {
+    this.#next.sendMetadata(metadata)
+  }
+
+  sendStatus(status: Parameters<ServerInterceptingCallInterface['sendStatus']>[0]): void {
+    this.#stopTimer()
+    this.#next.sendStatus(status)
+  }
+
+  /** Ends the call with an error. */
+  fail(error: unknown): void {
+    const { log, path } = this.#options
+    // oxlint-disable-next-line typescript/no-unsafe-enum-assignment -- Our table has the numbers of the protocol.
+    this.sendStatus(errorStatus(error, log, path))
+  }
+
+  getPeer(): string {
+    return this.#next.getPeer()
+  }
+
+  getDeadline(): ReturnType<ServerInterceptingCallInterface['getDeadline']> {
+    return this.#next.getDeadline()
+  }
+
+  getHost(): string {
+    return this.#next.getHost()
+  }
+
+  getAuthContext(): ReturnType<ServerInterceptingCallInterface['getAuthContext']> {
+    return this.#next.getAuthContext()
+  }
+
+  getConnectionInfo(): ReturnType<ServerInterceptingCallInterface['getConnectionInfo']> {
+    return this.#next.getConnectionInfo()
+  }
+
+  getMetricsRecorder(): ReturnType<ServerInterceptingCallInterface['getMetricsRecorder']> {
+    return this.#next.getMetricsRecorder()
+  }
+
+  async #reserveAndRead(): Promise<void> {
+    this.#state = 'reading'
+    try {
+      await this.#take(this.#reserveBytes)
+    } catch (error) {
+      this.fail(error)
+      return
+    }
+    this.#read()
+  }
+
+  get #reserveBytes(): number {
+    const { budget, messageBytesMax } = this.#options
+    return Math.min(messageBytesMax, budget.bytesMax)
+  }
+
+  #read(): void {
+    this.#stopTimer()
+    const { grpcStallMsMax } = LIMITS
+    this.#cancelTimer = this.#options.alarm.after(grpcStallMsMax / 1000, () => {
+      this.fail(
+        new MembraneError('DEADLINE_EXCEEDED', `The request did not go on for ${grpcStallMsMax / 1000} seconds.`),
+      )
+    })
+    this.#next.startRead()
+  }
+
+  #readIfWanted(): void {
+    if (!this.#isReadWanted || this.#state === 'paused' || this.#unsent > LIMITS.grpcUnsentMessagesMax) return
+    this.#isReadWanted = false
+    if (this.#state !== 'ended') this.#read()
+  }
+
+  #received(message: unknown): void {
+    this.#stopTimer()
+    if (this.#state !== 'reading') return
+    if (this.#options.isBodyInPieces) {
+      // What follows is let in once there is room for all of it.
+      this.#keep(0)
+      this.#state = 'paused'
+    } else this.#payloadBytes = payloadBytesOf(message)
+  }
+
+  async #takeBody(bytes: number): Promise<void> {
+    const { budget } = this.#options
+    // All at once: whoever held some and waited for more could wait for others that do the same.
+    const inFlightBytes = Math.min(this.#reserveBytes, Math.max(0, budget.bytesMax - bytes))
+    await this.#take(bytes + inFlightBytes)
+    this.#state = 'open'
+    this.#readIfWanted()
+  }
+
+  async #take(bytes: number): Promise<void> {
+    const { budget } = this.#options
+    if (!budget.tryTake(bytes)) await budget.take(bytes, this.#abort.signal)
+    this.#heldBytes += bytes
+    if (this.#abort.signal.aborted) {
+      this.#keep(0)
+      throw new MembraneError('ABORTED', 'The call was cancelled.')
+    }
+  }
+
+  #keep(bytes: number): void {
+    const freeBytes = this.#heldBytes - Math.min(bytes, this.#heldBytes)
+    this.#heldBytes -= freeBytes
+    if (freeBytes > 0) this.#options.budget.release(freeBytes)
+  }
+
+  #stopTimer(): void {
+    this.#cancelTimer?.()
+    this.#cancelTimer = null
+  }
+
+  #end(): void {
+    this.#stopTimer()
+    this.#state = 'ended'
+    this.#abort.abort()
+    this.#keep(0)
+    this.#options.ended()
+  }
+}
+
+/** A token counts before a certificate. Throws UNAUTHENTICATED. */
+function callerOf(
+  { authenticator, tls }: AdmissionOptions,
+  call: ServerInterceptingCallInterface,
+  metadata: Metadata,
+): Caller {
+  const token = tokenOf(metadata)
+  const certificate = token === null && tls?.clientCa != null ? call.getAuthContext().sslPeerCertificate : undefined
+  if (certificate !== undefined) {
+    const { fingerprint256, subject } = certificate
+    const names: string | readonly string[] | undefined = subject?.CN
+    const commonName = typeof names === 'string' ? names : (names?.[0] ?? '')
+    const caller = authenticator.byCertificate({ fingerprint256, commonName })
+    if (caller !== null) return caller
+  }
+  return authenticate(authenticator, token)
+}
+
+function tokenOf(metadata: Metadata): string | null {
+  const [authorization] = metadata.get('authorization')
+  if (authorization === undefined) return null
+  const match = /^Bearer +(\S+)$/i.exec(String(authorization))
+  if (match?.[1] !== undefined) return match[1]
+  throw new MembraneError('UNAUTHENTICATED', 'The authorization metadata is "Bearer" and a token.')
+}
+
+function payloadBytesOf(message: unknown): number {
+  if (typeof message !== 'object' || message === null || !('payload' in message)) return 0
+  return message.payload instanceof Uint8Array ? message.payload.length : 0
+}

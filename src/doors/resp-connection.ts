@@ -1,0 +1,288 @@
+/**
+ * One RESP connection: reads commands, carries them out one after another, and answers in order. A command is read when
+ * the one before it has been carried out, so what is in flight is one command (or some look-ups that are asked together)
+ * and the segments behind it; beyond a bound of those, the socket is not read.
+ */
+import { randomUUID } from 'node:crypto'
+import type { Socket } from 'node:net'
+import { respErrorWord } from '../api/error-status.ts'
+import { RespCommandReader, type RespInput } from '../api/resp-codec-commands.ts'
+import { type RespReply, RespReplyWriter, respError } from '../api/resp-codec-replies.ts'
+import { MembraneError } from '../core/errors.ts'
+import { LIMITS } from '../core/limits.ts'
+import type { Caller } from '../server/caller.ts'
+import { wordOf } from './resp-arguments.ts'
+import { type RespAnswer, type RespArgs, RespRefusal } from './resp-command.ts'
+import { findCommand } from './resp-commands.ts'
+import { isPresenceQuestion, presenceOf } from './resp-presence.ts'
+import { RespOutput } from './resp-output.ts'
+import type { RespDoorParts } from './resp-parts.ts'
+import type { RespSession } from './resp-session.ts'
+
+/** Not read beyond so many bytes that wait for the command before them. */
+const BUFFERED_BYTES_MAX = 256 * 1024
+/** After the last answer, until the peer closes its side too. */
+const LINGER_MS = 1000
+/** What a command counts in a pass of the event loop, beside its bytes. */
+const COMMAND_BYTES = 2048
+
+export class RespConnection {
+  readonly session: RespSession
+  readonly #door: RespDoorParts
+  readonly #socket: Socket
+  readonly #reader: RespCommandReader
+  readonly #writer = new RespReplyWriter()
+  readonly #output: RespOutput
+  readonly #gone = new AbortController()
+  /** Read already, and not carried out. */
+  #ahead: RespArgs | null = null
+  #isRunning = false
+  #hasEnded = false
+  #isClosing = false
+  /** The last answer is on its way. */
+  #isDone = false
+  #admittedBytes = 0
+  /** Since when a command is half there; null when none is. */
+  #halfSinceMs: number | null = null
+
+  constructor(door: RespDoorParts, socket: Socket, id: number, caller: Caller | null) {
+    this.#door = door
+    this.#socket = socket
+    this.#output = new RespOutput(socket, door.turns, door.nowMs)
+    this.#reader = new RespCommandReader((bytes) => Buffer.allocUnsafeSlow(bytes), this.#bounds(caller))
+    this.session = {
+      id,
+      peer: `${socket.remoteAddress ?? 'unix'}:${socket.remotePort ?? 0}`,
+      connectedAtMs: door.nowMs(),
+      door,
+      initialCaller: caller,
+      caller,
+      version: 2,
+      name: '',
+      libraryName: '',
+      libraryVersion: '',
+      failedAuths: 0,
+      lastCommand: '',
+      commands: 0,
+      isLeaving: false,
+      failed: (error) => this.#failed(error),
+      send: async (part) => {
+        if (part.kind === 'arrayStart') this.#writer.arrayStart(part.items)
+        else this.#writer.write(part)
+        this.#flush()
+        await this.#output.room()
+      },
+    }
+    socket.on('data', (segment: Buffer) => this.#received(segment))
+    socket.once('end', () => {
+      this.#hasEnded = true
+      if (this.#isDone) socket.destroySoon()
+      else this.#go()
+    })
+    socket.on('error', (error) => this.#door.log.debug({ err: error, peer: this.session.peer }, 'connection failed'))
+    socket.once('close', () => {
+      this.#gone.abort()
+      this.#output.close()
+    })
+  }
+
+  /** Ends when the command under way has been answered and the connection is closed. */
+  async close(): Promise<void> {
+    this.#isClosing = true
+    if (!this.#isRunning) this.#end()
+    if (!this.#socket.destroyed) await new Promise<void>((resolve) => this.#socket.once('close', () => resolve()))
+  }
+
+  cut(): void {
+    this.#socket.destroy()
+  }
+
+  /** Now and then: cuts a peer that sends half a command and no more, or does not take its answers. */
+  check(nowMs: number): void {
+    const { commandTimeoutMs, senderBytesPerSecondMin, answerTimeoutMs, log } = this.#door
+    const half = this.#halfSinceMs
+    const allowedMs = commandTimeoutMs + (1000 * this.#reader.missingBytes) / senderBytesPerSecondMin
+    const isSlow = half !== null && nowMs - half > allowedMs
+    if (!isSlow && this.#output.stalledMs() <= answerTimeoutMs) return
+    log.info({ peer: this.session.peer, reason: isSlow ? 'half a command' : 'answers not taken' }, 'connection cut')
+    this.cut()
+  }
+
+  #received(segment: Buffer): void {
+    if (this.#isDone) return
+    this.#reader.push(segment)
+    if (this.#reader.bufferedBytes > BUFFERED_BYTES_MAX) this.#socket.pause()
+    this.#go()
+  }
+
+  #go(): void {
+    if (this.#isRunning || this.#gone.signal.aborted) return
+    this.#isRunning = true
+    this.#run().catch((error: unknown) => {
+      this.#door.log.error({ err: error, peer: this.session.peer }, 'connection failed')
+      this.cut()
+    })
+  }
+
+  /** Carries out all that was read. Still running when it ends without having waited for more: nothing comes after. */
+  async #run(): Promise<void> {
+    for (;;) {
+      if (this.#gone.signal.aborted) return
+      if (this.#isClosing || this.session.isLeaving) break
+      if (this.#output.isFull) {
+        this.#flush()
+        await this.#output.room()
+        continue
+      }
+      const input = this.#next()
+      if (input.kind === 'more') {
+        if (this.#hasEnded) break
+        this.#flush()
+        this.#waitForMore()
+        return
+      }
+      if (input.kind === 'room') {
+        this.#flush()
+        if (!(await this.#makeRoom(input.bytes))) break
+        continue
+      }
+      if (input.kind === 'broken') {
+        this.#writer.write(respError(`ERR ${input.message}`))
+        break
+      }
+      this.#halfSinceMs = null
+      if (!this.#door.turns.take(COMMAND_BYTES)) {
+        this.#flush()
+        await new Promise<void>((resolve) => this.#door.turns.next(resolve))
+      }
+      const answer = this.#carryOut(input.args)
+      const reply = answer instanceof Promise ? await answer : answer
+      if (reply !== null) this.#writer.write(reply)
+      this.#release()
+    }
+    this.#flush()
+    await this.#output.drained()
+    this.#end()
+  }
+
+  #next(): RespInput {
+    const ahead = this.#ahead
+    this.#ahead = null
+    return ahead === null ? this.#reader.next() : { kind: 'command', args: ahead }
+  }
+
+  #waitForMore(): void {
+    if (!this.#reader.isHalfThere) this.#halfSinceMs = null
+    else this.#halfSinceMs ??= this.#door.nowMs()
+    this.#isRunning = false
+    if (this.#socket.isPaused()) this.#socket.resume()
+  }
+
+  #flush(): void {
+    const pieces = this.#writer.take()
+    if (pieces.length > 0) this.#output.push(pieces)
+  }
+
+  /** What still comes in is read and dropped for a moment: closing before it is read would take the last answers along. */
+  #end(): void {
+    this.#release()
+    if (this.#isDone || this.#socket.destroyed) return
+    this.#isDone = true
+    this.#socket.end()
+    this.#socket.resume()
+    if (this.#hasEnded) this.#socket.destroySoon()
+    else setTimeout(() => this.cut(), LINGER_MS).unref()
+  }
+
+  /** False when there is no room for the command. */
+  async #makeRoom(bytes: number): Promise<boolean> {
+    const { budget, commandTimeoutMs } = this.#door
+    try {
+      if (!budget.tryTake(bytes)) {
+        // Who holds a part and waits for the rest must not do so for ever: two of them would wait for each other.
+        const signals = this.#admittedBytes > 0 ? [AbortSignal.timeout(commandTimeoutMs)] : []
+        await budget.take(bytes, AbortSignal.any([this.#gone.signal, ...signals]))
+      }
+    } catch (error) {
+      if (!(error instanceof MembraneError)) throw error
+      this.#writer.write(respError(`OOM ${error.message}`))
+      return false
+    }
+    this.#admittedBytes += bytes
+    if (this.#gone.signal.aborted) return false
+    this.#reader.admit()
+    this.#halfSinceMs = this.#door.nowMs()
+    return true
+  }
+
+  #release(): void {
+    if (this.#admittedBytes === 0) return
+    this.#door.budget.release(this.#admittedBytes)
+    this.#admittedBytes = 0
+  }
+
+  #carryOut(args: RespArgs): RespAnswer | Promise<RespAnswer> {
+    const { session } = this
+    const name = wordOf(args[0] ?? new Uint8Array(0))
+    session.commands += 1
+    this.#door.counts.commands += 1
+    const found = findCommand(name, args)
+    if (found.kind === 'refused') return respError(found.text)
+    const { command } = found
+    session.lastCommand = found.name
+    const { caller } = session
+    if (caller === null && command.isOpen !== true) return respError('NOAUTH Authentication required.')
+    try {
+      if (caller !== null && isPresenceQuestion(name)) return this.#answerPresence(caller, args)
+      // An open command never asks who calls.
+      const answer = command.run({ caller: caller as Caller, session }, args)
+      return answer instanceof Promise ? answer.then((reply) => this.#after(reply), this.#failed) : this.#after(answer)
+    } catch (error) {
+      return this.#failed(error)
+    }
+  }
+
+  /** What a command may have changed for those that follow it. */
+  #after(answer: RespAnswer): RespAnswer {
+    this.#reader.bounds = this.#bounds(this.session.caller)
+    this.#writer.version = this.session.version
+    return answer
+  }
+
+  /** Look-ups that follow each other are one question to the store: nothing of this connection comes between them. */
+  async #answerPresence(caller: Caller, first: RespArgs): Promise<RespAnswer> {
+    const questions = [first]
+    let keys = first.length - 1
+    while (keys < LIMITS.respKeysAtOnceMax) {
+      const input = this.#reader.next()
+      if (input.kind !== 'command') break
+      if (!isPresenceQuestion(wordOf(input.args[0] ?? new Uint8Array(0))) || input.args.length < 2) {
+        this.#ahead = input.args
+        break
+      }
+      questions.push(input.args)
+      keys += input.args.length - 1
+      this.session.commands += 1
+      this.#door.counts.commands += 1
+    }
+    const replies = await presenceOf(this.#door.operations, caller, questions, this.#failed)
+    for (const reply of replies) this.#writer.write(reply)
+    return null
+  }
+
+  readonly #failed = (error: unknown): RespReply => {
+    if (error instanceof RespRefusal) return respError(error.message)
+    if (error instanceof MembraneError && error.code !== 'INTERNAL') {
+      const remedy = error.remedy === null ? '' : ` ${error.remedy}`
+      return respError(`${respErrorWord(error.code)} ${error.message}${remedy}`)
+    }
+    const requestId = randomUUID()
+    this.#door.log.error({ err: error, requestId, command: this.session.lastCommand }, 'internal error')
+    return respError(`ERR internal error, request ${requestId}`)
+  }
+
+  #bounds(caller: Caller | null) {
+    const argumentBytesMax = Math.min(this.#door.payloadBytesMax, this.#door.budget.bytesMax)
+    return { argumentsMax: LIMITS.respArgumentsMax, argumentBytesMax, isTrusted: caller !== null }
+  }
+}

@@ -1,0 +1,151 @@
+/** RESP commands that read and write values. */
+import { RESP_NULL, RESP_OK, type RespReply, respInteger } from '../api/resp-codec-replies.ts'
+import { integerOf, keyOf } from './resp-arguments.ts'
+import { refuse, type RespArgs, type RespCall, type RespCommandTable } from './resp-command.ts'
+import { getexExpiryOf, type SetOptions, setOptionsOf } from './resp-set-options.ts'
+import { inTurn, inTurns, putExpiry, putValue } from './resp-write.ts'
+
+const READ = { flags: ['readonly', 'fast'], keys: [1, 1, 1], group: 'string' } as const
+const WRITE = { flags: ['write', 'denyoom'], keys: [1, 1, 1], group: 'string' } as const
+
+export const STRING_COMMANDS: RespCommandTable = {
+  get: { ...READ, arity: 2, summary: 'The value of a key.', run: (call, args) => get(call, args[1] as Uint8Array) },
+  set: {
+    ...WRITE,
+    arity: -3,
+    summary: 'Sets a key to a value, which is verified before it is kept.',
+    run: (call, args) => set(call, args),
+  },
+  setnx: {
+    ...WRITE,
+    arity: 3,
+    summary: 'Sets a key that is missing.',
+    run: async (call, args) => {
+      const options = { expiry: { kind: 'default' }, when: 'missing', givesOld: false } as const
+      return respInteger((await setWith(call, args, options)).kind === 'null' ? 0 : 1)
+    },
+  },
+  getex: {
+    flags: ['write', 'fast'],
+    keys: [1, 1, 1],
+    group: 'string',
+    arity: -2,
+    summary: 'The value of a key, which gets another expiry.',
+    run: (call, args) => getex(call, args),
+  },
+  mget: {
+    ...READ,
+    keys: [1, -1, 1],
+    arity: -2,
+    summary: 'The values of keys, in order; each is read when the one before it was sent.',
+    run: async (call, args) => {
+      await call.session.send({ kind: 'arrayStart', items: args.length - 1 })
+      for (let index = 1; index < args.length; index++) {
+        // What fails stands in its place: the number of values has been said.
+        const value = await get(call, args[index] as Uint8Array).catch(call.session.failed)
+        await call.session.send(value)
+      }
+      return null
+    },
+  },
+  mset: {
+    ...WRITE,
+    keys: [1, -1, 2],
+    arity: -3,
+    summary: 'Sets keys to values, one after another; where one fails, those before it are set.',
+    run: (call, args) => mset(call, args),
+  },
+  strlen: {
+    ...READ,
+    arity: 2,
+    summary: 'Bytes of a value; 0 for a key that is missing.',
+    run: async ({ caller, session }, args) => {
+      const found = await session.door.operations.fragments.head(caller, keyOf(args[1] as Uint8Array))
+      return respInteger(found?.payloadBytes ?? 0)
+    },
+  },
+  getrange: {
+    ...READ,
+    flags: ['readonly'],
+    arity: 4,
+    summary: 'Bytes of a value from a first to a last one; below zero from the end.',
+    run: async ({ caller, session }, args) => {
+      const first = integerOf(args[2] as Uint8Array)
+      const last = integerOf(args[3] as Uint8Array)
+      const found = await session.door.operations.fragments.get(caller, keyOf(args[1] as Uint8Array))
+      const bytes = found?.payload ?? new Uint8Array(0)
+      return { kind: 'bytes', bytes: rangeOf(bytes, first, last) }
+    },
+  },
+}
+
+/** HOT: the value is the store's own memory. */
+async function get({ caller, session }: RespCall, foreignKey: Uint8Array): Promise<RespReply> {
+  const found = await session.door.operations.fragments.get(caller, keyOf(foreignKey))
+  return found === null ? RESP_NULL : { kind: 'bytes', bytes: found.payload }
+}
+
+function set(call: RespCall, args: RespArgs): Promise<RespReply> {
+  const { nowMs } = call.session.door
+  return setWith(call, args, setOptionsOf(args, 3, nowMs()))
+}
+
+async function setWith(call: RespCall, args: RespArgs, { expiry, when, givesOld }: SetOptions): Promise<RespReply> {
+  const { caller, session } = call
+  const { fragments } = session.door.operations
+  const [foreignKey, value] = [args[1] as Uint8Array, args[2] as Uint8Array]
+  const key = keyOf(foreignKey)
+  return inTurn(call, key, async () => {
+    if (when === 'always' && !givesOld && expiry.kind !== 'keep') {
+      await putValue(call, { foreignKey, value, expiry })
+      return RESP_OK
+    }
+    const old = await fragments.head(caller, key)
+    const oldValue = givesOld && old !== null ? await get(call, foreignKey) : RESP_NULL
+    const isWanted = when === 'always' || (when === 'missing') === (old === null)
+    if (isWanted) {
+      const kept = old?.expiresAtMs ?? null
+      const asKept = kept === null ? ({ kind: 'default' } as const) : ({ kind: 'at', ms: kept } as const)
+      await putValue(call, { foreignKey, value, expiry: expiry.kind === 'keep' ? asKept : expiry })
+    }
+    if (givesOld) return oldValue
+    return isWanted ? RESP_OK : RESP_NULL
+  })
+}
+
+function getex(call: RespCall, args: RespArgs): Promise<RespReply> {
+  const { caller, session } = call
+  const foreignKey = args[1] as Uint8Array
+  const expiryOf = getexExpiryOf(args, 2, session.door.nowMs())
+  if (expiryOf === null) return get(call, foreignKey)
+  const key = keyOf(foreignKey)
+  return inTurn(call, key, async () => {
+    const found = await session.door.operations.fragments.get(caller, key)
+    if (found === null) return RESP_NULL
+    await putExpiry(call, foreignKey, found, expiryOf())
+    return { kind: 'bytes', bytes: found.payload }
+  })
+}
+
+/** Nobody else writes one of the keys meanwhile; who reads may see some set and some not yet. */
+function mset(call: RespCall, args: RespArgs): Promise<RespReply> {
+  if (args.length % 2 === 0) throw refuse("ERR wrong number of arguments for 'mset' command")
+  const values = new Map<string, { readonly foreignKey: Uint8Array; readonly value: Uint8Array }>()
+  for (let at = 1; at < args.length; at += 2) {
+    const foreignKey = args[at] as Uint8Array
+    values.set(keyOf(foreignKey), { foreignKey, value: args[at + 1] as Uint8Array })
+  }
+  return inTurns(call, [...values.keys()], async () => {
+    for (const one of values.values()) await putValue(call, { ...one, expiry: { kind: 'default' } })
+    return RESP_OK
+  })
+}
+
+function rangeOf(bytes: Uint8Array, first: number, last: number): Uint8Array {
+  const { length } = bytes
+  // As Redis: with both counted from the end and crossed, nothing, before they are brought within the value.
+  if (first < 0 && last < 0 && first > last) return bytes.subarray(0, 0)
+  const start = Math.max(0, first < 0 ? length + first : first)
+  const end = Math.max(0, last < 0 ? length + last : last)
+  return bytes.subarray(start, Math.max(start, Math.min(length, end + 1)))
+}
