@@ -24,6 +24,8 @@ export interface ControlCall extends CallOptions {
   readonly headers?: Readonly<Record<string, string>>
   /** Doing it twice is as good as doing it once; true when nothing is said. */
   readonly isIdempotent?: boolean
+  /** A failure is the answer. */
+  readonly isTriedOnce?: boolean
 }
 
 export interface ControlAnswer {
@@ -70,9 +72,10 @@ export class ControlChannel {
   /** An answer whose status is below 300. */
   async answer(call: ControlCall): Promise<ControlAnswer> {
     const { limits } = this.#options
-    const { isIdempotent = true, signal, timeoutMs = limits.timeoutMs } = call
+    const { isIdempotent = true, isTriedOnce = false, signal, timeoutMs = limits.timeoutMs } = call
     const deadline = new Deadline(timeoutMs, signal)
     try {
+      if (isTriedOnce) return await this.#once(call, deadline)
       const retried = { deadline, isIdempotent, random: Math.random }
       return await withRetries(() => this.#once(call, deadline), limits, retried)
     } finally {

@@ -2,6 +2,9 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { MembraneError } from '../core/errors.ts'
 
+/** Longer ones end at once. */
+const TIMER_MS_MAX = 2 ** 31 - 1
+
 /** See the top of this file. To be closed when the call has ended. */
 export class Deadline {
   readonly #cancel = new AbortController()
@@ -45,13 +48,19 @@ export class Deadline {
     }
   }
 
+  /** Ends what is still under way with it, and closes it. */
+  cancel(): void {
+    this.close()
+    this.#cancel.abort(new MembraneError('ABORTED', 'Nobody waits for it any longer.'))
+  }
+
   close(): void {
     clearTimeout(this.#timer)
     this.#asked?.removeEventListener('abort', this.#onAsked)
   }
 
   #start(): NodeJS.Timeout {
-    const leftMs = Math.max(0, this.leftMs)
+    const leftMs = Math.min(TIMER_MS_MAX, Math.max(0, this.leftMs))
     return setTimeout(
       () => this.#cancel.abort(new MembraneError('DEADLINE_EXCEEDED', 'The server did not answer in time.')),
       leftMs,

@@ -1,27 +1,28 @@
 /** Fragments over HTTP: bytes by our own reader, verified by their hash. */
-import { FRAGMENT_TYPE, decodeFrameStart, encodeFrameStart } from './fragment-frame.ts'
+import { decodeFrameStart, encodeFrameStart, FRAGMENT_TYPE } from './fragment-frame.ts'
 import { MembraneError } from '../core/errors.ts'
-import { parseFragmentKey } from '../core/fragment-key.ts'
 import type { FragmentDescription } from '../core/fragment.ts'
-import { type ContentHash, contentHashAlgorithm, parseContentHash } from '../core/ids.ts'
-import { LIMITS } from '../core/limits.ts'
+import { type ContentHash, contentHashAlgorithm } from '../core/ids.ts'
 import type { ByteSpan } from '../core/ports.ts'
+import { type Answer, AnswerReceiver, BytesAnswer, PiecesAnswer, TextAnswer } from './blob-answers.ts'
+import { type BlobPayload, SentBody } from './blob-body.ts'
 import type { BlobHead } from './blob-head.ts'
-import type { BlobReceiver, BlobRequest } from './blob-connection.ts'
+import type { BlobRequest } from './blob-connection.ts'
 import type { BlobPool } from './blob-pool.ts'
-import { type CallOptions, parseAnswer, pathOf } from './client-control.ts'
+import { type CallOptions, orNull, parseAnswer, pathOf } from './client-control.ts'
 import { Deadline } from './client-deadline.ts'
 import { errorOfAnswer } from './client-errors.ts'
+import { type ClientHead, clientHeadOf, mismatch, rangeText } from './client-head.ts'
 import type { CheckedOptions } from './client-options.ts'
-import { withRetries } from './client-retry.ts'
+import { delayBeforeNext, withRetries } from './client-retry.ts'
 import { PUT_RESULT, type PutResult } from './client-shapes.ts'
 
 /** Bytes to keep. */
 export interface ClientPut extends CallOptions {
   /** A fragment key; by default the one that the bytes have by themselves. `keyOfName` makes one of a name. */
   readonly key?: string
-  /** In one piece, or a function that gives the pieces anew for each try; then `payloadBytes` is needed. */
-  readonly payload: Uint8Array | (() => AsyncIterable<Uint8Array>)
+  /** Pieces need `payloadBytes`. */
+  readonly payload: BlobPayload
   readonly payloadBytes?: number
   /** The server refuses bytes that do not have it. By default it is computed from a payload in one piece. */
   readonly contentHash?: ContentHash
@@ -37,17 +38,6 @@ export interface ClientPut extends CallOptions {
   readonly priority?: 'low' | 'normal' | 'high'
 }
 
-/** What is known of a fragment beside its bytes. */
-export interface ClientHead {
-  readonly key: string
-  readonly contentHash: ContentHash
-  /** Of all of it. */
-  readonly payloadBytes: number
-  readonly mediaType: string
-  /** Milliseconds since 1970. */
-  readonly expiresAtMs: number | null
-}
-
 /** A fragment with its bytes, or with those of a span. */
 export interface ClientFragment extends ClientHead {
   readonly payload: Uint8Array
@@ -55,6 +45,16 @@ export interface ClientFragment extends ClientHead {
   readonly description: FragmentDescription | null
 }
 
+/** A fragment whose bytes come piece by piece. */
+export interface ClientStream extends ClientHead {
+  /**
+   * To be read once. A piece's memory is only good until the next one is asked for. Ends with CONTENT_MISMATCH when
+   * all were read and their hash is another one; goes on where it was when the connection breaks.
+   */
+  readonly pieces: AsyncIterable<Uint8Array>
+}
+
+/** Which bytes to read, and where to. */
 export interface ClientGet extends CallOptions {
   /** Read to the beginning of this memory; without it, the memory is new. */
   readonly into?: Uint8Array
@@ -100,7 +100,7 @@ export class FragmentCalls {
     const deadline = this.#deadline(put)
     deadline.extend((payloadBytes / limits.bytesPerSecondMin) * 1000)
     return this.#retried(deadline, async () => {
-      const sent = new SentPieces(payload, frame, payloadBytes, hashers?.b3.start() ?? null)
+      const sent = new SentBody(payload, frame, payloadBytes, hashers?.b3.start() ?? null)
       const answer = new TextAnswer()
       await this.#exchange({ head, body: sent.body }, answer, deadline)
       const result = parseAnswer(PUT_RESULT, answer.text, 'a put')
@@ -121,9 +121,96 @@ export class FragmentCalls {
     if (span !== undefined && span.start === span.end) return this.#getNothing(key, options)
     return this.#retried(deadline, async () => {
       const answer = new BytesAnswer(into, (bytes) => this.#extend(deadline, bytes))
-      const found = await this.#exchangeOrNull({ head, body: null }, answer, deadline)
+      const found = await orNull(this.#exchange({ head, body: null }, answer, deadline))
       return found === null ? null : this.#fragmentOf({ key, span, wantsDescription }, found, answer.bytes)
     })
+  }
+
+  async stream(key: string, options: Pick<ClientGet, 'span' | keyof CallOptions> = {}): Promise<ClientStream | null> {
+    const { span } = options
+    if (span !== undefined && span.start === span.end) {
+      const found = await this.#getNothing(key, options)
+      return found === null ? null : { ...found, pieces: NO_PIECES }
+    }
+    const deadline = this.#deadline(options)
+    try {
+      const opened = await this.#openStream({ key, span, etag: null }, deadline)
+      if (opened !== null) return { ...opened.head, pieces: this.#pieces(opened, span, deadline) }
+    } catch (error) {
+      deadline.cancel()
+      throw error
+    }
+    deadline.close()
+    return null
+  }
+
+  async #openStream(
+    {
+      key,
+      span,
+      etag,
+    }: { readonly key: string; readonly span: ByteSpan | undefined; readonly etag: ContentHash | null },
+    deadline: Deadline,
+  ): Promise<OpenedStream | null> {
+    const head = this.#requestHead('GET', `/v1/fragments/${pathOf(key)}`, {
+      ...(span === undefined ? {} : { range: rangeText(span) }),
+      ...(etag === null ? {} : { 'if-match': `"${etag}"` }),
+    })
+    const open = async (): Promise<OpenedStream> => {
+      const { promise, resolve, reject } = Promise.withResolvers<BlobHead>()
+      const answer = new PiecesAnswer(resolve)
+      this.#exchange({ head, body: null }, answer, deadline).then(
+        () => answer.pieces.end(null),
+        (error: unknown) => {
+          reject(error)
+          answer.pieces.end(error)
+        },
+      )
+      const begun = await promise
+      this.#extend(deadline, begun.bodyBytes)
+      const known = clientHeadOf(key, begun, begun.bodyBytes)
+      const start = span?.start ?? 0
+      checkLength(known, { start, end: span?.end ?? known.payloadBytes }, begun.bodyBytes)
+      return { head: known, start, end: start + begun.bodyBytes, pieces: answer.pieces }
+    }
+    return orNull(withRetries(open, this.#options.limits, { deadline, isIdempotent: true, random: Math.random }))
+  }
+
+  async *#pieces(first: OpenedStream, span: ByteSpan | undefined, deadline: Deadline): AsyncGenerator<Uint8Array> {
+    const { key, contentHash } = first.head
+    const running =
+      span === undefined ? (this.#options.hashers?.[contentHashAlgorithm(contentHash)].start() ?? null) : null
+    let [at, tries] = [first.start, 0]
+    let opened = first
+    try {
+      for (;;) {
+        try {
+          for await (const piece of opened.pieces) {
+            at += piece.length
+            tries = 0
+            running?.update(piece)
+            yield piece
+          }
+          break
+        } catch (error) {
+          tries += 1
+          const call = { isIdempotent: true, random: Math.random }
+          const delayMs =
+            error instanceof MembraneError ? delayBeforeNext(error, tries, this.#options.limits, call) : null
+          if (delayMs === null || delayMs >= deadline.leftMs) throw error
+          await deadline.wait(delayMs)
+          if (at === first.end) break
+          const next = await this.#openStream({ key, span: { start: at, end: first.end }, etag: contentHash }, deadline)
+          if (next === null) throw mismatch(key, 'it was removed meanwhile')
+          opened = next
+        }
+      }
+      const found = running?.contentHash() ?? contentHash
+      if (found !== contentHash) throw mismatch(key, `its bytes have the hash ${found}, not ${contentHash}`)
+    } finally {
+      // Whoever stops early leaves a connection with bytes that nobody reads.
+      deadline.cancel()
+    }
   }
 
   async #getNothing(key: string, options: ClientGet): Promise<ClientFragment | null> {
@@ -171,15 +258,6 @@ export class FragmentCalls {
     }
   }
 
-  async #exchangeOrNull(request: BlobRequest, answer: Answer, deadline: Deadline): Promise<BlobHead | null> {
-    try {
-      return await this.#exchange(request, answer, deadline)
-    } catch (error) {
-      if (error instanceof MembraneError && error.code === 'NOT_FOUND') return null
-      throw error
-    }
-  }
-
   /** Throws the server's error. */
   async #exchange(request: BlobRequest, answer: Answer, { signal }: Deadline): Promise<BlobHead> {
     const receiver = new AnswerReceiver(answer)
@@ -200,175 +278,16 @@ export class FragmentCalls {
   }
 }
 
-/** What takes the body of an answer that is no error. */
-interface Answer {
-  /** Memory for all of it, or null to be given pieces. */
-  begin(head: BlobHead): Uint8Array | null
-  piece(bytes: Uint8Array): Promise<void> | null
+const NO_PIECES: AsyncIterable<Uint8Array> = { [Symbol.asyncIterator]: async function* () {} }
+
+interface OpenedStream {
+  readonly head: ClientHead
+  readonly start: number
+  readonly end: number
+  readonly pieces: AsyncIterable<Uint8Array>
 }
 
-/** Tells errors from answers: their bodies go elsewhere. */
-class AnswerReceiver implements BlobReceiver {
-  readonly #answer: Answer
-  #error: TextAnswer | null = null
-
-  constructor(answer: Answer) {
-    this.#answer = answer
-  }
-
-  get errorText(): string | null {
-    return this.#error?.text ?? null
-  }
-
-  begin(head: BlobHead): Uint8Array | null {
-    if (head.status < 300) return this.#answer.begin(head)
-    this.#error = new TextAnswer()
-    return this.#error.begin(head)
-  }
-
-  piece(bytes: Uint8Array): Promise<void> | null {
-    return this.#answer.piece(bytes)
-  }
-}
-
-/** A short text, such as JSON. */
-class TextAnswer implements Answer {
-  #bytes: Uint8Array = new Uint8Array(0)
-
-  get text(): string {
-    return new TextDecoder().decode(this.#bytes)
-  }
-
-  begin({ status, bodyBytes }: BlobHead): Uint8Array {
-    if (bodyBytes > LIMITS.responseErrorBytesMax)
-      throw errorOfAnswer({ status: status < 300 ? 502 : status, body: '', retryAfter: null })
-    this.#bytes = new Uint8Array(bodyBytes)
-    return this.#bytes
-  }
-
-  piece(): null {
-    return null
-  }
-}
-
-/** Bytes in one memory, the caller's or a new one. */
-class BytesAnswer implements Answer {
-  readonly #into: Uint8Array | undefined
-  readonly #onLength: (bytes: number) => void
-  #bytes: Uint8Array = new Uint8Array(0)
-
-  constructor(into: Uint8Array | undefined, onLength: (bytes: number) => void) {
-    this.#into = into
-    this.#onLength = onLength
-  }
-
-  get bytes(): Uint8Array {
-    return this.#bytes
-  }
-
-  begin({ bodyBytes }: BlobHead): Uint8Array {
-    if (bodyBytes > LIMITS.payloadBytesMax + LIMITS.storeHeadBytesMax)
-      throw new MembraneError('LIMIT_REACHED', `A body of ${bodyBytes} bytes is more than a fragment has.`)
-    if (this.#into !== undefined && this.#into.length < bodyBytes)
-      throw new MembraneError(
-        'INVALID_REQUEST',
-        `The memory has ${this.#into.length} bytes, the answer ${bodyBytes}.`,
-        {
-          details: { neededBytes: bodyBytes },
-        },
-      )
-    this.#onLength(bodyBytes)
-    // Not from the pool of small buffers: the caller may keep it.
-    this.#bytes = this.#into?.subarray(0, bodyBytes) ?? Buffer.allocUnsafeSlow(bodyBytes)
-    return this.#bytes
-  }
-
-  piece(): null {
-    return null
-  }
-}
-
-type RunningHash = { update(piece: Uint8Array): void; contentHash(): ContentHash }
-
-/** A body on its way out: what comes before the payload, the payload, and a check that all of it was sent. */
-class SentPieces {
-  readonly body: Uint8Array | AsyncIterable<Uint8Array>
-  readonly #running: RunningHash | null
-
-  constructor(
-    payload: ClientPut['payload'],
-    frame: Uint8Array | null,
-    payloadBytes: number,
-    running: RunningHash | null,
-  ) {
-    if (payload instanceof Uint8Array) {
-      this.#running = null
-      this.body = frame === null ? payload : inOrder([frame, payload])
-    } else {
-      this.#running = running
-      this.body = this.#pieces(payload(), frame, payloadBytes)
-    }
-  }
-
-  /** Throws CONTENT_MISMATCH when the server has other bytes than were sent. */
-  check(stored: string): void {
-    const sent = this.#running?.contentHash() ?? null
-    if (sent !== null && contentHashAlgorithm(parseContentHash(stored)) === 'b3' && sent !== stored)
-      throw new MembraneError('CONTENT_MISMATCH', `The server stored bytes with the hash ${stored}; sent was ${sent}.`)
-  }
-
-  async *#pieces(pieces: AsyncIterable<Uint8Array>, frame: Uint8Array | null, payloadBytes: number) {
-    if (frame !== null) yield frame
-    let bytes = 0
-    for await (const piece of pieces) {
-      bytes += piece.length
-      if (bytes > payloadBytes) break
-      this.#running?.update(piece)
-      yield piece
-    }
-    if (bytes !== payloadBytes)
-      throw new MembraneError(
-        'INVALID_REQUEST',
-        `The pieces have ${bytes} bytes or more, ${payloadBytes} were announced.`,
-      )
-  }
-}
-
-async function* inOrder(pieces: readonly Uint8Array[]): AsyncGenerator<Uint8Array> {
-  yield* pieces
-}
-
-/** Throws PEER_UNAVAILABLE, and CONTENT_MISMATCH for other bytes than a key names. */
-function clientHeadOf(key: string, { headers, status }: BlobHead, payloadBytes: number): ClientHead {
-  const text = headers.get('membrane-content-hash')
-  if (text === undefined)
-    throw new MembraneError('PEER_UNAVAILABLE', 'The server does not say what its bytes are.', {
-      remedy: 'Check that the URL is that of a Membrane server.',
-      details: { isRetryable: false },
-    })
-  const contentHash = parseContentHash(text)
-  const name = parseFragmentKey(key)
-  if (!('block' in name) && typeof name.name === 'string' && name.name !== contentHash)
-    throw mismatch(key, `the server says that its bytes have the hash ${contentHash}`)
-  const total = /\/(\d{1,15})$/.exec(headers.get('content-range') ?? '')?.[1]
-  const expires = headers.get('membrane-expires-at-ms')
-  return {
-    key,
-    contentHash,
-    payloadBytes: status === 206 && total !== undefined ? Number(total) : payloadBytes,
-    mediaType: headers.get('content-type') ?? 'application/octet-stream',
-    expiresAtMs: expires === undefined ? null : Number(expires),
-  }
-}
-
-function rangeText({ start, end }: ByteSpan): string {
-  if (!Number.isSafeInteger(start) || !Number.isSafeInteger(end) || start < 0 || end < start)
-    throw new MembraneError('INVALID_REQUEST', `A span is [start, end) in bytes, found ${start}-${end}.`)
-  return `bytes=${start}-${Math.max(start, end - 1)}`
-}
-
-function mismatch(key: string, found: string): MembraneError {
-  return new MembraneError('CONTENT_MISMATCH', `${JSON.stringify(key)} was not read as it was stored: ${found}.`, {
-    details: { key },
-  })
+function checkLength({ key, payloadBytes }: ClientHead, { start, end }: ByteSpan, foundBytes: number): void {
+  if (foundBytes === Math.min(end, payloadBytes) - start) return
+  throw mismatch(key, `${foundBytes} bytes came for the span ${start}-${end} of ${payloadBytes}`)
 }

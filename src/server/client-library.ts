@@ -9,6 +9,7 @@
  */
 import { MembraneClient } from '../api/client.ts'
 import type { ClientOptions } from '../api/client-options.ts'
+import { fragmentKey } from '../core/fragment-key.ts'
 import { loadContentHashers } from '../hashing/content-hashers.ts'
 
 /** As `ClientOptions`; hashers are loaded unless they are given, or null. */
@@ -23,8 +24,30 @@ export async function openClient(options: OpenClientOptions): Promise<MembraneCl
   return new MembraneClient({ ...options, hashers })
 }
 
-export { MembraneClient } from '../api/client.ts'
+/** The key of bytes under a name of the caller's. Throws INVALID_REQUEST for an empty one, or one too long for a key. */
+export function keyOfName(name: string): string {
+  return fragmentKey({ kind: 'opaque', name: new TextEncoder().encode(name) })
+}
+
+export { type ClientPrefix, type ClientRevision, type ClientSearch, MembraneClient } from '../api/client.ts'
+export type { AdminCalls, NodeHealth } from '../api/client-admin.ts'
+export type { ClientGenerate, ClientPrompt, ClientRebuild, GenerationEvent } from '../api/client-compute.ts'
+export type { ClientGeneration, ClientPlan, ClientRebuilt } from '../api/client-compute-shapes.ts'
 export type { CallOptions } from '../api/client-control.ts'
-export type { ClientFragment, ClientGet, ClientHead, ClientPut } from '../api/client-fragments.ts'
+export type { BlobPayload } from '../api/blob-body.ts'
+export type { ClientFragment, ClientGet, ClientPut, ClientStream } from '../api/client-fragments.ts'
+export type { ClientHead } from '../api/client-head.ts'
+export type { Lease } from '../api/client-lease.ts'
 export { type ClientLimits, type ClientOptions, type ClientTls, DEFAULT_CLIENT_LIMITS } from '../api/client-options.ts'
-export type { Presence, PutResult } from '../api/client-shapes.ts'
+export type {
+  ClientEntry,
+  LongestPrefix,
+  Presence,
+  PutResult,
+  Scrubbed,
+  Similar,
+  TenantQuota,
+  TenantReport,
+} from '../api/client-shapes.ts'
+export { MembraneError } from '../core/errors.ts'
+export { fragmentKey, parseFragmentKey } from '../core/fragment-key.ts'
