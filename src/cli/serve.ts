@@ -1,10 +1,11 @@
 import type { Command } from 'commander'
 import pino, { type Logger } from 'pino'
+import { MembraneError } from '../core/errors.ts'
 import { DEFAULT_TENANT } from '../core/ids.ts'
 import { LIMITS } from '../core/limits.ts'
 import { addressText } from '../doors/door.ts'
 import { openServer } from '../doors/open-server.ts'
-import type { AuditLog, NodeScrubReport } from '../server/admin-operations.ts'
+import type { AuditPort, NodeScrubReport } from '../server/admin-operations.ts'
 import { Gate } from '../server/gate.ts'
 import { createOperations } from '../server/operations.ts'
 import { systemStopwatch } from '../server/system-time.ts'
@@ -64,10 +65,20 @@ export function defineServe(command: Command): void {
 }
 
 /** Lines of their own, so that they can be told from the rest. */
-function auditTo(log: Logger): AuditLog {
+function auditTo(log: Logger): AuditPort {
   return {
-    record: ({ caller, ...action }) =>
-      log.info({ audit: { ...action, caller: caller.name, tenant: caller.tenant } }, 'administrative action'),
+    around: async ({ caller, ...action }, act) => {
+      const said = { ...action, caller: caller.name, tenant: caller.tenant }
+      try {
+        const result = await act()
+        log.info({ audit: { ...said, outcome: 'done' } }, 'administrative action')
+        return result
+      } catch (error) {
+        const outcome = error instanceof MembraneError ? error.code : 'INTERNAL'
+        log.info({ audit: { ...said, outcome } }, 'administrative action')
+        throw error
+      }
+    },
   }
 }
 

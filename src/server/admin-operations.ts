@@ -8,33 +8,23 @@ import type { Fabric } from './fabric.ts'
 import type { Gate } from './gate.ts'
 import type { TenantQuotas } from './tenant-quotas.ts'
 
-/** Keeps what administrators did. */
-export interface AuditLog {
-  record(action: AuditedAction): void
-}
+/** Actions that are written to the audit log; a quota that is removed is set to none. */
+export type AdminAction = 'quota.set' | 'erase' | 'purge' | 'scrub'
 
-/** One administrative action. */
+/** One administrative action: who does what to whom. */
 export interface AuditedAction {
-  /** A verb and what it concerns, such as `tenant.erase`. */
   readonly action: AdminAction
-  /** The tenant, or `*` for the whole node. */
-  readonly target: string
-  /** `ok`, or the code of the error. */
-  readonly outcome: string
   readonly caller: Caller
+  /** The tenant; null for the whole node. */
+  readonly target: string | null
   readonly requestId: string
 }
 
-/** Actions that are written to the audit log. */
-export const ADMIN_ACTIONS = [
-  'tenant.quota.set',
-  'tenant.quota.remove',
-  'tenant.erase',
-  'store.purge',
-  'store.scrub',
-] as const
-/** One of ADMIN_ACTIONS. */
-export type AdminAction = (typeof ADMIN_ACTIONS)[number]
+/** Writes down what administrators do, and how it ended. */
+export interface AuditPort {
+  /** Does what `act` does, and gives or throws what it does. Does nothing, and throws, when it cannot be written down. */
+  around<T>(action: AuditedAction, act: () => Promise<T>): Promise<T>
+}
 
 /** What a tenant holds, and may hold. */
 export interface TenantReport {
@@ -56,7 +46,7 @@ export interface NodeScrubReport {
 export interface AdminOperationsParts {
   readonly fabric: Fabric
   readonly gate: Gate
-  readonly audit: AuditLog
+  readonly audit: AuditPort
   readonly quotas: TenantQuotas
   /** Reads everything that the store holds and compares it with its hashes; null where the store cannot. */
   readonly scrub: ((signal: AbortSignal) => Promise<NodeScrubReport>) | null
@@ -91,7 +81,7 @@ export class AdminOperations {
   }
 
   setQuota(call: AdminCall, tenant: TenantId, quota: Quota): Promise<TenantReport> {
-    return this.#audited(call, 'tenant.quota.set', tenant, async () => {
+    return this.#audited(call, 'quota.set', tenant, async () => {
       await this.#parts.quotas.set(tenant, quota)
       return this.#reportOf(tenant)
     })
@@ -99,7 +89,7 @@ export class AdminOperations {
 
   /** Throws NOT_FOUND for a tenant without one. */
   removeQuota(call: AdminCall, tenant: TenantId): Promise<void> {
-    return this.#audited(call, 'tenant.quota.remove', tenant, async () => {
+    return this.#audited(call, 'quota.set', tenant, async () => {
       if (await this.#parts.quotas.remove(tenant)) return
       throw new MembraneError('NOT_FOUND', `${tenant} has no quota of its own.`)
     })
@@ -107,35 +97,30 @@ export class AdminOperations {
 
   /** Removes all fragments of a tenant, so that no byte that only it had is left in the store; how many there were. */
   erase(call: AdminCall, tenant: TenantId): Promise<number> {
-    return this.#audited(call, 'tenant.erase', tenant, () => this.#parts.fabric.erase(tenant))
+    return this.#audited(call, 'erase', tenant, () => this.#parts.fabric.erase(tenant))
   }
 
   /** Ends when no byte of what was removed before is left in the store's own files. */
   purge(call: AdminCall): Promise<void> {
-    return this.#audited(call, 'store.purge', '*', () => this.#parts.fabric.purge())
+    return this.#audited(call, 'purge', null, () => this.#parts.fabric.purge())
   }
 
   /** Reads all and compares it with its hashes. Throws NOT_SUPPORTED where the store cannot. */
   scrub(call: AdminCall, signal: AbortSignal): Promise<NodeScrubReport> {
-    return this.#audited(call, 'store.scrub', '*', async () => {
+    return this.#audited(call, 'scrub', null, async () => {
       const { scrub } = this.#parts
       if (scrub !== null) return scrub(signal)
       throw new MembraneError('NOT_SUPPORTED', 'The store of this node has no files to look through.')
     })
   }
 
-  /** One that may not is written down too. */
-  async #audited<T>(call: AdminCall, action: AdminAction, target: string, act: () => Promise<T>): Promise<T> {
+  /** Who may not, and tried, is written down too. */
+  #audited<T>(call: AdminCall, action: AdminAction, target: string | null, act: () => Promise<T>): Promise<T> {
     const { gate, audit } = this.#parts
-    try {
+    return audit.around({ ...call, action, target }, async () => {
       gate.enter(call.caller, 'administer')
-      const answer = await act()
-      audit.record({ ...call, action, target, outcome: 'ok' })
-      return answer
-    } catch (error) {
-      audit.record({ ...call, action, target, outcome: error instanceof MembraneError ? error.code : 'INTERNAL' })
-      throw error
-    }
+      return act()
+    })
   }
 
   #reportOf(tenant: TenantId): TenantReport {

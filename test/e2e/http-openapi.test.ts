@@ -168,6 +168,7 @@ describe('every route', async () => {
           prompt: KNOWN['prompt'],
           ...(operation.operationId === 'generate' ? { maxTokens: 2 } : {}),
         })
+      if (operation.operationId === 'reviseFragment') Object.assign(value, { pin: true })
       if (['store', 'replicate'].includes(operation.operationId))
         Object.assign(value, { payload: Buffer.from('xyz').toString('base64'), fragment: OLD })
       body = type === 'application/json' ? JSON.stringify(value) : 'x'

@@ -81,7 +81,12 @@ export async function openHttpWorld(options: WorldOptions = {}): Promise<HttpWor
       stopwatch: systemStopwatch,
       leaseMs: 5000,
       node: 'node-1',
-      audit: { record: (action) => audit.push(action) },
+      audit: {
+        around: (action, act) => {
+          audit.push(action)
+          return act()
+        },
+      },
       scrub: options.scrub ?? null,
     }),
     authenticator: {
