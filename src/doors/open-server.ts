@@ -1,6 +1,6 @@
 /** A node with its doors: opens them all or none, and closes them so that what is under way ends well. */
 import type { Logger } from 'pino'
-import { MembraneError } from '../core/errors.ts'
+import { MembraneError, unreachable } from '../core/errors.ts'
 import { BodyBudget } from '../server/body-budget.ts'
 import type { Authenticator } from '../server/caller.ts'
 import type { Operations } from '../server/operations.ts'
@@ -74,7 +74,11 @@ async function openDoor(name: DoorName, options: DoorOptions): Promise<Door> {
   switch (name) {
     case 'http':
       return (await import('./http.ts')).openHttpDoor(options)
-    default:
+    case 'grpc':
+    case 'resp':
+    case 'lm':
       throw new MembraneError('NOT_SUPPORTED', `There is no door ${name}.`)
+    default:
+      return unreachable(name)
   }
 }

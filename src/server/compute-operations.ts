@@ -1,6 +1,6 @@
 /** Prompts: what a node rebuilds, explains and generates, once for all doors. */
 import type { TextBackend } from '../core/compute.ts'
-import { MembraneError } from '../core/errors.ts'
+import { MembraneError, unreachable } from '../core/errors.ts'
 import type { Stopwatch } from '../core/ports.ts'
 import type { IndexedFragment } from '../indices/indexed-fragment.ts'
 import type { RebuildPlan } from '../reconstruct/rebuild-plan.ts'
@@ -56,8 +56,10 @@ export class ComputeOperations {
         return engine.node.generate(asked)
       case 'service':
         return generateText(engine.backend, asked, stopwatch)
-      default:
+      case 'none':
         throw withoutEngine()
+      default:
+        return unreachable(engine)
     }
   }
 

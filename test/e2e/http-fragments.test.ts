@@ -208,7 +208,12 @@ describe('a body', () => {
     expect(await sendRaw(port, request(`${expecting}content-length: 20000001`))).toMatch(/^HTTP\/1.1 413 /)
     expect(await sendRaw(port, request(`${expecting}content-length: 4`), /100 Continue/)).toMatch(/^HTTP\/1.1 100 /)
     const { stdout } = await promisify(execFile)('curl', [
-      ...['-sS', '-H', 'Expect: 100-continue', '-T', 'package.json', `${url}${opaque('curl')}`],
+      '-sS',
+      '-H',
+      'Expect: 100-continue',
+      '-T',
+      'package.json',
+      `${url}${opaque('curl')}`,
     ])
     expect(JSON.parse(stdout)).toMatchObject({ outcome: 'stored' })
   })
