@@ -72,6 +72,7 @@ export const BENCH_NAMES = [
   'grpc',
   'load-or-recompute',
   'resp',
+  'http',
 ] as const
 export type BenchName = (typeof BENCH_NAMES)[number]
 
