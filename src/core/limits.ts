@@ -214,4 +214,15 @@ export const LIMITS = {
   listedModelsMax: 1024,
   /** Tensors of a model file, and its settings; more is rejected with INVALID_MODEL. Large models have some thousand. */
   modelEntriesMax: 1_000_000,
+  /** Bytes of a chunk in flight; outside is rejected with INVALID_REQUEST. Hashes of smaller ones cost more than a cut; larger ones wait long. */
+  transferChunkBytesMin: 64 * 1024,
+  transferChunkBytesMax: 16 * 1024 * 1024,
+  /** Connections of one transfer; more is rejected with INVALID_REQUEST. One core fills a link with two or three. */
+  transferConnectionsMax: 8,
+  /** Fragments of one transfer; more is rejected with LIMIT_REACHED. Some hundred bytes each: ask for the rest afterwards. */
+  transferFragmentsMax: 2 ** 20,
+  /** How often one chunk, or what was staged of it, may be found damaged; then its fragment is given up as damaged. */
+  transferDamagedMax: 8,
+  /** Keys of one renewal of leases; those after them wait until some before them have arrived. */
+  transferLeaseKeysMax: 1024,
 } as const
