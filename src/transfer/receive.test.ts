@@ -1,6 +1,5 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { MembraneError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import { seededRandom } from '../core/random.ts'
 import { loadContentHashers } from '../hashing/content-hashers.ts'
