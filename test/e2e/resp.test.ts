@@ -330,6 +330,19 @@ describe('who one is', () => {
   })
 })
 
+test('what is answered is counted, by command and outcome', async () => {
+  const world = await opened()
+  const client = await connected(world)
+  for (let times = 0; times < 3; times++) client.send('exists', 'a')
+  client.send('get', '')
+  client.send('nonsense')
+  for (let times = 0; times < 5; times++) await client.read()
+  const counted = Object.fromEntries(
+    Array.from(world.operations.meters.requests(), ({ route, byOutcome }) => [route, Object.fromEntries(byOutcome)]),
+  )
+  expect(counted).toMatchObject({ exists: { ok: 3 }, get: { INVALID_REQUEST: 1 } })
+})
+
 describe('one key', () => {
   test('is set by one of many who set it only when it is missing', async () => {
     const world = await opened()
