@@ -155,6 +155,17 @@ describe('commands', () => {
     expect(many.bufferedBytes).toBeGreaterThan(0)
   })
 
+  test('behind the one that is carried out survive that the memory of their segment is used again', () => {
+    const reader = readerOf()
+    const shared = Buffer.from('*1\r\n$1\r\na\r\n*1\r\n$2\r\nbc\r\n')
+    reader.pushShared(shared)
+    const first = reader.next()
+    reader.settle()
+    shared.fill(0)
+    const args = [first, reader.next()].map((input) => (input.kind === 'command' ? input.args : []))
+    expect(args.map((one) => Buffer.concat(one).toString())).toEqual(['a', 'bc'])
+  })
+
   test('know whether one is half there, and how much is missing', () => {
     const reader = readerOf()
     expect(reader.isHalfThere).toBe(false)

@@ -11,6 +11,7 @@ import { type RespReply, RespReplyWriter, respError } from '../api/resp-codec-re
 import { MembraneError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import type { Caller } from '../server/caller.ts'
+import { OTHER_ROUTES } from '../server/request-meters.ts'
 import { wordOf } from './resp-arguments.ts'
 import type { RespAnswer, RespArgs } from './resp-command.ts'
 import { RespRefusal } from './resp-refusal.ts'
@@ -43,6 +44,8 @@ export class RespConnection {
   /** The last answer is on its way. */
   #isDone = false
   #admittedBytes = 0
+  /** Of the command that is carried out: for the meters. */
+  #measured = { route: '', outcome: '', count: 0 }
   /** Since when a command is half there; null when none is. */
   #halfSinceMs: number | null = null
 
@@ -158,14 +161,23 @@ export class RespConnection {
         this.#flush()
         await new Promise<void>((resolve) => this.#door.turns.next(resolve))
       }
+      const startMs = performance.now()
+      this.#measured = { route: OTHER_ROUTES, outcome: 'ok', count: 1 }
       const answer = this.#carryOut(input.args)
       const reply = answer instanceof Promise ? await answer : answer
       if (reply !== null) this.#writer.write(reply)
       this.#release()
+      this.#count((performance.now() - startMs) / 1000)
     }
     this.#flush()
     await this.#output.drained()
     this.#end()
+  }
+
+  #count(seconds: number): void {
+    const { route, outcome, count } = this.#measured
+    const { meters } = this.#door.operations
+    for (let times = 0; times < count; times++) meters.answered({ door: 'resp', route, outcome, seconds })
   }
 
   #next(): RespInput {
@@ -230,11 +242,18 @@ export class RespConnection {
     session.commands += 1
     this.#door.counts.commands += 1
     const found = findCommand(name, args)
-    if (found.kind === 'refused') return respError(found.text)
+    if (found.kind === 'refused') {
+      this.#measured.outcome = 'INVALID_REQUEST'
+      return respError(found.text)
+    }
     const { command } = found
     session.lastCommand = found.name
+    this.#measured.route = found.name
     const { caller } = session
-    if (caller === null && command.isOpen !== true) return respError('NOAUTH Authentication required.')
+    if (caller === null && command.isOpen !== true) {
+      this.#measured.outcome = 'UNAUTHENTICATED'
+      return respError('NOAUTH Authentication required.')
+    }
     try {
       if (caller !== null && isPresenceQuestion(name)) return this.#answerPresence(caller, args)
       // An open command never asks who calls.
@@ -270,10 +289,13 @@ export class RespConnection {
     }
     const replies = await presenceOf(this.#door.operations, caller, questions, this.#failed)
     for (const reply of replies) this.#writer.write(reply)
+    this.#measured.count = questions.length
     return null
   }
 
   readonly #failed = (error: unknown): RespReply => {
+    this.#measured.outcome =
+      error instanceof MembraneError ? error.code : error instanceof RespRefusal ? 'INVALID_REQUEST' : 'INTERNAL'
     if (error instanceof RespRefusal) return respError(error.message)
     if (error instanceof MembraneError && error.code !== 'INTERNAL') {
       const remedy = error.remedy === null ? '' : ` ${error.remedy}`

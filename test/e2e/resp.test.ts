@@ -11,6 +11,8 @@ import fc from 'fast-check'
 import { Redis } from 'ioredis'
 import selfsigned from 'selfsigned'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import type { FragmentStore } from '../../src/core/ports.ts'
+import { MemoryStore } from '../../src/store/memory.ts'
 import { BodyBudget } from '../../src/server/body-budget.ts'
 import { encodeRespCommand } from '../../src/api/resp-codec-call.ts'
 import { runs } from '../effort.ts'
@@ -330,9 +332,38 @@ describe('who one is', () => {
   })
 })
 
+test('what is answered is counted, by command and outcome', async () => {
+  const world = await opened()
+  const client = await connected(world)
+  for (let times = 0; times < 3; times++) client.send('exists', 'a')
+  client.send('get', '')
+  client.send('nonsense')
+  for (let times = 0; times < 5; times++) await client.read()
+  const counted = Object.fromEntries(
+    Array.from(world.operations.meters.requests(), ({ route, byOutcome }) => [route, Object.fromEntries(byOutcome)]),
+  )
+  expect(counted).toMatchObject({ exists: { ok: 3 }, get: { INVALID_REQUEST: 1 } })
+})
+
+/** Answers in later passes of the event loop, as a store on a device does: so that commands could come between. */
+function slowStore(): FragmentStore {
+  const pause = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+  return new Proxy<FragmentStore>(new MemoryStore({ nowMs: Date.now }), {
+    get: (store, name) => {
+      const value: unknown = Reflect.get(store, name)
+      if (typeof value !== 'function') return value
+      if (name !== 'head' && name !== 'get' && name !== 'put') return value.bind(store)
+      return async (...args: readonly unknown[]): Promise<unknown> => {
+        await pause()
+        return Reflect.apply(value, store, args)
+      }
+    },
+  })
+}
+
 describe('one key', () => {
   test('is set by one of many who set it only when it is missing', async () => {
-    const world = await opened()
+    const world = await opened({ fabric: { store: slowStore() } })
     const clients = await Promise.all(Array.from({ length: 8 }, () => connected(world)))
     for (let round = 0; round < 20; round++) {
       const answers = await Promise.all(
@@ -343,7 +374,7 @@ describe('one key', () => {
   })
 
   test('passes through all values when each is set for the one before', async () => {
-    const world = await opened()
+    const world = await opened({ fabric: { store: slowStore() } })
     const clients = await Promise.all(Array.from({ length: 8 }, () => connected(world)))
     const olds: unknown[] = []
     await Promise.all(
