@@ -3,7 +3,7 @@ import { extract } from 'tar-stream'
 import { MembraneError } from '../core/errors.ts'
 import { parseFragmentKey } from '../core/fragment-key.ts'
 import type { ContentHash } from '../core/ids.ts'
-import type { TenantFabric } from '../server/tenant-fabric.ts'
+import type { Fragments } from './fragments.ts'
 import {
   ARCHIVED_HEAD_BYTES_MAX,
   type ArchivedFragment,
@@ -31,7 +31,7 @@ export interface ImportCounts extends ArchiveCounts {
  * archive, STORE_FORMAT for one of a newer version, CONTENT_MISMATCH for a payload that its hash does not name; what
  * came before stays.
  */
-export async function readArchive(source: Readable, own: TenantFabric, nowMs: number): Promise<ImportCounts> {
+export async function readArchive(source: Readable, own: Fragments, nowMs: number): Promise<ImportCounts> {
   const reading = new ArchiveImport(own, nowMs)
   const tar = extract()
   source.on('error', (error) => tar.destroy(error)).pipe(tar)
@@ -48,7 +48,7 @@ export async function readArchive(source: Readable, own: TenantFabric, nowMs: nu
 }
 
 class ArchiveImport {
-  readonly #own: TenantFabric
+  readonly #own: Fragments
   readonly #nowMs: number
   readonly #counts = { fragments: 0, payloadBytes: 0, stored: 0, present: 0, refused: 0, expired: 0 }
   /** Where equal bytes that came before can be read again. */
@@ -60,7 +60,7 @@ class ArchiveImport {
   /** Its payload comes next, unless it came before. */
   #waiting: ArchivedFragment | null = null
 
-  constructor(own: TenantFabric, nowMs: number) {
+  constructor(own: Fragments, nowMs: number) {
     this.#own = own
     this.#nowMs = nowMs
   }

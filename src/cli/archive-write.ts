@@ -4,7 +4,8 @@ import { pack } from 'tar-stream'
 import { encodeDescription } from '../core/fragment-codec.ts'
 import type { ContentHash } from '../core/ids.ts'
 import type { StoredEntry } from '../core/ports.ts'
-import type { TenantFabric } from '../server/tenant-fabric.ts'
+import { type ByteProgress, NO_PROGRESS } from './progress.ts'
+import type { Fragments } from './fragments.ts'
 import { ARCHIVE_FORMAT, END_NAME, MANIFEST_NAME, payloadName } from './archive-format.ts'
 
 export interface ArchiveCounts {
@@ -15,9 +16,10 @@ export interface ArchiveCounts {
 
 /** Writes the fragments under `keys`, or all. What leaves meanwhile is left out. */
 export async function writeArchive(
-  own: TenantFabric,
+  own: Fragments,
   keys: readonly string[] | null,
   target: Writable,
+  showProgress: (totalBytes: number) => ByteProgress = () => NO_PROGRESS,
 ): Promise<ArchiveCounts> {
   const tar = pack()
   const done = finished(tar.pipe(target), { readable: false })
@@ -29,7 +31,9 @@ export async function writeArchive(
   const written = new Set<ContentHash>()
   let [fragments, payloadBytes] = [0, 0]
   await member(MANIFEST_NAME, jsonBytes({ what: 'membrane fragments', format: ARCHIVE_FORMAT }))
-  for (const key of await longestLivedFirst(own, keys)) {
+  const entries = await longestLivedFirst(own, keys)
+  const progress = showProgress(entries.reduce((sum, entry) => sum + entry.payloadBytes, 0))
+  for (const { key } of entries) {
     const found = await own.get(key)
     if (found === null) continue
     const { contentHash, expiresAtMs, hints, description } = found
@@ -37,29 +41,37 @@ export async function writeArchive(
     const head = { key, contentHash, payloadBytes: found.payloadBytes, expiresAtMs, hints, description: text }
     await member(`fragments/${fragments}.json`, jsonBytes(head))
     fragments += 1
+    progress.add(found.payloadBytes)
     if (written.has(contentHash)) continue
     written.add(contentHash)
     payloadBytes += found.payloadBytes
     await member(payloadName(contentHash), found.payload)
   }
+  progress.end()
   await member(END_NAME, jsonBytes({ fragments }))
   tar.finalize()
   await done
   return { fragments, payloadBytes }
 }
 
+interface ArchivedEntry {
+  readonly key: string
+  readonly payloadBytes: number
+  readonly expiresAtMs: number
+}
+
 /** Equal bytes come once, with the first that has them: whoever imports when that one has expired would lack them. */
-async function longestLivedFirst(own: TenantFabric, keys: readonly string[] | null): Promise<readonly string[]> {
-  const expiries: { readonly key: string; readonly expiresAtMs: number }[] = []
-  const add = ({ key, expiresAtMs }: Pick<StoredEntry, 'key' | 'expiresAtMs'>): void =>
-    void expiries.push({ key, expiresAtMs: expiresAtMs ?? Number.MAX_SAFE_INTEGER })
+async function longestLivedFirst(own: Fragments, keys: readonly string[] | null): Promise<readonly ArchivedEntry[]> {
+  const expiries: ArchivedEntry[] = []
+  const add = ({ key, expiresAtMs, payloadBytes }: Pick<StoredEntry, 'key' | 'expiresAtMs' | 'payloadBytes'>): void =>
+    void expiries.push({ key, payloadBytes, expiresAtMs: expiresAtMs ?? Number.MAX_SAFE_INTEGER })
   if (keys === null) for await (const entry of own.list()) add(entry)
   else
     for (const key of keys) {
       const entry = await own.head(key)
       if (entry !== null) add(entry)
     }
-  return expiries.toSorted((a, b) => b.expiresAtMs - a.expiresAtMs).map(({ key }) => key)
+  return expiries.toSorted((a, b) => b.expiresAtMs - a.expiresAtMs)
 }
 
 function jsonBytes(value: unknown): Uint8Array {

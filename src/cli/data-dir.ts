@@ -30,7 +30,7 @@ export interface DataDirFlags extends GlobalFlags {
 export function addDataDirFlags(command: Command): Command {
   return command
     .optionsGroup('Where:')
-    .requiredOption('--data-dir <dir>', 'directory of the store')
+    .option('--data-dir <dir>', 'directory of the store')
     .option('--tenant <name>', 'whose fragments (default: default)')
 }
 

@@ -1,15 +1,16 @@
 import type { Command } from 'commander'
 import { withDataDir } from './data-dir.ts'
-import { addNodeFlags, engineOf, type NodeFlags, type OpenedNode, reuseOf, withNode } from './node-flags.ts'
+import { addNodeFlags } from './node-flags.ts'
 import { printJson, printText, table } from './print.ts'
 import { broken, columnsOf, secondsText, withReasons } from './print-generation.ts'
 import type { RebuildPlan } from '../reconstruct/rebuild-plan.ts'
 import { bytesText } from './units.ts'
 import { explainPlan } from '../reconstruct/explain.ts'
 import { addPromptFlags, promptOf, type PromptFlags } from './prompt-flags.ts'
+import { type PromptsFlags, withPrompts } from './prompts.ts'
 import { onRun } from './run-command.ts'
 
-type ExplainFlags = NodeFlags & PromptFlags
+type ExplainFlags = PromptsFlags & PromptFlags
 
 export function defineExplain(command: Command): void {
   addPromptFlags(
@@ -18,13 +19,15 @@ export function defineExplain(command: Command): void {
   addNodeFlags(command)
   onRun<ExplainFlags>(command, async (flags) => {
     const text = await promptOf(flags)
-    const explain = async (opened: OpenedNode): Promise<void> => {
-      const request = { tenant: opened.tenant, prompt: { text }, reuse: reuseOf(flags) }
-      const plan = await engineOf(opened).plan(request)
-      if (flags.json === true) printJson(plan)
-      else printText(planText(plan))
-    }
-    await withNode(flags, explain, withDataDir)
+    await withPrompts(
+      flags,
+      async ({ explain }) => {
+        const plan = await explain(text)
+        if (flags.json === true) printJson(plan)
+        else printText(planText(plan))
+      },
+      withDataDir,
+    )
   })
 }
 

@@ -1,19 +1,21 @@
 import type { Command } from 'commander'
 import { MembraneError } from '../core/errors.ts'
 import { writeArchive } from './archive-write.ts'
-import { addDataDirFlags, type DataDirFlags, keyOfArgument, withDataDir } from './data-dir.ts'
+import { keyOfArgument } from './data-dir.ts'
 import { checkOutputs } from './output-file.ts'
+import { addPlaceFlags, type PlaceFlags, withPlace } from './place.ts'
 import { printJson, printNotes } from './print.ts'
+import { showBytes } from './progress.ts'
 import { onRun } from './run-command.ts'
 import { bytesText, fragmentsText } from './units.ts'
 import { writeWhole } from './whole-file.ts'
 
-interface ExportFlags extends DataDirFlags {
+interface ExportFlags extends PlaceFlags {
   readonly out?: string
 }
 
 export function defineExport(command: Command): void {
-  addDataDirFlags(
+  addPlaceFlags(
     command
       .description('write fragments to a tar file that import reads')
       .argument('[keys...]', 'which (default: all of the tenant)')
@@ -27,7 +29,7 @@ export function defineExport(command: Command): void {
         remedy: 'Give --out FILE.',
       })
     if (out !== '-') await checkOutputs([{ flag: '--out', path: out }])
-    const counts = await withDataDir(flags, async ({ own }) => {
+    const counts = await withPlace(flags, async ({ own }) => {
       const keys = names.length === 0 ? null : names.map(keyOfArgument)
       const isThere = keys === null ? [] : await own.has(keys)
       const missing = names.filter((_, index) => isThere[index] !== true)
@@ -36,8 +38,10 @@ export function defineExport(command: Command): void {
           'NOT_FOUND',
           `Nothing is stored under ${missing.map((name) => JSON.stringify(name)).join(', ')}.`,
         )
-      if (out === '-') return writeArchive(own, keys, process.stdout)
-      return writeWhole({ flag: '--out', path: out }, (target) => writeArchive(own, keys, target))
+      if (out === '-') return writeArchive(own, keys, process.stdout, (totalBytes) => showBytes('writing', totalBytes))
+      return writeWhole({ flag: '--out', path: out }, (target) =>
+        writeArchive(own, keys, target, (totalBytes) => showBytes('writing', totalBytes)),
+      )
     })
     const said = `${fragmentsText(counts.fragments)}, ${bytesText(counts.payloadBytes)}`
     if (flags.json === true && out !== '-') printJson({ ...counts, out })

@@ -1,14 +1,15 @@
 import type { Command } from 'commander'
 import { addPromptFlags, promptOf, type PromptFlags } from './prompt-flags.ts'
 import { withInterrupt } from './interrupt.ts'
-import { addNodeFlags, type NodeFlags, type OpenedNode, reuseOf, withNode } from './node-flags.ts'
+import { addNodeFlags } from './node-flags.ts'
 import { numberBetween, whole, wholeNumberOf } from './numbers.ts'
-import { DEFAULT_MAX_TOKENS, type Generation } from '../server/generation.ts'
+import { DEFAULT_MAX_TOKENS } from '../server/generation.ts'
 import { printJson, printNotes } from './print.ts'
 import { columnsOf, explainText, generatedTokens, ratesText } from './print-generation.ts'
+import { type PromptGeneration, type Prompts, type PromptsFlags, withPrompts } from './prompts.ts'
 import { onRun } from './run-command.ts'
 
-interface GenerateFlags extends NodeFlags, PromptFlags {
+interface GenerateFlags extends PromptsFlags, PromptFlags {
   readonly maxTokens?: number
   readonly temperature: number
   readonly topK: number
@@ -37,22 +38,11 @@ export function defineGenerate(command: Command): void {
       process.stdout.write(piece)
       isLineOpen = true
     }
-    const ask = async (opened: OpenedNode, signal: AbortSignal): Promise<void> => {
-      const { generator, tenant, loadSeconds } = opened
+    const ask = async ({ generate, loadSeconds }: Prompts, signal: AbortSignal): Promise<void> => {
       const { maxTokens, temperature, topK, topP, seed } = flags
-      const answer = await generator.generate({
-        tenant,
-        prompt: { text },
-        maxTokens,
-        sampling: { temperature, topK, topP, seed },
-        session: flags.session ?? null,
-        reuse: reuseOf(flags),
-        wantsKvHash: true,
-        signal,
-        ...(isJson ? {} : { onText }),
-      })
-      if (answer.stored?.error != null)
-        printNotes([`What was computed could not all be kept: ${answer.stored.error.message}`])
+      const sampling = { temperature, topK, topP, seed }
+      const answer = await generate({ text, maxTokens, sampling, signal, ...(isJson ? {} : { onText }) })
+      if (answer.storeError !== null) printNotes([`What was computed could not all be kept: ${answer.storeError}`])
       if (isJson) {
         printJson(jsonOf(answer, loadSeconds))
         return
@@ -64,7 +54,7 @@ export function defineGenerate(command: Command): void {
       if (explain.length > 0) process.stderr.write(`${explainText(explain, columnsOf(process.stderr))}\n`)
     }
     try {
-      await withNode(flags, (opened) => withInterrupt((signal) => ask(opened, signal)))
+      await withPrompts(flags, (prompts) => withInterrupt((signal) => ask(prompts, signal)))
     } finally {
       // What went wrong is said on a line of its own.
       if (isLineOpen) process.stdout.write('\n')
@@ -72,14 +62,14 @@ export function defineGenerate(command: Command): void {
   })
 }
 
-function jsonOf(answer: Generation, loadSeconds: number): object {
-  const { text, tokenIds, stored, ...figures } = answer
+function jsonOf(answer: PromptGeneration, loadSeconds: number | null): object {
+  const { text, tokenIds, storedFragments, storeError: _, ...figures } = answer
   return {
     text,
     tokens: generatedTokens(answer),
     tokenIds: [...tokenIds],
     ...figures,
-    storedFragments: stored?.fragments ?? null,
+    storedFragments,
     loadSeconds,
   }
 }

@@ -2,19 +2,21 @@ import type { Writable } from 'node:stream'
 import { type Command, InvalidArgumentError } from 'commander'
 import { MembraneError } from '../core/errors.ts'
 import type { ByteSpan } from '../core/ports.ts'
-import { addDataDirFlags, type DataDirFlags, keyOfArgument, withDataDir } from './data-dir.ts'
+import { keyOfArgument } from './data-dir.ts'
 import { checkOutputs } from './output-file.ts'
+import { addPlaceFlags, type PlaceFlags, withPlace } from './place.ts'
 import { printJson, printNotes } from './print.ts'
+import { counted, showBytes } from './progress.ts'
 import { onRun } from './run-command.ts'
 import { writeWhole } from './whole-file.ts'
 
-interface GetFlags extends DataDirFlags {
+interface GetFlags extends PlaceFlags {
   readonly out?: string
   readonly span?: ByteSpan
 }
 
 export function defineGet(command: Command): void {
-  addDataDirFlags(
+  addPlaceFlags(
     command
       .description('write the bytes of a fragment to standard output or to a file, verified')
       .argument('<key>', 'a name that was given, or a key that ls prints')
@@ -35,13 +37,15 @@ export function defineGet(command: Command): void {
         '--json prints about the bytes, so they need a place: give --out FILE.',
       )
     await checkOutputs([{ flag: '--out', path: out }])
-    await withDataDir(flags, async ({ own }) => {
+    await withPlace(flags, async ({ own }) => {
       const found = await own.stream(keyOfArgument(text), span === undefined ? {} : { span })
       if (found === null)
         throw new MembraneError('NOT_FOUND', `Nothing is stored under ${JSON.stringify(text)}.`, {
           remedy: 'List what is there with `membrane ls`.',
         })
-      const write = (target: Writable): Promise<number> => writeChunks(found.chunks, target)
+      const wantedBytes = Math.min(span?.end ?? Infinity, found.payloadBytes) - (span?.start ?? 0)
+      const chunks = counted(found.chunks, showBytes('reading', wantedBytes))
+      const write = (target: Writable): Promise<number> => writeChunks(chunks, target)
       const bytes =
         out === undefined ? await write(process.stdout) : await writeWhole({ flag: '--out', path: out }, write)
       const { key, contentHash, payloadBytes } = found

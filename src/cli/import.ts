@@ -1,25 +1,30 @@
 import { type FileHandle, open } from 'node:fs/promises'
+import { Readable } from 'node:stream'
 import type { Command } from 'commander'
 import { MembraneError } from '../core/errors.ts'
 import { readArchive } from './archive-read.ts'
-import { addBoundFlags, addDataDirFlags, type DataDirFlags, withNewDataDir } from './data-dir.ts'
+import { addBoundFlags } from './data-dir.ts'
+import { addPlaceFlags, type PlaceFlags, withNewPlace } from './place.ts'
 import { printJson, printText } from './print.ts'
+import { counted, showBytes } from './progress.ts'
 import { onRun } from './run-command.ts'
 import { bytesText, fragmentsText } from './units.ts'
 
 export function defineImport(command: Command): void {
-  addDataDirFlags(
+  addPlaceFlags(
     command
       .description('read fragments from a tar file that export wrote, each verified')
       .argument('<file>', 'the archive; - for standard input'),
   )
   addBoundFlags(command)
-  onRun<DataDirFlags>(command, async (flags, [path]) => {
+  onRun<PlaceFlags>(command, async (flags, [path]) => {
     if (path === undefined) throw new MembraneError('INVALID_REQUEST', 'An archive is needed, or - for standard input.')
     const file = path === '-' ? null : await openArchive(path)
-    const counts = await withNewDataDir(flags, ({ own }) =>
-      readArchive(file?.createReadStream() ?? process.stdin, own, Date.now()),
-    ).finally(() => file?.close())
+    const counts = await withNewPlace(flags, async ({ own }) => {
+      const progress = showBytes('reading', file === null ? null : (await file.stat()).size)
+      const pieces = counted(file?.createReadStream() ?? process.stdin, progress)
+      return readArchive(Readable.from(pieces, { objectMode: false }), own, Date.now())
+    }).finally(() => file?.close())
     if (flags.json === true) {
       printJson(counts)
       return

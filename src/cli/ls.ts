@@ -3,7 +3,8 @@ import { encodeDescription } from '../core/fragment-codec.ts'
 import type { StoredEntry } from '../core/ports.ts'
 import { PRIORITIES } from '../server/fragment-head.ts'
 import type { Described } from '../server/tenant-fabric.ts'
-import { addDataDirFlags, argumentOfKey, type DataDirFlags, withDataDir } from './data-dir.ts'
+import { argumentOfKey } from './data-dir.ts'
+import { addPlaceFlags, type Place, type PlaceFlags, withPlace } from './place.ts'
 import { dim, printJson, printText, printWarnings, table } from './print.ts'
 import { printable } from './printable.ts'
 import { onRun } from './run-command.ts'
@@ -12,12 +13,12 @@ import { bytesText, fragmentsText } from './units.ts'
 /** The last time that has a date, in milliseconds since 1970. */
 const LAST_DATE_MS = 8.64e15
 
-interface LsFlags extends DataDirFlags {
+interface LsFlags extends PlaceFlags {
   readonly long?: boolean
 }
 
 export function defineLs(command: Command): void {
-  addDataDirFlags(
+  addPlaceFlags(
     command
       .description('list the fragments of a tenant')
       .argument('[prefix]', 'only keys that begin so, such as kv/ or opaque/=report')
@@ -25,10 +26,10 @@ export function defineLs(command: Command): void {
       .option('--long', 'content hashes and descriptions too'),
   )
   onRun<LsFlags>(command, async (flags, [prefix = '']) => {
-    await withDataDir(flags, async ({ fabric, own }) => {
+    await withPlace(flags, async (place) => {
       const entries: Described<StoredEntry>[] = []
-      for await (const entry of own.list(prefix)) entries.push(entry)
-      const { unindexed } = fabric.stats()
+      for await (const entry of place.own.list(prefix)) entries.push(entry)
+      const unindexed = place.kind === 'directory' ? place.opened.fabric.stats().unindexed : 0
       if (unindexed > 0)
         printWarnings([`${unindexed} entries of the directory are not listed: what they are cannot be read.`])
       entries.sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0))
@@ -43,15 +44,20 @@ export function defineLs(command: Command): void {
             entries.map((entry) => rowOf(entry, flags)),
           ),
         )
-      const { fragments, contentBytes } = fabric.stats()
       const payloadBytes = entries.reduce((sum, entry) => sum + entry.payloadBytes, 0)
-      printText(
-        dim(
-          `${fragmentsText(entries.length)}, ${bytesText(payloadBytes)}; the directory holds ${fragments} of all tenants, ${bytesText(contentBytes)} with equal bytes once`,
-        ),
-      )
+      printText(dim(`${fragmentsText(entries.length)}, ${bytesText(payloadBytes)}; ${await restText(place)}`))
     })
   })
+}
+
+/** What there is beside what was listed. */
+async function restText(place: Place): Promise<string> {
+  if (place.kind === 'directory') {
+    const { fragments, contentBytes } = place.opened.fabric.stats()
+    return `the directory holds ${fragments} of all tenants, ${bytesText(contentBytes)} with equal bytes once`
+  }
+  const { tenant, fragments, payloadBytes } = await place.client.admin.usage()
+  return `${tenant} has ${fragmentsText(fragments)} on the server, ${bytesText(payloadBytes)}`
 }
 
 function jsonOf({ key, payloadBytes, contentHash, expiresAtMs, hints, description }: Described<StoredEntry>) {

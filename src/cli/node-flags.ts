@@ -27,9 +27,11 @@ import { addBoundFlags, type DataDirFlags, type withDataDir, withNewDataDir } fr
 import { numberBetween, wholeNumberOf } from './numbers.ts'
 import { printWarnings } from './print.ts'
 import { refuseGiven } from './refused-flags.ts'
+import { addServerFlags } from './server-client.ts'
 
 export interface NodeFlags extends DataDirFlags {
-  readonly compute: ComputeChoice
+  /** Default DEFAULT_COMPUTE; unset, so that one that was given can be told. */
+  readonly compute?: ComputeChoice
   readonly model?: string
   readonly threads?: number
   readonly device?: string
@@ -40,17 +42,22 @@ export interface NodeFlags extends DataDirFlags {
   /** False after --no-reuse. */
   readonly reuse: boolean
   readonly moved?: boolean
-  readonly movedMeasured: number
+  readonly movedMeasured?: number
 }
 
+const DEFAULT_COMPUTE: ComputeChoice = 'cpu'
+const DEFAULT_MOVED_MEASURED = 0.1
+
 export function addNodeFlags(command: Command): Command {
-  command
-    .optionsGroup('Where:')
-    .option('--data-dir <dir>', 'directory of the store; without it, nothing outlives the command')
+  addServerFlags(
+    command
+      .optionsGroup('Where:')
+      .option('--data-dir <dir>', 'directory of the store; without it, nothing outlives the command'),
+  )
     .option('--tenant <name>', 'whose fragments (default: default)')
     .option('--session <name>', 'turns of one session are kept together and read ahead')
     .optionsGroup('Model:')
-    .addOption(new Option('--compute <engine>', 'what computes').choices(COMPUTE_CHOICES).default('cpu'))
+    .addOption(new Option('--compute <engine>', `what computes (default ${DEFAULT_COMPUTE})`).choices(COMPUTE_CHOICES))
     .option('--model <file>', 'GGUF file or model folder (default: the model that comes along)')
     .option(
       '--device <name>',
@@ -69,9 +76,8 @@ export function addNodeFlags(command: Command): Command {
     .option('--moved', 'take the KV of the same tokens at another position too: approximate')
     .option(
       '--moved-measured <share>',
-      'share of such calls that compute the prompt as well, to say how far off they are',
+      `share of such calls that compute the prompt as well, to say how far off they are (default ${DEFAULT_MOVED_MEASURED})`,
       numberBetween(0, 1),
-      0.1,
     )
   return addBoundFlags(command.optionsGroup('Memory:'))
 }
@@ -114,7 +120,7 @@ export async function withNode<T>(
   const tenant = flags.tenant === undefined ? DEFAULT_TENANT : parseTenantId(flags.tenant)
   const [{ hashers }, chainHashes] = await Promise.all([loadContentHashers(), loadChainHashes()])
   const backend = await openBackend({
-    compute: flags.compute,
+    compute: flags.compute ?? DEFAULT_COMPUTE,
     model: flags.model ?? null,
     device: flags.device ?? null,
     // Large machines have more processors than an engine has use for.
@@ -146,7 +152,10 @@ export async function withNode<T>(
     if (notice !== null) printWarnings([notice])
     const chain = createHashChain('blake3', { hashes: chainHashes, blockTokens: BLOCK_TOKENS })
     const time = { stopwatch: systemStopwatch, alarm: systemAlarm }
-    const moved = { measuredShare: flags.movedMeasured, random: seededRandom(randomInt(2 ** 32)) }
+    const moved = {
+      measuredShare: flags.movedMeasured ?? DEFAULT_MOVED_MEASURED,
+      random: seededRandom(randomInt(2 ** 32)),
+    }
     const node = await openNode({
       ...DEFAULT_NODE_OPTIONS,
       moved,

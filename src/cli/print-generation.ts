@@ -18,12 +18,12 @@ export function columnsOf(stream: NodeJS.WriteStream): Columns {
 }
 
 /** As counted here, or as a service says; null where it says nothing. */
-export function generatedTokens({ tokenIds, usage }: Generation): number | null {
+export function generatedTokens({ tokenIds, usage }: Pick<Generation, 'tokenIds' | 'usage'>): number | null {
   return usage === null ? tokenIds.length : usage.completionTokens
 }
 
 /** How much of the prompt was reused, and how fast it went: a line each. */
-export function ratesText(answer: Generation, loadSeconds: number): string {
+export function ratesText(answer: Omit<Generation, 'stored'>, loadSeconds: number | null): string {
   const { promptTokens, reusedTokens, prefilledTokens, ttftSeconds, decodeTokensPerSecond } = answer
   const { isSimulated, approximate } = answer
   const isOfService = answer.usage !== null
@@ -33,7 +33,9 @@ export function ratesText(answer: Generation, loadSeconds: number): string {
   return [
     `prompt: ${count(promptTokens)} tokens, ${count(reusedTokens)} ${reused}, ${count(prefilledTokens)} computed`,
     `answer: first token after ${secondsText(ttftSeconds)}; ${count(generatedTokens(answer))} tokens${rate}`,
-    `${isOfService ? 'ready' : 'model and memory ready'} after ${secondsText(loadSeconds)}`,
+    ...(loadSeconds === null
+      ? []
+      : [`${isOfService ? 'ready' : 'model and memory ready'} after ${secondsText(loadSeconds)}`]),
     ...(approximate === null ? [] : [`approximate: KV from other positions; ${divergenceText(approximate)}`]),
     ...(isSimulated ? ['simulated: text and times are made up'] : []),
   ].join('\n')

@@ -8,16 +8,19 @@ import { decodeDescription } from '../core/fragment-codec.ts'
 import type { FragmentDescription } from '../core/fragment.ts'
 import type { ContentHash } from '../core/ids.ts'
 import { LIMITS } from '../core/limits.ts'
-import type { ContentHasher, FragmentPut } from '../core/ports.ts'
+import type { ContentHasher } from '../core/ports.ts'
 import { loadContentHashers } from '../hashing/content-hashers.ts'
 import { PRIORITIES, type PriorityName } from '../server/fragment-head.ts'
-import { addBoundFlags, addDataDirFlags, argumentOfKey, type DataDirFlags, withNewDataDir } from './data-dir.ts'
+import { addBoundFlags, argumentOfKey } from './data-dir.ts'
+import type { FragmentsPut } from './fragments.ts'
+import { addPlaceFlags, type PlaceFlags, withNewPlace } from './place.ts'
 import { printJson, printText } from './print.ts'
+import { counted, showBytes } from './progress.ts'
 import { refuseGiven } from './refused-flags.ts'
 import { onRun } from './run-command.ts'
 import { bytesText, millisecondsOf } from './units.ts'
 
-interface PutFlags extends DataDirFlags {
+interface PutFlags extends PlaceFlags {
   readonly key?: string
   readonly mediaType?: string
   readonly description?: string
@@ -31,7 +34,7 @@ interface PutFlags extends DataDirFlags {
 const IN_MEMORY_BYTES_MAX = 64 * 1024 * 1024
 
 export function definePut(command: Command): void {
-  addDataDirFlags(
+  addPlaceFlags(
     command
       .description('store a file: under a name of your own, by its content hash, or as the fragment that it is')
       .argument('<file>', 'what to store; - for standard input')
@@ -55,7 +58,7 @@ export function definePut(command: Command): void {
     const description = await descriptionOf(flags)
     const { hashers } = await loadContentHashers()
     const content = await readContent(path, hashers.b3)
-    const result = await withNewDataDir(flags, ({ own }) =>
+    const result = await withNewPlace(flags, ({ own }) =>
       own.put({
         description,
         ...content,
@@ -109,7 +112,8 @@ async function readDescription(path: string): Promise<FragmentDescription> {
 }
 
 interface Content {
-  readonly payload: FragmentPut['payload']
+  readonly payload: FragmentsPut['payload']
+  readonly again?: () => AsyncIterable<Uint8Array>
   readonly payloadBytes: number
   readonly contentHash: ContentHash
 }
@@ -134,11 +138,13 @@ async function readContent(path: string, hasher: ContentHasher): Promise<Content
 async function readTwice(path: string, hasher: ContentHasher): Promise<Content> {
   const running = hasher.start()
   let payloadBytes = 0
-  for await (const chunk of chunksOf(path)) {
+  const fileBytes = (await stat(path)).size
+  for await (const chunk of counted(chunksOf(path), showBytes('hashing', fileBytes))) {
     running.update(chunk)
     payloadBytes += chunk.length
   }
-  return { payload: chunksOf(path), payloadBytes, contentHash: running.contentHash() }
+  const again = (): AsyncIterable<Uint8Array> => counted(chunksOf(path), showBytes('storing', payloadBytes))
+  return { payload: again(), again, payloadBytes, contentHash: running.contentHash() }
 }
 
 /** Opened by who reads it, so that nothing is left open when nobody does. Throws FILE_UNREADABLE. */

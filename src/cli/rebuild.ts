@@ -1,13 +1,14 @@
 import type { Command } from 'commander'
 import { withInterrupt } from './interrupt.ts'
-import { addNodeFlags, engineOf, type NodeFlags, type OpenedNode, reuseOf, withNode } from './node-flags.ts'
+import { addNodeFlags } from './node-flags.ts'
 import { printJson, printText, printWarnings } from './print.ts'
 import { columnsOf, explainText, secondsText } from './print-generation.ts'
 import { addPromptFlags, promptOf, type PromptFlags } from './prompt-flags.ts'
+import { type Prompts, type PromptsFlags, withPrompts } from './prompts.ts'
 import { onRun } from './run-command.ts'
 import { bytesText, fragmentsText } from './units.ts'
 
-type RebuildFlags = NodeFlags & PromptFlags
+type RebuildFlags = PromptsFlags & PromptFlags
 
 export function defineRebuild(command: Command): void {
   addPromptFlags(
@@ -16,26 +17,14 @@ export function defineRebuild(command: Command): void {
   addNodeFlags(command)
   onRun<RebuildFlags>(command, async (flags) => {
     const text = await promptOf(flags)
-    const ready = async (opened: OpenedNode, signal: AbortSignal): Promise<void> => {
-      const session = flags.session ?? null
-      const reuse = reuseOf(flags)
-      const request = { tenant: opened.tenant, prompt: { text }, session, reuse, signal, wantsKvHash: true }
-      const { stored, plan, ...rebuilt } = await engineOf(opened).rebuild(request)
-      if (stored.error !== null) printWarnings([`Not all that was computed could be kept: ${stored.error.message}`])
-      const { loadSeconds } = opened
+    const ready = async ({ rebuild, loadSeconds }: Prompts, signal: AbortSignal): Promise<void> => {
+      const { storeError, ...rebuilt } = await rebuild(text, signal)
+      if (storeError !== null) printWarnings([`Not all that was computed could be kept: ${storeError}`])
       if (flags.json === true) {
-        const { fragments, bytes, refused } = stored
-        const { expectedSeconds, prefillAllSeconds } = plan
-        printJson({
-          ...rebuilt,
-          expectedSeconds,
-          prefillAllSeconds,
-          stored: { fragments, bytes, refused },
-          loadSeconds,
-        })
+        printJson({ ...rebuilt, loadSeconds })
         return
       }
-      const { promptTokens, reusedTokens, prefilledTokens, seconds, kvHash, explain } = rebuilt
+      const { promptTokens, reusedTokens, prefilledTokens, seconds, kvHash, explain, stored } = rebuilt
       printText(
         [
           explainText(explain, columnsOf(process.stdout)),
@@ -45,6 +34,6 @@ export function defineRebuild(command: Command): void {
         ].join('\n'),
       )
     }
-    await withNode(flags, (opened) => withInterrupt((signal) => ready(opened, signal)))
+    await withPrompts(flags, (prompts) => withInterrupt((signal) => ready(prompts, signal)))
   })
 }

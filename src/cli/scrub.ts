@@ -2,10 +2,12 @@ import type { Command } from 'commander'
 import type { ScrubReport } from '../store/disk-scrub.ts'
 import type { RecoveryReport } from '../store/disk-recovery.ts'
 import type { QuarantineStats } from '../store/quarantine.ts'
-import { addDataDirFlags, argumentOfKey, type DataDirFlags, withDataDir } from './data-dir.ts'
+import type { Scrubbed as ServerScrubbed } from '../api/client-shapes.ts'
+import { argumentOfKey } from './data-dir.ts'
+import { addPlaceFlags, type Place, type PlaceFlags, withPlace } from './place.ts'
 import { bad, good, printJson, printText, table } from './print.ts'
 import { onRun } from './run-command.ts'
-import { bytesText } from './units.ts'
+import { bytesText, fragmentsText } from './units.ts'
 
 interface Scrubbed {
   readonly scrub: ScrubReport
@@ -16,19 +18,41 @@ interface Scrubbed {
 }
 
 export function defineScrub(command: Command): void {
-  addDataDirFlags(
-    command.description('read and verify every byte of the directory; exit code 1 when some were damaged or lost'),
-  )
-  onRun<DataDirFlags>(command, async (flags) => {
-    const scrubbed = await withDataDir(flags, async ({ fabric, disk, quarantine }): Promise<Scrubbed> => {
-      const { recovery } = disk.diskStats()
-      const scrub = await disk.scrub({ quarantine })
-      return { scrub, lost: await fabric.dropLost(), recovery, quarantine: quarantine.stats() }
+  addPlaceFlags(command.description('read and verify every byte; exit code 1 when some were damaged or lost'))
+  onRun<PlaceFlags>(command, async (flags) => {
+    await withPlace(flags, async (place) => {
+      if (place.kind === 'directory') await scrubDirectory(place, flags)
+      else await scrubServer(place, flags)
     })
-    if (!isSound(scrubbed)) process.exitCode = 1
-    if (flags.json === true) printJson(scrubbed)
-    else printScrubbed(scrubbed)
   })
+}
+
+async function scrubDirectory(
+  { opened: { fabric, disk, quarantine } }: Extract<Place, { kind: 'directory' }>,
+  flags: PlaceFlags,
+): Promise<void> {
+  const { recovery } = disk.diskStats()
+  const scrub = await disk.scrub({ quarantine })
+  const scrubbed = { scrub, lost: await fabric.dropLost(), recovery, quarantine: quarantine.stats() }
+  if (!isSound(scrubbed)) process.exitCode = 1
+  if (flags.json === true) printJson(scrubbed)
+  else printScrubbed(scrubbed)
+}
+
+/** The server says less: which fragments, and whose, is in its log. */
+async function scrubServer({ client }: Extract<Place, { kind: 'server' }>, flags: PlaceFlags): Promise<void> {
+  const scrubbed = await client.admin.scrub()
+  if (scrubbed.damaged > 0 || !scrubbed.isComplete) process.exitCode = 1
+  if (flags.json === true) printJson(scrubbed)
+  else printText(serverText(scrubbed))
+}
+
+function serverText({ entries, payloadBytes, damaged, isComplete }: ServerScrubbed): string {
+  const verified = `verified ${entries} entries, ${bytesText(payloadBytes)}`
+  if (!isComplete) return bad(`${verified}; it was stopped before the end.`)
+  return damaged === 0
+    ? good(`${verified}: every byte is what its hash says.`)
+    : bad(`${verified}; ${fragmentsText(damaged)} damaged or lost, and missing from now on; put them again.`)
 }
 
 function isSound({ scrub, lost, recovery }: Scrubbed): boolean {
