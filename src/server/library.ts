@@ -104,3 +104,7 @@ export type { ReadAheadStats } from './read-ahead.ts'
 export type { ResidentStats } from './resident-pool.ts'
 export { type LoadedRates, RatesFile } from './rates-file.ts'
 export { systemAlarm, systemStopwatch } from './system-time.ts'
+
+/** Bytes in memory: what the tier over a slower store has done, and changes of how long an entry is kept. */
+export type { HotStats } from '../store/hot.ts'
+export type { FabricRevision } from './tenant-fabric.ts'
