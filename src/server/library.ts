@@ -127,3 +127,6 @@ export { RateLimits, type RateLimitOptions } from './rate-limits.ts'
 export { loadTls, type LoadedTls, type TlsMaterial, type TlsPaths } from './tls-files.ts'
 export { AUDIT_ACTIONS, type AuditAction, type AuditEntry, AuditLog } from './audit.ts'
 export { type LogTerminal, openLog, type OpenLog, requestIdOf } from './log.ts'
+/** Bytes in memory: what the tier over a slower store has done, and changes of how long an entry is kept. */
+export type { HotStats } from '../store/hot.ts'
+export type { FabricRevision } from './tenant-fabric.ts'
