@@ -7,7 +7,7 @@ import { randomUUID } from 'node:crypto'
 import type { Socket } from 'node:net'
 import { respErrorWord } from '../api/error-status.ts'
 import { RespCommandReader, type RespInput } from '../api/resp-codec-commands.ts'
-import { type RespReply, RespReplyWriter, respError } from '../api/resp-codec-replies.ts'
+import { type RespReply, RespReplyWriter, respError, RESP_COPIED_BYTES_MAX } from '../api/resp-codec-replies.ts'
 import { MembraneError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import type { Caller } from '../server/caller.ts'
@@ -53,7 +53,10 @@ export class RespConnection {
     this.#door = door
     this.#socket = socket
     this.#output = new RespOutput(socket, door.turns, door.nowMs)
-    this.#reader = new RespCommandReader((bytes) => Buffer.allocUnsafeSlow(bytes), this.#bounds(caller))
+    this.#reader = new RespCommandReader(
+      (bytes) => door.operations.fragments.memoryFor(bytes),
+      this.#bounds(caller),
+    )
     this.session = {
       id,
       peer: `${socket.remoteAddress ?? 'unix'}:${socket.remotePort ?? 0}`,
@@ -165,13 +168,21 @@ export class RespConnection {
       this.#measured = { route: OTHER_ROUTES, outcome: 'ok', count: 1 }
       const answer = this.#carryOut(input.args)
       const reply = answer instanceof Promise ? await answer : answer
-      if (reply !== null) this.#writer.write(reply)
+      if (reply !== null) this.#answer(reply)
       this.#release()
       this.#count((performance.now() - startMs) / 1000)
     }
     this.#flush()
     await this.#output.drained()
     this.#end()
+  }
+
+  #answer(reply: RespReply): void {
+    this.#writer.write(reply)
+    if (reply.kind !== 'bytes' || reply.done === undefined) return
+    // Short bytes were copied.
+    if (reply.bytes.length <= RESP_COPIED_BYTES_MAX) reply.done()
+    else this.#output.whenSent(reply.bytes, reply.done)
   }
 
   #count(seconds: number): void {
