@@ -53,9 +53,11 @@ export class RespConnection {
     this.#door = door
     this.#socket = socket
     this.#output = new RespOutput(socket, door.turns, door.nowMs)
+    const hashes = door.operations.fragments.arrivingHashes()
     this.#reader = new RespCommandReader(
       (bytes) => door.operations.fragments.memoryFor(bytes),
       this.#bounds(caller),
+      hashes.wrote,
     )
     this.session = {
       id,
@@ -72,6 +74,7 @@ export class RespConnection {
       lastCommand: '',
       commands: 0,
       isLeaving: false,
+      hashes,
       failed: (error) => this.#failed(error),
       send: async (part) => {
         if (part.kind === 'arrayStart') this.#writer.arrayStart(part.items)
@@ -90,7 +93,10 @@ export class RespConnection {
       this.#gone.abort()
       this.#output.close()
     })
-    start((segment, isShared) => this.#received(segment, isShared))
+    start(
+      (segment, isShared) => this.#received(segment, isShared),
+      () => this.#reader.missingBytes,
+    )
   }
 
   /** Ends when the command under way has been answered and the connection is closed. */
@@ -152,7 +158,8 @@ export class RespConnection {
       }
       if (input.kind === 'room') {
         this.#flush()
-        if (!(await this.#makeRoom(input.bytes))) break
+        // Without waiting where there is room: whatever waits has to be copied out of shared memory first.
+        if (!this.#hasRoomNow(input.bytes) && !(await this.#makeRoom(input.bytes))) break
         continue
       }
       if (input.kind === 'broken') {
@@ -220,6 +227,19 @@ export class RespConnection {
     else setTimeout(() => this.cut(), LINGER_MS).unref()
   }
 
+  #hasRoomNow(bytes: number): boolean {
+    const { budget } = this.#door
+    if (bytes > budget.bytesMax || !budget.tryTake(bytes)) return false
+    this.#admitted(bytes)
+    return true
+  }
+
+  #admitted(bytes: number): void {
+    this.#admittedBytes += bytes
+    this.#reader.admit()
+    this.#halfSinceMs = this.#door.nowMs()
+  }
+
   /** False when there is no room for the command. */
   async #makeRoom(bytes: number): Promise<boolean> {
     const { budget, commandTimeoutMs } = this.#door
@@ -234,10 +254,11 @@ export class RespConnection {
       this.#writer.write(respError(`OOM ${error.message}`))
       return false
     }
-    this.#admittedBytes += bytes
-    if (this.#gone.signal.aborted) return false
-    this.#reader.admit()
-    this.#halfSinceMs = this.#door.nowMs()
+    if (this.#gone.signal.aborted) {
+      this.#admittedBytes += bytes
+      return false
+    }
+    this.#admitted(bytes)
     return true
   }
 

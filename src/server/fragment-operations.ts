@@ -11,6 +11,7 @@ import type { SimilarFragment } from '../indices/indexed-fragment.ts'
 import type { PayloadMemory } from '../store/payload-memory.ts'
 import { SerialTasks } from '../store/serial.ts'
 import type { TenantUsage } from '../store/tenants.ts'
+import { ArrivingHashes } from './arriving-hashes.ts'
 import type { Caller } from './caller.ts'
 import type { Fabric } from './fabric.ts'
 import type { Gate } from './gate.ts'
@@ -85,6 +86,11 @@ export class FragmentOperations {
   memoryFor(bytes: number): Uint8Array {
     // Not from the pool of Node: a slice of it would keep 8 KiB alive.
     return this.#parts.payloadMemory?.take(bytes) ?? Buffer.allocUnsafeSlow(bytes)
+  }
+
+  /** For one connection. */
+  arrivingHashes(): ArrivingHashes {
+    return new ArrivingHashes(this.#parts.fabric.hasher)
   }
 
   /** Throws what `TenantFabric.put` throws. `refused` is an outcome: a full store rather keeps what it has. */
