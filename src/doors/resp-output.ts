@@ -6,7 +6,7 @@ import type { Socket } from 'node:net'
 import type { RespTurns } from './resp-turns.ts'
 
 /** Given to the socket in one call: about what the kernel takes at once, a millisecond of copying. */
-const SLICE_BYTES = 2 * 1024 * 1024
+const SLICE_BYTES = 8 * 1024 * 1024
 /** A piece that ends within so many bytes after the slice goes with it: a value of 2 MB is one call, with its line. */
 const SLACK_BYTES = 64 * 1024
 /** Pieces of one call: what `writev` takes is bounded too. */
