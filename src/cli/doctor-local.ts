@@ -21,6 +21,7 @@ export function versionChecks(version: string): readonly Check[] {
   return [
     { name: 'versions', run: async () => nodeFinding(process.versions.node, version) },
     { name: 'hashing', run: hashing },
+    { name: 'engines', run: async () => enginesFinding() },
   ]
 }
 
@@ -45,12 +46,28 @@ export function hashingFinding(implementation: 'native' | 'pure', reason: string
       )
 }
 
-export function directoryChecks(dataDir: string): readonly Check[] {
+/** Engines that are installed beside the built-in one. */
+const ENGINE_PACKAGES = { llama: 'node-llama-cpp', transformers: '@huggingface/transformers' } as const
+
+function enginesFinding(): Finding {
+  const names = Object.entries(ENGINE_PACKAGES).map(([engine, name]) => {
+    try {
+      import.meta.resolve(name)
+      return engine
+    } catch {
+      return `no ${engine} (npm install ${name})`
+    }
+  })
+  return ok(['cpu, simulated', ...names].join(', '))
+}
+
+/** `isServed`: a server that is tested too may have it open. */
+export function directoryChecks(dataDir: string, isServed: boolean): readonly Check[] {
   return [
     { name: 'directory', run: () => writable(dataDir) },
     { name: 'free space', run: () => freeSpace(dataDir) },
     { name: 'fsync', run: () => fsync(dataDir) },
-    { name: 'store', run: () => store(dataDir) },
+    { name: 'store', run: () => store(dataDir, isServed) },
   ]
 }
 
@@ -115,7 +132,7 @@ export function fsyncFinding(medianMs: number): Finding {
 }
 
 /** Takes the lock, writes, reads back, compares and removes. */
-async function store(dataDir: string): Promise<Finding> {
+async function store(dataDir: string, isServed: boolean): Promise<Finding> {
   try {
     return await withDataDir({ dataDir }, async ({ own, fabric }) => {
       const payload = randomBytes(VALUE_BYTES)
@@ -129,6 +146,7 @@ async function store(dataDir: string): Promise<Finding> {
     })
   } catch (error) {
     if (!(error instanceof MembraneError) || error.code !== 'STORE_LOCKED') throw error
+    if (isServed) return ok(`${error.message} It is tested through the server`)
     return failed(error.message, 'If that is a server, test it with --url in place of --data-dir.')
   }
 }

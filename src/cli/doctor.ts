@@ -66,7 +66,7 @@ async function checksOf(flags: DoctorFlags, client: MembraneClient | null): Prom
   const removeLm = client === null ? null : async (key: string) => (await client.remove([keyOfName(key)])) > 0
   return [
     ...versionChecks(await ownVersion()),
-    ...(dataDir === undefined ? [] : directoryChecks(dataDir)),
+    ...(dataDir === undefined ? [] : directoryChecks(dataDir, url !== undefined)),
     ...(client === null || url === undefined ? [] : serverChecks(client, new URL(url), ca)),
     ...(resp === undefined ? [] : [respCheck({ address: resp, tls }, token)]),
     ...(lm === undefined ? [] : [lmCheck({ address: lm, tls }, removeLm)]),

@@ -45,7 +45,14 @@ afterAll(() => node.close())
 
 /** One connection with one question at a time; answers are as long as `isWhole` says. */
 async function exchanger(port: number, { cert, key }: Identity) {
-  const socket: TLSSocket = connectTls({ port, host: '127.0.0.1', ca: authority.cert, cert, key, servername: 'localhost' })
+  const socket: TLSSocket = connectTls({
+    port,
+    host: '127.0.0.1',
+    ca: authority.cert,
+    cert,
+    key,
+    servername: 'localhost',
+  })
   await new Promise<void>((resolve, reject) => socket.once('secureConnect', resolve).once('error', reject))
   socket.setNoDelay()
   let received = Buffer.alloc(0)
@@ -72,9 +79,14 @@ async function exchanger(port: number, { cert, key }: Identity) {
 const ASKERS: Readonly<Record<string, (tenant: TenantName) => Promise<Asker>>> = {
   http: async (tenant) => {
     const wire = await exchanger(node.port('http'), identities[tenant])
-    const ask = async (head: string, body: Uint8Array = new Uint8Array(0)): Promise<{ status: number; body: Buffer }> => {
+    const ask = async (
+      head: string,
+      body: Uint8Array = new Uint8Array(0),
+    ): Promise<{ status: number; body: Buffer }> => {
       const request = Buffer.concat([
-        Buffer.from(`${head} HTTP/1.1\r\nhost: localhost\r\ncontent-type: ${body.length > 0 && head.startsWith('PUT') ? 'application/octet-stream' : 'application/json'}\r\ncontent-length: ${body.length}\r\n\r\n`),
+        Buffer.from(
+          `${head} HTTP/1.1\r\nhost: localhost\r\ncontent-type: ${body.length > 0 && head.startsWith('PUT') ? 'application/octet-stream' : 'application/json'}\r\ncontent-length: ${body.length}\r\n\r\n`,
+        ),
         body,
       ])
       const answer = await wire.ask(request, (received) => {
