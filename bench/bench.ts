@@ -58,6 +58,7 @@ export const BENCH_NAMES = [
   'hash',
   'store-disk',
   'store-memory',
+  'store-hot',
   'store-bounded',
   'memory',
   'semantic',
@@ -71,6 +72,7 @@ export const BENCH_NAMES = [
   'grpc',
   'load-or-recompute',
   'resp',
+  'http',
 ] as const
 export type BenchName = (typeof BENCH_NAMES)[number]
 

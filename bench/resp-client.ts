@@ -36,11 +36,11 @@ export async function connectBench(where: NetConnectOpts): Promise<BenchClient> 
       }
       const end = buffer.indexOf(CR, at)
       if (end < 0 || end + 1 >= bytes) {
-        line += buffer.toString("latin1", at, bytes)
+        line += buffer.toString('latin1', at, bytes)
         if (!line.endsWith('\r\n')) return
         at = bytes
       } else {
-        line += buffer.toString("latin1", at, end)
+        line += buffer.toString('latin1', at, end)
         // A line that was cut between its two last bytes.
         at = end + 2
       }

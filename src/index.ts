@@ -456,3 +456,31 @@ export {
 } from './api/resp-codec-commands.ts'
 export { type RespRead, type RespReadBounds, RespReplyReader, type RespValue } from './api/resp-codec-reader.ts'
 export { type RespReply, RespReplyWriter, type RespVersion } from './api/resp-codec-replies.ts'
+/** Transfer: fragments from node to node, in chunks, resumable and verified. */
+export {
+  type ChunkManifest,
+  chunkCount,
+  chunkSpan,
+  DEFAULT_CHUNK_BYTES,
+  ManifestBuilder,
+  manifestOf,
+} from './transfer/chunks.ts'
+export { decodeManifest, encodeManifest } from './transfer/manifest-codec.ts'
+export { type ChunkOutcome, ReceiveState } from './transfer/receive-state.ts'
+export { DEFAULT_RECEIVE, receiveFragments } from './transfer/receive.ts'
+export type {
+  ChunkRequest,
+  ChunkSource,
+  FetchOptions,
+  FragmentOutcome,
+  ReceiveOptions,
+  ReceiveParts,
+  SenderLease,
+  StagedPayload,
+  TransferCounters,
+  TransferReport,
+  TransferSink,
+  WantedFragment,
+} from './transfer/receive-ports.ts'
+export { TokenBucket, type TokenBucketOptions } from './policy/token-bucket.ts'
+export type { BackoffOptions } from './policy/backoff.ts'

@@ -1,6 +1,7 @@
 /** A plain client of RESP for tests: sends what it is told, byte for byte, and reads answers. */
 import { once } from 'node:events'
 import { connect, type NetConnectOpts, type Socket } from 'node:net'
+import { unreachable } from '../src/core/errors.ts'
 import { encodeRespCommand } from '../src/api/resp-codec-call.ts'
 import { RespReplyReader, type RespValue } from '../src/api/resp-codec-reader.ts'
 
@@ -104,7 +105,11 @@ export function plain(value: RespValue): unknown {
       return value.text
     case 'map':
       return Object.fromEntries(value.entries.map(([key, one]) => [String(plain(key)), plain(one)]))
-    default:
+    case 'array':
+    case 'set':
+    case 'push':
       return value.items.map(plain)
+    default:
+      return unreachable(value)
   }
 }

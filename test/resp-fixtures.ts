@@ -16,7 +16,7 @@ import { operationsOn } from './operations.ts'
 export const ANYBODY: Caller = { tenant: DEFAULT_TENANT, role: 'admin', name: 'anonymous' }
 
 /** Tokens and who has them. */
-export const CALLERS: Readonly<Record<string, Caller>> = {
+const CALLERS: Readonly<Record<string, Caller>> = {
   'token-of-a': { tenant: parseTenantId('a'), role: 'writer', name: 'writer-a' },
   'token-of-b': { tenant: parseTenantId('b'), role: 'writer', name: 'writer-b' },
   'token-of-reader': { tenant: parseTenantId('a'), role: 'reader', name: 'reader-a' },

@@ -3,12 +3,19 @@ import { describe, expect, test } from 'vitest'
 import { MembraneError } from '../core/errors.ts'
 import { Secret } from '../core/secret.ts'
 import { DEFAULT_EVICTION_POLICY } from '../policy/evict-policies.ts'
+import { COMPUTE_CHOICES } from '../server/backends.ts'
 import { parseRedisUrl } from '../store/redis-url.ts'
 import { type EffectiveServerConfig, mergeServerConfig } from './merge-server-config.ts'
 import { type ConfigLayer, environmentLayer } from './server-layers.ts'
 import { revealRedisUrl } from './server-meaning.ts'
 import { SERVER_OPTION_NAMES, valueOfText, variablesOf } from './server-names.ts'
-import { DEFAULT_SERVER_CONFIG, SERVER_CONFIG_KEYS, type ServerConfigKey } from './server-schema.ts'
+import {
+  DEFAULT_SERVER_CONFIG,
+  SERVER_COMPUTE_CHOICES,
+  SERVER_CONFIG_KEYS,
+  type ServerConfig,
+  type ServerConfigKey,
+} from './server-schema.ts'
 
 function flags(values: Readonly<Record<string, unknown>>): ConfigLayer {
   return layer('flags', 'flag', values)
@@ -49,7 +56,13 @@ describe('a server that is told nothing', () => {
     expect(notes).toEqual([])
     expect(config.host).toBe('127.0.0.1')
     expect(config.evictionPolicy).toBe(DEFAULT_EVICTION_POLICY)
+    const defaults: ServerConfig = DEFAULT_SERVER_CONFIG
+    expect(defaults.port).toBe(8080)
   })
+})
+
+test('the engines of a server are those that open, or none', () => {
+  expect(SERVER_COMPUTE_CHOICES).toEqual([...COMPUTE_CHOICES, 'none'])
 })
 
 describe('layers', () => {
@@ -119,6 +132,8 @@ describe('the environment', () => {
     ['MEMBRANE_MAX_WORKERS', '7', 'requestsMax', 7],
     ['MEMBRANE_SEMANTIC', 'off', 'semantic', false],
     ['MEMBRANE_MEMORY_BYTES_MAX', '2GiB', 'memoryBytesMax', 2 * 1024 ** 3],
+    ['MEMBRANE_MAX_MEMORY', '2GiB', 'memoryBytesMax', 2 * 1024 ** 3],
+    ['MEMBRANE_RESP_PORT', 'none', 'respPort', null],
     ['MEMBRANE_LEASE_SECONDS', '2min', 'leaseSeconds', 120],
     ['MEMBRANE_LEASE_SECONDS', '0.5', 'leaseSeconds', 0.5],
     ['MEMBRANE_ALLOWED_PEERS', 'a:1, b:2', 'allowedPeers', ['a:1', 'b:2']],

@@ -51,6 +51,8 @@ export class RespCommandReader {
   #bounds: RespCommandBounds
   readonly #segments: Uint8Array[] = []
   #segment: Uint8Array = new Uint8Array(0)
+  /** The memory of the segment is used again once it was read. */
+  #isShared = false
   #at = 0
   #bufferedBytes = 0
   /** A line of which the rest is still to come, a character a byte. */
@@ -92,14 +94,34 @@ export class RespCommandReader {
     return Math.max(0, this.#argumentBytes - this.#filledBytes)
   }
 
-  /** The segment is the reader's from now on: commands are views of it. */
+  /** The segment is the reader's from now on: short arguments are views of it. */
   push(segment: Uint8Array): void {
     if (segment.length === 0) return
     this.#bufferedBytes += segment.length
-    if (this.#at === this.#segment.length && this.#segments.length === 0) {
-      this.#segment = segment
-      this.#at = 0
-    } else this.#segments.push(segment)
+    if (this.#hasByte()) this.#segments.push(segment)
+    else this.#take(segment, false)
+  }
+
+  /** The segment's memory may be used again after `settle`: what is kept of it is copied. */
+  pushShared(segment: Uint8Array): void {
+    if (this.#hasByte()) {
+      this.push(copyOf(segment, 0, segment.length))
+      return
+    }
+    this.#bufferedBytes += segment.length
+    this.#take(segment, true)
+  }
+
+  /** Copies what was not read of a shared segment. */
+  settle(): void {
+    if (!this.#isShared) return
+    this.#take(copyOf(this.#segment, this.#at, this.#segment.length), false)
+  }
+
+  #take(segment: Uint8Array, isShared: boolean): void {
+    this.#segment = segment
+    this.#isShared = isShared
+    this.#at = 0
   }
 
   /** There is memory for what the last `room` asked. */
@@ -174,7 +196,8 @@ export class RespCommandReader {
     if (this.#filledBytes < bytes || this.#target === null) {
       const available = this.#segment.length - this.#at
       if (this.#target === null && available >= bytes) {
-        this.#target = this.#segment.subarray(this.#at, this.#at + bytes)
+        const end = this.#at + bytes
+        this.#target = this.#isShared ? copyOf(this.#segment, this.#at, end) : this.#segment.subarray(this.#at, end)
         this.#advance(bytes)
         this.#filledBytes = bytes
       } else {
@@ -260,8 +283,7 @@ export class RespCommandReader {
     while (this.#at >= this.#segment.length) {
       const segment = this.#segments.shift()
       if (segment === undefined) return false
-      this.#segment = segment
-      this.#at = 0
+      this.#take(segment, false)
     }
     return true
   }
@@ -276,8 +298,7 @@ export class RespCommandReader {
     this.#args = []
     this.#target = null
     this.#segments.length = 0
-    this.#segment = new Uint8Array(0)
-    this.#at = 0
+    this.#take(new Uint8Array(0), false)
     this.#bufferedBytes = 0
     return this.#broken
   }
@@ -285,4 +306,9 @@ export class RespCommandReader {
 
 function printable(code: number): string {
   return code >= 0x20 && code < 0x7f ? String.fromCharCode(code) : `\\x${code.toString(16).padStart(2, '0')}`
+}
+
+/** Node's buffers have a `slice` that does not copy. */
+function copyOf(bytes: Uint8Array, start: number, end: number): Uint8Array {
+  return Uint8Array.prototype.slice.call(bytes, start, end)
 }

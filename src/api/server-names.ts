@@ -80,10 +80,15 @@ export const SERVER_OPTION_NAMES: Readonly<Record<ServerConfigKey, ServerOptionN
   failureRemoveThreshold: number('--failure-remove-threshold'),
 }
 
-/** The variables of a value, the one that wins first: `grpcPort` is MEMBRANE_GRPC_PORT. */
+/**
+ * The variables of a value, the one that it is called by first: `memoryBytesMax` is MEMBRANE_MEMORY_BYTES_MAX and, as its
+ * flag is --max-memory, MEMBRANE_MAX_MEMORY.
+ */
 export function variablesOf(key: ServerConfigKey): readonly string[] {
+  const { flag, otherVariables = [] } = SERVER_OPTION_NAMES[key]
   const own = `MEMBRANE_${key.replaceAll(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`
-  return [own, ...(SERVER_OPTION_NAMES[key].otherVariables ?? [])]
+  const ofFlag = flag === null ? [] : [`MEMBRANE_${flag.slice('--'.length).replaceAll('-', '_').toUpperCase()}`]
+  return [...new Set([own, ...ofFlag, ...otherVariables])]
 }
 
 /** What the text of a flag or a variable is taken for; what it does not fit stays text, for the check to refuse. */

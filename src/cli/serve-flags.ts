@@ -49,7 +49,13 @@ export function addServeFlags(command: Command): Command {
     if (heading !== undefined) command.optionsGroup(heading)
     for (const option of optionsOf(key)) command.addOption(option)
   }
-  return command.optionsGroup('Other:')
+  return command
+    .optionsGroup('Other:')
+    .addHelpText(
+      'after',
+      '\nEach flag is a variable too: --max-memory is MEMBRANE_MAX_MEMORY. In a file, settings are called as' +
+        '\n`membrane config --show` prints them. Flags win over variables, those over the file.',
+    )
 }
 
 function optionsOf(key: ServerConfigKey): readonly Option[] {

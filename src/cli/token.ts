@@ -1,5 +1,6 @@
 import { type Command, Option } from 'commander'
 import { type CredentialEntry, ROLE_NAMES } from '../api/credentials-schema.ts'
+import { variablesOf } from '../api/server-names.ts'
 import { MembraneError } from '../core/errors.ts'
 import { newToken } from '../server/credentials.ts'
 import { type CredentialsEdit, editCredentialsFile, readCredentialsFile } from './credentials-file.ts'
@@ -29,14 +30,13 @@ export function defineToken(command: Command): void {
 }
 
 function addFileFlag(command: Command): Command {
-  return command.option(
-    '--file <file>',
-    `credentials file (default: MEMBRANE_CREDENTIALS_FILE, otherwise ${DEFAULT_FILE})`,
-  )
+  return command.option('--file <file>', `credentials file (default: MEMBRANE_CREDENTIALS, otherwise ${DEFAULT_FILE})`)
 }
 
 function fileOf({ file }: FileFlags): string {
-  return file ?? (process.env['MEMBRANE_CREDENTIALS_FILE'] || DEFAULT_FILE)
+  const given = variablesOf('credentialsFile').map((name) => process.env[name])
+  // A variable that is empty says nothing.
+  return file ?? given.find((path) => path !== undefined && path !== '') ?? DEFAULT_FILE
 }
 
 function defineNew(command: Command): void {

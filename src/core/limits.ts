@@ -290,4 +290,17 @@ export const LIMITS = {
   base64BodyBytesMax: 64 * 1024 * 1024,
   /** Entries of a memory tier; beyond, some leave it. Their places take 32 bytes each, of which only those in use are backed. */
   hotEntriesMax: 4_194_304,
+  /** Milliseconds for which a request over lm:// may be half there; then the connection is cut. It holds room meanwhile. */
+  lmStallMsMax: 30_000,
+  /** Bytes of a chunk in flight; outside is rejected with INVALID_REQUEST. Hashes of smaller ones cost more than a cut; larger ones wait long. */
+  transferChunkBytesMin: 64 * 1024,
+  transferChunkBytesMax: 16 * 1024 * 1024,
+  /** Connections of one transfer; more is rejected with INVALID_REQUEST. One core fills a link with two or three. */
+  transferConnectionsMax: 8,
+  /** Fragments of one transfer; more is rejected with LIMIT_REACHED. Some hundred bytes each: ask for the rest afterwards. */
+  transferFragmentsMax: 2 ** 20,
+  /** How often one chunk, or what was staged of it, may be found damaged; then its fragment is given up as damaged. */
+  transferDamagedMax: 8,
+  /** Keys of one renewal of leases; those after them wait until some before them have arrived. */
+  transferLeaseKeysMax: 1024,
 } as const

@@ -31,3 +31,8 @@ test('a name with one letter replaced, left out or added is found', () => {
     }),
   )
 })
+
+test('two letters that changed places are one slip', () => {
+  expect(nearestName('on', ['no'])).toBe('no')
+  expect(nearestName('on', ['xy'])).toBeNull()
+})

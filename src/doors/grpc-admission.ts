@@ -16,7 +16,7 @@ import { SERVICE_NAME } from '../api/grpc-service.ts'
 /** What a handler knows of its call. */
 export interface CallContext {
   readonly caller: Caller
-  /** Aborts when the client cancels, goes away, or its deadline passes; and when the call has ended. */
+  /** Aborts when the client cancels, goes away, or its deadline passes before the handler has answered. */
   readonly signal: AbortSignal
   /**
    * Waits for room for a body in pieces, and lets them in; it is given back when the call ends. Throws LIMIT_REACHED and
@@ -30,6 +30,8 @@ export type AdmissionOptions = Pick<DoorOptions, 'authenticator' | 'budget' | 'l
   readonly messageBytesMax: number
   readonly alarm: Alarm
 }
+
+const GONE = 'The client has gone, or its time is over.'
 
 type Listener = Parameters<ServerInterceptingCallInterface['start']>[0]
 
@@ -91,6 +93,7 @@ class AdmittedCall implements ServerInterceptingCallInterface {
   #cancelTimer: (() => void) | null = null
   #state: 'new' | 'reading' | 'paused' | 'open' | 'ended' = 'new'
   #isReadWanted = false
+  #isAnswered = false
   /** Messages handed to the package and not sent yet. */
   #unsent = 0
 
@@ -150,6 +153,7 @@ class AdmittedCall implements ServerInterceptingCallInterface {
   }
 
   sendStatus(status: Parameters<ServerInterceptingCallInterface['sendStatus']>[0]): void {
+    this.#isAnswered = true
     this.#stopTimer()
     this.#next.sendStatus(status)
   }
@@ -157,8 +161,9 @@ class AdmittedCall implements ServerInterceptingCallInterface {
   /** Ends the call with an error. */
   fail(error: unknown): void {
     const { log, path } = this.#options
+    this.#stopTimer()
     // oxlint-disable-next-line typescript/no-unsafe-enum-assignment -- Our table has the numbers of the protocol.
-    this.sendStatus(errorStatus(error, log, path))
+    this.#next.sendStatus(errorStatus(error, log, path))
   }
 
   getPeer(): string {
@@ -241,7 +246,7 @@ class AdmittedCall implements ServerInterceptingCallInterface {
     const { budget } = this.#options
     if (!budget.tryTake(bytes)) await budget.take(bytes, this.#abort.signal)
     this.#heldBytes += bytes
-    if (this.#abort.signal.aborted) {
+    if (this.#state === 'ended') {
       this.#keep(0)
       throw new MembraneError('ABORTED', 'The call was cancelled.')
     }
@@ -261,7 +266,8 @@ class AdmittedCall implements ServerInterceptingCallInterface {
   #end(): void {
     this.#stopTimer()
     this.#state = 'ended'
-    this.#abort.abort()
+    // Nobody listens any more once the handler has answered; and the reason that is made by default takes its time.
+    if (!this.#isAnswered) this.#abort.abort(GONE)
     this.#keep(0)
     this.#options.ended()
   }

@@ -15,7 +15,7 @@ export interface BodyPatience {
 }
 
 /** Modems are faster. */
-export const DEFAULT_BODY_PATIENCE: BodyPatience = { graceMs: 30_000, bytesPerSecondMin: 8 * 1024 }
+const DEFAULT_BODY_PATIENCE: BodyPatience = { graceMs: 30_000, bytesPerSecondMin: 8 * 1024 }
 
 /**
  * The bytes of a body, handed to `use` and let go afterwards. Throws 411 for a body without its length, LIMIT_REACHED

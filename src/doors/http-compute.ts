@@ -153,7 +153,7 @@ export const computeRoutes: HttpRoutes = (app, { operations }) => {
         return generatedBody(answer, kept)
       }
       if (!stream) return run()
-      await streamEvents({ request, reply }, ({ send }) => run((text) => send('text', { text })))
+      await streamEvents({ request, reply }, (events) => run((text) => events.send('text', { text })))
       return reply
     },
   )

@@ -1,6 +1,9 @@
 /** Fragments by key, beside their bytes: descriptions, pages of them, and removal. */
 import { z } from 'zod'
+import { MembraneError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
+import { PRIORITIES } from '../server/fragment-head.ts'
+import type { FabricRevision } from '../server/tenant-fabric.ts'
 import { callerOf, type HttpRoutes, KEY } from './http-app.ts'
 import { DESCRIPTION, descriptionOf } from './http-description.ts'
 import { notFound } from './http-get.ts'
@@ -24,6 +27,15 @@ const REMOVE = z
 const REMOVED = z
   .object({ removed: z.number().int().describe('Fragments that were there.') })
   .describe('How many fragments were there.')
+
+const HINTS = z
+  .object({
+    ttlMs: z.number().int().min(1).nullish().describe('Milliseconds from now; null keeps it without a time.'),
+    expiresAtMs: z.number().int().nullish().describe('Milliseconds since 1970, in place of ttlMs; null for none.'),
+    pin: z.boolean().optional().describe('Never evict it; it still expires.'),
+    priority: z.enum(['low', 'normal', 'high']).optional().describe('Lower leaves first.'),
+  })
+  .describe('Hints of how long to keep a fragment, in milliseconds.')
 
 export const fragmentRoutes: HttpRoutes = (app, { operations }) => {
   const { fragments } = operations
@@ -65,6 +77,28 @@ export const fragmentRoutes: HttpRoutes = (app, { operations }) => {
       return { fragments: page.entries.map(descriptionOf), cursor: page.cursor }
     },
   )
+  app.patch(
+    '/v1/fragments/*',
+    {
+      schema: {
+        tags,
+        operationId: 'reviseFragment',
+        summary: 'Change how long a fragment is kept.',
+        description: 'What is left out stays as it is; the bytes are not moved.',
+        params: KEY,
+        body: HINTS,
+        response: { 200: DESCRIPTION },
+      },
+    },
+    async (request) => {
+      const caller = callerOf(request)
+      const key = request.params['*']
+      if (!(await fragments.revise(caller, key, revisionOf(request.body)))) throw notFound(key)
+      const entry = await fragments.head(caller, key)
+      if (entry === null) throw notFound(key)
+      return descriptionOf(entry)
+    },
+  )
   app.delete(
     '/v1/fragments/*',
     { schema: { tags, operationId: 'removeFragment', summary: 'Remove a fragment.', params: KEY } },
@@ -87,4 +121,20 @@ export const fragmentRoutes: HttpRoutes = (app, { operations }) => {
     },
     async (request) => ({ removed: await fragments.remove(callerOf(request), request.body.keys) }),
   )
+}
+
+/** Throws INVALID_REQUEST for two times, and for nothing at all. */
+function revisionOf({ ttlMs, expiresAtMs, pin, priority }: z.infer<typeof HINTS>): FabricRevision {
+  if (ttlMs !== undefined && expiresAtMs !== undefined)
+    throw new MembraneError('INVALID_REQUEST', 'A revision has ttlMs or expiresAtMs, not both.')
+  if ([ttlMs, expiresAtMs, pin, priority].every((hint) => hint === undefined))
+    throw new MembraneError('INVALID_REQUEST', 'A revision has at least one of ttlMs, expiresAtMs, pin and priority.')
+  const asked = ttlMs === undefined ? expiresAtMs : ttlMs === null ? null : Date.now() + ttlMs
+  return {
+    ...(asked === undefined ? {} : { expiresAtMs: asked }),
+    hints: {
+      ...(pin === undefined ? {} : { isPinned: pin }),
+      ...(priority === undefined ? {} : { priority: PRIORITIES[priority] }),
+    },
+  }
 }

@@ -77,7 +77,10 @@ const PREFILL = z
   })
   .describe('A prompt to compute, in tokens.')
 const PREFILLED = z
-  .object({ success: z.literal(true), fragments: z.array(OLD_FRAGMENT.extend({ key: z.string() })) })
+  .object({
+    success: z.literal(true),
+    fragments: z.array(OLD_FRAGMENT.extend({ key: z.string(), is_primary: z.boolean() })),
+  })
   .describe('Fragments that cover the prompt now. Sizes in bytes, spans in tokens with both ends counted.')
 const ANYTHING = z.unknown().describe('Not looked at: there is no cluster.')
 
@@ -227,7 +230,7 @@ function prefillRoute(app: HttpApp, { operations }: DoorOptions): void {
       const records = found.fragments.map((fragment) => recordOf(fragment, model_id))
       // So that they are found again by what the answer says.
       for (const record of records) await fragments.put(caller, recordPut(record))
-      return { success: true as const, fragments: records.map(({ is_primary: _, ...record }) => record) }
+      return { success: true as const, fragments: records }
     },
   )
 }

@@ -30,7 +30,7 @@ export async function describeApi(app: HttpApp): Promise<void> {
 
 /** A key takes all that is left of a path, which OpenAPI has no word for: it is one parameter with slashes in it. */
 const transform: SwaggerTransform = (document) => {
-  const { schema, url } = jsonSchemaTransform(document as Parameters<typeof jsonSchemaTransform>[0])
+  const { schema, url } = jsonSchemaTransform(document)
   const described: Record<string, unknown> = { ...schema }
   if (described['hide'] === true) return { schema, url }
   const isOpen = document.route.config?.isOpen === true

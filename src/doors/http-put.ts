@@ -98,6 +98,8 @@ function putOf(request: FastifyRequest, key: string | null, body: Uint8Array): F
   const ttlMs = headers['membrane-ttl-ms']
   const priority = headers['membrane-priority']
   const common = {
+    // Nobody else has it, so the store may keep it as it is.
+    isGivenAway: true,
     ...(hash === undefined ? {} : { contentHash: parseContentHash(hash) }),
     ...(ttlMs === undefined ? {} : { expiresAtMs: Date.now() + ttlMs }),
     hints: {

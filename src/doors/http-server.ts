@@ -20,8 +20,9 @@ const IDLE_TIMEOUT_MS = 75_000
 
 export function createHttpServer({ tls, log, connectionsMax }: DoorOptions): HttpApp {
   const http = { maxHeaderSize: HEADER_BYTES_MAX, headersTimeout: HEADERS_TIMEOUT_MS }
+  const loggerInstance: FastifyBaseLogger = log
   const app: HttpApp = fastify({
-    loggerInstance: log as FastifyBaseLogger,
+    loggerInstance,
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: () => randomUUID(),
     bodyLimit: LIMITS.jsonBodyBytesMax,
@@ -52,8 +53,9 @@ export function createHttpServer({ tls, log, connectionsMax }: DoorOptions): Htt
   app.setErrorHandler((error, request, reply) => sendError(error, request, reply))
   app.removeContentTypeParser('text/plain')
   holdExpectations(app.server)
-  app.addHook('preParsing', async (request, reply) => {
+  app.addHook('preParsing', (request, reply, _payload, done) => {
     if (request.routeOptions.config.hasRawBody !== true) goAhead(request.raw, reply.raw)
+    done()
   })
   endIdle(app)
   return app
@@ -78,7 +80,7 @@ function refuseMalformed(this: unknown, error: Error & { readonly code?: string 
     socket.destroy()
     return
   }
-  const [status, refusal] =
+  const [status, refusal]: readonly [number, MembraneError] =
     error.code === 'HPE_HEADER_OVERFLOW'
       ? [431, new MembraneError('LIMIT_REACHED', `Headers take at most ${HEADER_BYTES_MAX} bytes here.`)]
       : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
@@ -86,6 +88,6 @@ function refuseMalformed(this: unknown, error: Error & { readonly code?: string 
         : [400, new MembraneError('INVALID_REQUEST', 'What came is not HTTP.')]
   const body = JSON.stringify(errorBody(refusal, randomUUID()))
   socket.end(
-    `HTTP/1.1 ${status} ${STATUS_CODES[Number(status)] ?? ''}\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
   )
 }

@@ -117,16 +117,18 @@ function admit(app: HttpApp, options: DoorOptions): void {
 
 /** What was asked and how it ended: into the log and the meters. */
 function observe(app: HttpApp, { operations: { meters, gate } }: DoorOptions): void {
-  app.addHook('onSend', async (_request, reply) => {
+  app.addHook('onSend', (_request, reply, _payload, done) => {
     if (gate.isDraining) void reply.header('connection', 'close')
+    done()
   })
-  app.addHook('onResponse', async (request, reply) => {
+  app.addHook('onResponse', (request, reply, done) => {
     const outcome = request.failure ?? (reply.raw.writableFinished ? 'ok' : 'ABORTED')
     const route = request.is404 ? OTHER_ROUTES : `${request.method} ${request.routeOptions.url ?? OTHER_ROUTES}`
     meters.answered({ door: 'http', route, outcome, seconds: reply.elapsedTime / 1000 })
     logAnswer(request, reply, outcome)
     // The answer began before the node began to shut down, and did not say that it is the last one.
     if (gate.isDraining) request.raw.socket.destroySoon()
+    done()
   })
 }
 

@@ -1,6 +1,6 @@
 /** A node with its doors: opens them all or none, and closes them so that what is under way ends well. */
 import type { Logger } from 'pino'
-import { MembraneError } from '../core/errors.ts'
+import { unreachable } from '../core/errors.ts'
 import { BodyBudget } from '../server/body-budget.ts'
 import type { Authenticator } from '../server/caller.ts'
 import type { Operations } from '../server/operations.ts'
@@ -78,9 +78,9 @@ async function openDoor(name: DoorName, options: DoorOptions): Promise<Door> {
       return (await import('./resp.ts')).openRespDoor(options)
     case 'grpc':
       return (await import('./grpc.ts')).openGrpcDoor(options)
-    case 'resp':
-      return (await import('./resp.ts')).openRespDoor(options)
+    case 'lm':
+      return (await import('./lm.ts')).openLmDoor(options)
     default:
-      throw new MembraneError('NOT_SUPPORTED', `There is no door ${name}.`)
+      return unreachable(name)
   }
 }

@@ -1,7 +1,9 @@
 /** Arguments of RESP commands as words, numbers and keys. */
 import { parseRespInteger } from '../api/resp-codec-numbers.ts'
+import { MembraneError } from '../core/errors.ts'
+import { LIMITS } from '../core/limits.ts'
 import { opaqueKey } from '../server/fragment-operations.ts'
-import { NOT_INTEGER, refuse } from './resp-command.ts'
+import { NOT_INTEGER, refuse } from './resp-refusal.ts'
 
 /** An option or a name, in small letters. */
 export function wordOf(bytes: Uint8Array): string {
@@ -36,6 +38,11 @@ function longInteger(bytes: Uint8Array): number | null {
 
 /** The key of the store. Throws INVALID_REQUEST for one that is empty or too long. */
 export function keyOf(bytes: Uint8Array): string {
+  if (bytes.length > LIMITS.storeKeyBytesMax)
+    throw new MembraneError(
+      'INVALID_REQUEST',
+      `A key takes at most ${LIMITS.storeKeyBytesMax} bytes; found ${bytes.length}.`,
+    )
   return opaqueKey(bytes)
 }
 

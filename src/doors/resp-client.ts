@@ -1,8 +1,9 @@
 /** CLIENT: what a connection says of itself, and what the connections of a tenant are. */
 import { RESP_NULL, RESP_OK, respInteger, respText } from '../api/resp-codec-replies.ts'
 import { shown, textOf, wordOf } from './resp-arguments.ts'
-import { refuse, type RespCommandTable, SYNTAX } from './resp-command.ts'
-import type { RespSession } from './resp-session.ts'
+import type { RespCommandTable } from './resp-command.ts'
+import { refuse, SYNTAX } from './resp-refusal.ts'
+import type { RespSession } from './resp-parts.ts'
 
 const COMMON = { keys: [0, 0, 0], group: 'connection', flags: ['noscript', 'loading', 'stale'] } as const
 

@@ -1,5 +1,6 @@
 /** CLUSTER: a node answers as a Redis that is alone does. */
-import { refuse, type RespCommandTable } from './resp-command.ts'
+import type { RespCommandTable } from './resp-command.ts'
+import { refuse } from './resp-refusal.ts'
 
 const alone = {
   arity: -2,

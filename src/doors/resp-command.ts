@@ -1,7 +1,7 @@
 /** What a RESP command is: a name, what COMMAND says of it, and what it does. */
 import type { RespReply } from '../api/resp-codec-replies.ts'
 import type { Caller } from '../server/caller.ts'
-import type { RespSession } from './resp-session.ts'
+import type { RespSession } from './resp-parts.ts'
 
 /** A command under way: who asks, over which connection. */
 export interface RespCall {
@@ -29,15 +29,3 @@ export interface RespCommand {
 
 /** By name, in small letters. */
 export type RespCommandTable = Readonly<Record<string, RespCommand>>
-
-/** An answer that ends a command early; anything else that is thrown is an error of the operations, or a bug. */
-export class RespRefusal extends Error {
-  override readonly name = 'RespRefusal'
-}
-
-export function refuse(text: string): RespRefusal {
-  return new RespRefusal(text)
-}
-
-export const SYNTAX = 'ERR syntax error'
-export const NOT_INTEGER = 'ERR value is not an integer or out of range'

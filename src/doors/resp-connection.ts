@@ -11,13 +11,15 @@ import { type RespReply, RespReplyWriter, respError } from '../api/resp-codec-re
 import { MembraneError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import type { Caller } from '../server/caller.ts'
+import { OTHER_ROUTES } from '../server/request-meters.ts'
 import { wordOf } from './resp-arguments.ts'
-import { type RespAnswer, type RespArgs, RespRefusal } from './resp-command.ts'
+import type { RespAnswer, RespArgs } from './resp-command.ts'
+import { RespRefusal } from './resp-refusal.ts'
 import { findCommand } from './resp-commands.ts'
 import { isPresenceQuestion, presenceOf } from './resp-presence.ts'
+import type { RespIncoming } from './resp-incoming.ts'
 import { RespOutput } from './resp-output.ts'
-import type { RespDoorParts } from './resp-parts.ts'
-import type { RespSession } from './resp-session.ts'
+import type { RespDoorParts, RespSession } from './resp-parts.ts'
 
 /** Not read beyond so many bytes that wait for the command before them. */
 const BUFFERED_BYTES_MAX = 256 * 1024
@@ -42,10 +44,12 @@ export class RespConnection {
   /** The last answer is on its way. */
   #isDone = false
   #admittedBytes = 0
+  /** Of the command that is carried out: for the meters. */
+  #measured = { route: '', outcome: '', count: 0 }
   /** Since when a command is half there; null when none is. */
   #halfSinceMs: number | null = null
 
-  constructor(door: RespDoorParts, socket: Socket, id: number, caller: Caller | null) {
+  constructor(door: RespDoorParts, { socket, start }: RespIncoming, id: number, caller: Caller | null) {
     this.#door = door
     this.#socket = socket
     this.#output = new RespOutput(socket, door.turns, door.nowMs)
@@ -73,7 +77,6 @@ export class RespConnection {
         await this.#output.room()
       },
     }
-    socket.on('data', (segment: Buffer) => this.#received(segment))
     socket.once('end', () => {
       this.#hasEnded = true
       if (this.#isDone) socket.destroySoon()
@@ -84,6 +87,7 @@ export class RespConnection {
       this.#gone.abort()
       this.#output.close()
     })
+    start((segment, isShared) => this.#received(segment, isShared))
   }
 
   /** Ends when the command under way has been answered and the connection is closed. */
@@ -108,11 +112,13 @@ export class RespConnection {
     this.cut()
   }
 
-  #received(segment: Buffer): void {
+  #received(segment: Uint8Array, isShared: boolean): void {
     if (this.#isDone) return
-    this.#reader.push(segment)
-    if (this.#reader.bufferedBytes > BUFFERED_BYTES_MAX) this.#socket.pause()
+    if (isShared) this.#reader.pushShared(segment)
+    else this.#reader.push(segment)
     this.#go()
+    if (isShared) this.#reader.settle()
+    if (this.#reader.bufferedBytes > BUFFERED_BYTES_MAX) this.#socket.pause()
   }
 
   #go(): void {
@@ -155,14 +161,23 @@ export class RespConnection {
         this.#flush()
         await new Promise<void>((resolve) => this.#door.turns.next(resolve))
       }
+      const startMs = performance.now()
+      this.#measured = { route: OTHER_ROUTES, outcome: 'ok', count: 1 }
       const answer = this.#carryOut(input.args)
       const reply = answer instanceof Promise ? await answer : answer
       if (reply !== null) this.#writer.write(reply)
       this.#release()
+      this.#count((performance.now() - startMs) / 1000)
     }
     this.#flush()
     await this.#output.drained()
     this.#end()
+  }
+
+  #count(seconds: number): void {
+    const { route, outcome, count } = this.#measured
+    const { meters } = this.#door.operations
+    for (let times = 0; times < count; times++) meters.answered({ door: 'resp', route, outcome, seconds })
   }
 
   #next(): RespInput {
@@ -227,11 +242,18 @@ export class RespConnection {
     session.commands += 1
     this.#door.counts.commands += 1
     const found = findCommand(name, args)
-    if (found.kind === 'refused') return respError(found.text)
+    if (found.kind === 'refused') {
+      this.#measured.outcome = 'INVALID_REQUEST'
+      return respError(found.text)
+    }
     const { command } = found
     session.lastCommand = found.name
+    this.#measured.route = found.name
     const { caller } = session
-    if (caller === null && command.isOpen !== true) return respError('NOAUTH Authentication required.')
+    if (caller === null && command.isOpen !== true) {
+      this.#measured.outcome = 'UNAUTHENTICATED'
+      return respError('NOAUTH Authentication required.')
+    }
     try {
       if (caller !== null && isPresenceQuestion(name)) return this.#answerPresence(caller, args)
       // An open command never asks who calls.
@@ -267,10 +289,13 @@ export class RespConnection {
     }
     const replies = await presenceOf(this.#door.operations, caller, questions, this.#failed)
     for (const reply of replies) this.#writer.write(reply)
+    this.#measured.count = questions.length
     return null
   }
 
   readonly #failed = (error: unknown): RespReply => {
+    this.#measured.outcome =
+      error instanceof MembraneError ? error.code : error instanceof RespRefusal ? 'INVALID_REQUEST' : 'INTERNAL'
     if (error instanceof RespRefusal) return respError(error.message)
     if (error instanceof MembraneError && error.code !== 'INTERNAL') {
       const remedy = error.remedy === null ? '' : ` ${error.remedy}`

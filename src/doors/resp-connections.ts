@@ -3,8 +3,9 @@ import { RESP_OK, type RespReply, respArray, respInteger, respText } from '../ap
 import type { Caller } from '../server/caller.ts'
 import { integerOf, shown, textOf, wordOf } from './resp-arguments.ts'
 import { setClientName } from './resp-client.ts'
-import { NOT_INTEGER, refuse, type RespArgs, type RespCommandTable, SYNTAX } from './resp-command.ts'
-import type { RespSession } from './resp-session.ts'
+import type { RespArgs, RespCommandTable } from './resp-command.ts'
+import { NOT_INTEGER, refuse, SYNTAX } from './resp-refusal.ts'
+import type { RespSession } from './resp-parts.ts'
 
 const FLAGS = ['noscript', 'loading', 'stale', 'fast', 'no_auth', 'allow_busy']
 

@@ -5,7 +5,7 @@
 import { parseFragmentKey } from '../core/fragment-key.ts'
 import { LIMITS } from '../core/limits.ts'
 import type { TenantId } from '../core/ids.ts'
-import { refuse } from './resp-command.ts'
+import { refuse } from './resp-refusal.ts'
 
 /** Keys in the order of the walk, as they were given to the door. */
 export type KeyWalk = AsyncIterator<Uint8Array>

@@ -1,7 +1,8 @@
 /** COMMAND: what this node knows, as clients ask it to find keys and to help with typing. */
 import { RESP_NULL, type RespReply, respArray, respInteger, respText } from '../api/resp-codec-replies.ts'
 import { textOf } from './resp-arguments.ts'
-import { refuse, type RespArgs, type RespCommand, type RespCommandTable, SYNTAX } from './resp-command.ts'
+import type { RespArgs, RespCommand, RespCommandTable } from './resp-command.ts'
+import { refuse, SYNTAX } from './resp-refusal.ts'
 
 type Commands = ReadonlyMap<string, RespCommand>
 

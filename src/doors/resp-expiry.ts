@@ -1,7 +1,8 @@
 /** RESP commands about when a key is gone. */
 import { type RespReply, respInteger } from '../api/resp-codec-replies.ts'
 import { integerOf, keyOf, shown, wordOf } from './resp-arguments.ts'
-import { refuse, type RespArgs, type RespCall, type RespCommand, type RespCommandTable } from './resp-command.ts'
+import type { RespArgs, RespCall, RespCommand, RespCommandTable } from './resp-command.ts'
+import { refuse } from './resp-refusal.ts'
 import { inTurn, putExpiry } from './resp-write.ts'
 
 const READ = { flags: ['readonly', 'fast'], keys: [1, 1, 1], group: 'generic', arity: 2 } as const

@@ -1,9 +1,10 @@
 /** RESP commands about the server: INFO, CONFIG, TIME. What they say is true, or left out. */
 import { type RespReply, respArray, respText } from '../api/resp-codec-replies.ts'
-import { refuse, type RespArgs, type RespCall, type RespCommandTable } from './resp-command.ts'
+import type { RespArgs, RespCall, RespCommandTable } from './resp-command.ts'
+import { refuse } from './resp-refusal.ts'
 import { textOf, wordOf } from './resp-arguments.ts'
 import { matchesGlob } from './resp-glob.ts'
-import type { RespSession } from './resp-session.ts'
+import type { RespSession } from './resp-parts.ts'
 
 /** Whose commands these are, as far as they go: clients choose by it what they send. */
 const REDIS_VERSION = '7.0.0'

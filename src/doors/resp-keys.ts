@@ -3,14 +3,8 @@ import { RESP_NULL, RESP_OK, type RespReply, respArray, respInteger } from '../a
 import { LIMITS } from '../core/limits.ts'
 import { respText } from '../api/resp-codec-replies.ts'
 import { integerOf, keyOf, textOf, wordOf } from './resp-arguments.ts'
-import {
-  refuse,
-  type RespArgs,
-  type RespCall,
-  type RespCommand,
-  type RespCommandTable,
-  SYNTAX,
-} from './resp-command.ts'
+import type { RespArgs, RespCall, RespCommand, RespCommandTable } from './resp-command.ts'
+import { refuse, SYNTAX } from './resp-refusal.ts'
 import { type KeyWalk, VALUE_PREFIX, walkKeys } from './resp-cursors.ts'
 import { matchesGlob } from './resp-glob.ts'
 import { presenceOf } from './resp-presence.ts'

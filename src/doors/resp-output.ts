@@ -5,8 +5,10 @@
 import type { Socket } from 'node:net'
 import type { RespTurns } from './resp-turns.ts'
 
-/** Given to the socket in one call. */
-const SLICE_BYTES = 256 * 1024
+/** Given to the socket in one call: about what the kernel takes at once, a millisecond of copying. */
+const SLICE_BYTES = 2 * 1024 * 1024
+/** A piece that ends within so many bytes after the slice goes with it: a value of 2 MB is one call, with its line. */
+const SLACK_BYTES = 64 * 1024
 /** Pieces of one call: what `writev` takes is bounded too. */
 const SLICE_PIECES = 64
 /** With more than that unsent, no further command is carried out. */
@@ -125,7 +127,8 @@ export class RespOutput {
     let used = 0
     while (left > 0 && used < this.#queue.length && slice.length < SLICE_PIECES) {
       const piece = this.#queue[used] as Uint8Array
-      const part = piece.subarray(this.#at, Math.min(piece.length, this.#at + left))
+      const end = piece.length - this.#at <= left + SLACK_BYTES ? piece.length : this.#at + left
+      const part = piece.subarray(this.#at, end)
       slice.push(part)
       left -= part.length
       this.#at += part.length

@@ -1,6 +1,7 @@
 /** The options of SET and GETEX, and when a key expires. */
 import { integerOf, wordOf } from './resp-arguments.ts'
-import { refuse, type RespArgs, SYNTAX } from './resp-command.ts'
+import type { RespArgs } from './resp-command.ts'
+import { refuse, SYNTAX } from './resp-refusal.ts'
 
 /** `default`: as the node keeps what names no time. `keep`: as it was. */
 export type RespExpiry =

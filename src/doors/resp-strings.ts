@@ -1,7 +1,8 @@
 /** RESP commands that read and write values. */
 import { RESP_NULL, RESP_OK, type RespReply, respInteger } from '../api/resp-codec-replies.ts'
 import { integerOf, keyOf } from './resp-arguments.ts'
-import { refuse, type RespArgs, type RespCall, type RespCommandTable } from './resp-command.ts'
+import type { RespArgs, RespCall, RespCommandTable } from './resp-command.ts'
+import { refuse } from './resp-refusal.ts'
 import { getexExpiryOf, type SetOptions, setOptionsOf } from './resp-set-options.ts'
 import { inTurn, inTurns, putExpiry, putValue } from './resp-write.ts'
 

@@ -4,8 +4,8 @@
  * one pass, however large the values are that others fetch.
  */
 
-/** Written or hashed in one pass: a few tenths of a millisecond. */
-const PASS_BYTES = 512 * 1024
+/** Written in one pass: a millisecond or so. */
+const PASS_BYTES = 2 * 1024 * 1024
 
 export class RespTurns {
   #leftBytes = PASS_BYTES

@@ -32,7 +32,9 @@ export async function putValue(
   { foreignKey, value, expiry }: ValueToPut,
 ): Promise<void> {
   const { fragments } = session.door.operations
-  const put = { foreignKey, payload: value, payloadBytes: value.length, isGivenAway: true }
+  // A short value may be a view of a segment, all of which would be kept for it.
+  const isGivenAway = value.length === value.buffer.byteLength
+  const put = { foreignKey, payload: value, payloadBytes: value.length, isGivenAway }
   const result = await fragments.putOpaque(caller, expiry.kind === 'default' ? put : { ...put, expiresAtMs: expiry.ms })
   if (result.outcome === 'refused') throw keepsOthers()
 }

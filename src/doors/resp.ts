@@ -9,11 +9,13 @@ import { renewTls } from './renew-tls.ts'
 import { addressText, type Door, type DoorOptions, type ListenAddress } from './door.ts'
 import { RespConnection } from './resp-connection.ts'
 import { RespCursors } from './resp-cursors.ts'
-import type { RespDoorParts, RespSettings } from './resp-parts.ts'
-import type { RespSession } from './resp-session.ts'
+import type { RespDoorParts, RespSession, RespSettings } from './resp-parts.ts'
+import { readingInto } from './resp-incoming.ts'
 import { RespTurns } from './resp-turns.ts'
 
 const CHECK_MS = 1000
+/** Read from a socket at once. */
+const SEGMENT_BYTES = 256 * 1024
 const HANDSHAKE_MS = 10_000
 /** A walk through keys that nobody goes on with. */
 const CURSOR_MS = 10 * 60_000
@@ -34,16 +36,19 @@ export async function openRespDoor(options: DoorOptions & Partial<RespSettings>)
     counts: { connections: 0, commands: 0, rejected: 0 },
   }
   let isClosing = false
-  const welcome = (socket: Socket): void => {
+  const segments = Buffer.allocUnsafeSlow(SEGMENT_BYTES)
+  const welcome = (accepted: Socket): void => {
     parts.counts.connections += 1
     if (isClosing || connections.size >= connectionsMax) {
       parts.counts.rejected += 1
-      socket.on('error', () => {})
-      socket.end(isClosing ? '' : '-ERR max number of clients reached\r\n', () => socket.destroy())
+      accepted.on('error', () => {})
+      accepted.end(isClosing ? '' : '-ERR max number of clients reached\r\n', () => accepted.destroy())
       return
     }
     const id = parts.counts.connections
-    const connection = new RespConnection(parts, socket, id, callerOf(parts, socket))
+    const incoming = readingInto(segments, accepted)
+    const { socket } = incoming
+    const connection = new RespConnection(parts, incoming, id, callerOf(parts, socket))
     connections.set(id, connection)
     sessions.set(id, connection.session)
     socket.once('close', () => {
@@ -51,7 +56,8 @@ export async function openRespDoor(options: DoorOptions & Partial<RespSettings>)
       sessions.delete(id)
     })
   }
-  const server = tls === null ? createServer(SOCKETS, welcome) : tlsServer(settings, welcome)
+  const server =
+    tls === null ? createServer({ ...SOCKETS, pauseOnConnect: true }, welcome) : tlsServer(settings, welcome)
   server.on('error', (error) => log.error({ err: error }, 'door failed'))
   const address = await listen(server, options.address)
   const check = setInterval(() => {

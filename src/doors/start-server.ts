@@ -55,7 +55,11 @@ export async function startServer(config: ServerConfig, ports: StartPorts): Prom
   }
   try {
     // Who may come in is decided before anything is opened.
-    const security = await openSecurity(config, { readCredentials: ports.readCredentials, clock, stopwatch: systemStopwatch })
+    const security = await openSecurity(config, {
+      readCredentials: ports.readCredentials,
+      clock,
+      stopwatch: systemStopwatch,
+    })
     const [{ hashers }, chainHashes] = await Promise.all([loadContentHashers(), loadChainHashes()])
     const { fabric, quotas, scrub } = await openMemory(config, { hashers, clock })
     closing.push(() => fabric.close())

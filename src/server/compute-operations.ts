@@ -71,8 +71,10 @@ export class ComputeOperations {
         return engine.node.generate(asked)
       case 'service':
         return generateText(engine.backend, asked, stopwatch)
-      default:
+      case 'none':
         throw withoutEngine()
+      default:
+        return unreachable(engine)
     }
   }
 

@@ -50,7 +50,7 @@ const put = (fabric: Fabric, payload: Uint8Array) => fabric.of(ANN).put({ descri
 describe('a fabric in memory', () => {
   test('keeps the memory that it is given and gives it back, and hashes it once', async () => {
     const { hashed, hashers } = noting()
-    const { fabric } = await open({ hashers, isMemoryTrusted: true })
+    const { fabric } = await open({ hashers, isMemoryTrusted: true, hotBytesMax: 1_000_000 })
     const payload = bytesOf(5000)
     const { key } = await fabric.of(ANN).put({ description: BYTES, payload, isGivenAway: true })
     expect((await fabric.of(ANN).get(key))?.payload.buffer).toBe(payload.buffer)

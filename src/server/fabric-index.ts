@@ -36,6 +36,8 @@ export class FabricIndex {
   readonly #unindexed = new Set<string>()
   /** The store asks for traits, then says that the entry has joined: its head is read once for both. */
   readonly #heads = new WeakMap<Uint8Array, FragmentHead>()
+  /** Values of one kind that come one after another, as through a cache's door, have equal heads: read once, kept once. */
+  #lastDecoded: { readonly bytes: Uint8Array; readonly head: FragmentHead } | null = null
   /** From the snapshot, and not yet seen in the store. */
   #unseen = new Set<string>()
 
@@ -96,16 +98,22 @@ export class FabricIndex {
 
   /** Null for bytes that are no head. */
   headOf(bytes: Uint8Array): FragmentHead | null {
-    const known = this.#heads.get(bytes)
-    if (known !== undefined) return known
+    const known = this.#heads.get(bytes) ?? this.#sameAsLast(bytes)
+    if (known !== null) return known
     try {
       const head = decodeHead(bytes)
       this.#heads.set(bytes, head)
+      this.#lastDecoded = { bytes: bytes.slice(), head }
       return head
     } catch (error) {
       if (!(error instanceof MembraneError)) throw error
       return null
     }
+  }
+
+  #sameAsLast(bytes: Uint8Array): FragmentHead | null {
+    const { bytes: lastBytes, head } = this.#lastDecoded ?? { bytes: null, head: null }
+    return lastBytes !== null && Buffer.compare(bytes, lastBytes) === 0 ? head : null
   }
 
   joined({ key, head, contentHash, payloadBytes }: StoredEntry): void {

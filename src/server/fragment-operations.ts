@@ -8,13 +8,20 @@ import { type FragmentDescription, isContextKind } from '../core/fragment.ts'
 import type { ModelFingerprint } from '../core/ids.ts'
 import type { ByteSpan, Clock, GetOptions, StoredEntry, StoredFragment, StoredStream } from '../core/ports.ts'
 import type { SimilarFragment } from '../indices/indexed-fragment.ts'
-import type { TenantUsage } from '../store/tenants.ts'
 import { SerialTasks } from '../store/serial.ts'
+import type { TenantUsage } from '../store/tenants.ts'
 import type { Caller } from './caller.ts'
 import type { Fabric } from './fabric.ts'
 import type { Gate } from './gate.ts'
 import { DEFAULT_LISTING_IDLE_MS, Listings, type ListingPage, type Random32 } from './listings.ts'
-import type { Described, FabricPut, FabricPutResult, HeldPrefix, TenantFabric } from './tenant-fabric.ts'
+import type {
+  Described,
+  FabricPut,
+  FabricPutResult,
+  FabricRevision,
+  HeldPrefix,
+  TenantFabric,
+} from './tenant-fabric.ts'
 
 /** Which of some keys are there, in order, and until when they stay. */
 export interface Presence {
@@ -123,7 +130,7 @@ export class FragmentOperations {
       const found = await own.stream(key, options)
       return found === null || !isSame(entry, found) ? null : { entry, payload: null, chunks: found.chunks }
     }
-    const found = await own.get(key, options)
+    const found = await own.read(key, options)
     return found === null || !isSame(entry, found) ? null : { entry, payload: found.payload, chunks: null }
   }
 
@@ -136,7 +143,8 @@ export class FragmentOperations {
   async has(caller: Caller, keys: readonly string[], leaseMs: number = this.#parts.leaseMs): Promise<Presence> {
     this.#parts.gate.enter(caller, 'read')
     const leasedUntilMs = this.#parts.clock.nowMs() + leaseMs
-    return { isPresent: await this.#own(caller).has(keys), leasedUntilMs }
+    const own = this.#own(caller)
+    return { isPresent: await (leaseMs > 0 ? own.lease(keys, leaseMs) : own.has(keys)), leasedUntilMs }
   }
 
   /** The leading blocks of a prompt that are here, leased. */
@@ -148,6 +156,12 @@ export class FragmentOperations {
     this.#parts.gate.enter(caller, 'read')
     // The store confirms what the index proposes by leasing it, however shortly.
     return this.#own(caller).longestPrefix(prompt, { leaseMs: Math.max(1, leaseMs), blockTokens: prompt.blockTokens })
+  }
+
+  /** Changes how long a fragment is kept, without moving its bytes; false when it is not there. */
+  revise(caller: Caller, key: string, revision: FabricRevision): Promise<boolean> {
+    this.#parts.gate.enter(caller, 'write')
+    return this.#own(caller).revise(key, revision)
   }
 
   /** How many were there. */

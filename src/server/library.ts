@@ -105,6 +105,13 @@ export type { ResidentStats } from './resident-pool.ts'
 export { type LoadedRates, RatesFile } from './rates-file.ts'
 export { systemAlarm, systemStopwatch } from './system-time.ts'
 
+/** Settings of a server, from any sources: checked, complete, each with where it came from. */
+export { type EffectiveServerConfig, mergeServerConfig } from '../api/merge-server-config.ts'
+export { type ConfigLayer, type Environment, environmentLayer, type GivenValue } from '../api/server-layers.ts'
+export { DEFAULT_SERVER_CONFIG, type ServerConfig, type ServerConfigKey } from '../api/server-schema.ts'
+export type { CredentialEntry, CredentialsDocument } from '../api/credentials-schema.ts'
+export { Secret } from '../core/secret.ts'
+
 /** Who may do what, and what is written down: the parts of a server that decide before its doors do. */
 export {
   auditPathOf,
@@ -120,3 +127,6 @@ export { RateLimits, type RateLimitOptions } from './rate-limits.ts'
 export { loadTls, type LoadedTls, type TlsMaterial, type TlsPaths } from './tls-files.ts'
 export { AUDIT_ACTIONS, type AuditAction, type AuditEntry, AuditLog } from './audit.ts'
 export { type LogTerminal, openLog, type OpenLog, requestIdOf } from './log.ts'
+/** Bytes in memory: what the tier over a slower store has done, and changes of how long an entry is kept. */
+export type { HotStats } from '../store/hot.ts'
+export type { FabricRevision } from './tenant-fabric.ts'

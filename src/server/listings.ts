@@ -73,7 +73,7 @@ export class Listings<T> {
   }
 
   /** The page at a cursor, once more if it was given before. Throws INVALID_REQUEST for one that is not known. */
-  next(tenant: TenantId, cursor: string, limit: number): Promise<ListingPage<T>> {
+  async next(tenant: TenantId, cursor: string, limit: number): Promise<ListingPage<T>> {
     this.#endIdle()
     const [id = '', pageText = ''] = cursor.split('.')
     const listing = this.#listings.get(id)

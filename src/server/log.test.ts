@@ -1,6 +1,7 @@
 import { mkdtempSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { newToken } from './credentials.ts'
 import { openLog, requestIdOf } from './log.ts'
@@ -109,12 +110,46 @@ describe('what must not be seen', () => {
         password: 'hunter2',
         config: { password: 'hunter2', apiKey: 'hunter2', redisUrl: 'redis://:hunter2@h' },
       })
+      log.info({ a: { b: { headers: { 'X-Api-Key': 'hunter2', 'Set-Cookie': ['hunter2', 'hunter2'] } } } })
+      log.info({ llmApiKey: 'a "hunter2" \\', redisPassword: 'hunter2', tokenHash: 'hunter2' })
+      log.warn('Authorization: Bearer hunter2 was sent to redis://user:hunter2@host/0')
       const text = terminal.lines.join('')
       expect(text).toContain('(set)')
       expect(text).not.toContain(token.slice(4, 24))
       expect(text).not.toContain('hunter2')
     },
   )
+})
+
+test('what only sounds like a secret stays', () => {
+  const terminal = terminalOf(false)
+  const { log } = openLog(SETTINGS, { nodeId: 'n', terminal })
+  log.info({ promptTokens: 3, token: 4, tokens: ['a'], url: 'http://host:80/a@b' }, 'bearer of tokens')
+  expect(JSON.parse(terminal.lines[0] ?? '')).toMatchObject({
+    promptTokens: 3,
+    token: 4,
+    tokens: ['a'],
+    url: 'http://host:80/a@b',
+  })
+})
+
+test('every line stays a line of JSON', () => {
+  const terminal = terminalOf(false)
+  const { log } = openLog(SETTINGS, { nodeId: 'n', terminal })
+  fc.assert(
+    fc.property(fc.jsonValue(), fc.string(), fc.constantFrom('password', 'token', 'x'), (value, message, key) => {
+      terminal.lines.length = 0
+      log.info({ [key]: value, url: `redis://a:${message}@h` }, `Bearer ${message}`)
+      expect(() => JSON.parse(terminal.lines[0] ?? '')).not.toThrow()
+    }),
+  )
+})
+
+test('a line that is all beginnings and no end goes through all the same', () => {
+  const terminal = terminalOf(false)
+  const { log } = openLog(SETTINGS, { nodeId: 'n', terminal })
+  log.info({ a: 'x://y:'.repeat(100_000), b: '"password":["a",'.repeat(20_000) }, 'bearer '.repeat(20_000))
+  expect(terminal.lines[0]?.length).toBeGreaterThan(1_000_000)
 })
 
 test('a request keeps the id that its client gave, if that is harmless, and gets one otherwise', () => {

@@ -5,7 +5,7 @@ import { closeSync, openSync } from 'node:fs'
 import { type DestinationStream, type Logger, pino } from 'pino'
 import type { ServerConfig } from '../api/server-schema.ts'
 import { MembraneError } from '../core/errors.ts'
-import { SECRET_MARK } from '../core/secret.ts'
+import { redactLine } from './log-redact.ts'
 import { textOfLogLine } from './log-text.ts'
 
 /** A log that is open. */
@@ -22,18 +22,6 @@ export interface LogTerminal extends DestinationStream {
   readonly isTTY?: boolean
   readonly columns?: number
 }
-
-/** Keys under which callers or libraries may log what must not be seen, at the top and one level below. */
-const SECRET_KEYS = ['authorization', 'cookie', 'password', 'token', 'apiKey', 'redisUrl', 'tokenHash']
-const REDACTED = [
-  ...SECRET_KEYS.flatMap((key) => [key, `*.${key}`]),
-  'req.headers.authorization',
-  'req.headers.cookie',
-  'req.headers["x-api-key"]',
-]
-
-/** Our tokens, wherever they stand: in a URL, in the text of an error. */
-const TOKEN = /mbr_[A-Za-z0-9_-]{20,}/g
 
 /** Throws FILE_UNREADABLE when the file cannot be opened. */
 export function openLog(
@@ -55,8 +43,7 @@ export function openLog(
       messageKey: 'message',
       errorKey: 'error',
       serializers: { error: pino.stdSerializers.err },
-      redact: { paths: REDACTED, censor: SECRET_MARK },
-      hooks: { streamWrite: withoutTokens },
+      hooks: { streamWrite: redactLine },
     },
     destination,
   )
@@ -70,10 +57,6 @@ export function openLog(
       await closed.catch(() => {})
     },
   }
-}
-
-function withoutTokens(line: string): string {
-  return line.includes('mbr_') ? line.replaceAll(TOKEN, SECRET_MARK) : line
 }
 
 function openLogFile(path: string, terminal: LogTerminal) {

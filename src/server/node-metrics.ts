@@ -1,5 +1,6 @@
 /** What a node measures, as metrics: names and units by the conventions of Prometheus, values read when somebody asks. */
 import type { CacheBreakdown } from '../indices/statistics.ts'
+import type { HotStats } from '../store/hot.ts'
 import type { NodeNumbers, Observation, TenantNumbers } from './observe-operations.ts'
 import { DURATION_BOUNDS_SECONDS } from './request-meters.ts'
 
@@ -180,13 +181,28 @@ function nodeMetrics({ fabric, node, load, meters }: NodeNumbers): readonly Metr
     ),
     one('gauge', 'membrane_process_resident_memory_bytes', 'Resident bytes of the process.', load.memoryBytes),
     one('gauge', 'membrane_process_memory_limit_bytes', 'Bytes that the process may take.', load.memoryBytesMax),
+    ...(fabric.hot === null ? [] : hotMetrics(fabric.hot, one)),
     ...(node === null ? [] : engineMetrics(node, one)),
+  ]
+}
+
+type OneMetric = (type: 'gauge' | 'counter', name: string, help: string, value: number) => MetricSamples
+
+/** Of the memory tier over a slower store. */
+function hotMetrics(hot: HotStats, one: OneMetric): readonly MetricSamples[] {
+  return [
+    one('gauge', 'membrane_hot_fragments', 'Fragments in the memory tier.', hot.entries),
+    one('gauge', 'membrane_hot_bytes', 'Bytes that they take.', hot.bytes),
+    one('gauge', 'membrane_hot_limit_bytes', 'Bytes that the memory tier may take.', hot.bytesMax),
+    one('counter', 'membrane_hot_hits_total', 'Reads that were answered from the memory tier.', hot.hits),
+    one('counter', 'membrane_hot_misses_total', 'Reads that went on to the store below.', hot.misses),
+    one('counter', 'membrane_hot_evictions_total', 'Fragments that left the memory tier for others.', hot.evictions),
   ]
 }
 
 function engineMetrics(
   { resident, readAhead, ...counts }: NonNullable<NodeNumbers['node']>,
-  one: (type: 'gauge' | 'counter', name: string, help: string, value: number) => MetricSamples,
+  one: OneMetric,
 ): readonly MetricSamples[] {
   return [
     one('counter', 'membrane_prompts_total', 'Prompts that were made ready.', counts.requests),

@@ -111,7 +111,7 @@ export class TenantFabric {
   }
 
   async get(key: string, options?: GetOptions): Promise<Described<StoredFragment> | null> {
-    return described(await this.#store.get(key, options))
+    return this.#described(await this.#store.get(key, options))
   }
 
   /** The same for whoever needs no description: the head is left unread, which is most of the work for a small payload. */
@@ -120,11 +120,11 @@ export class TenantFabric {
   }
 
   async stream(key: string, options?: Pick<GetOptions, 'span'>): Promise<Described<StoredStream> | null> {
-    return described(await this.#store.stream(key, options))
+    return this.#described(await this.#store.stream(key, options))
   }
 
   async head(key: string): Promise<Described<StoredEntry> | null> {
-    return described(await this.#store.head(key))
+    return this.#described(await this.#store.head(key))
   }
 
   has(keys: readonly string[]): Promise<readonly boolean[]> {
@@ -335,6 +335,12 @@ export class TenantFabric {
     return tenants.share(tenant, to, entries)
   }
 
+  #described<T extends StoredEntry>(entry: T | null): Described<T> | null {
+    if (entry === null) return null
+    // One that cannot be read is read once more, for what is wrong with it.
+    return { ...entry, ...(this.#parts.index.headOf(entry.head) ?? decodeHead(entry.head)) }
+  }
+
   #whole(key: string): string {
     return `${this.#parts.tenant}/${key}`
   }
@@ -369,10 +375,4 @@ function keyOf(description: FragmentDescription, contentHash: ContentHash, forei
   if (!isContextKind(kind)) return fragmentKey({ kind, name: foreignKey === undefined ? contentHash : foreignKey })
   if (foreignKey === undefined) return fragmentKey(contextName(description))
   throw new MembraneError('INVALID_REQUEST', `A fragment of kind ${kind} is named by its blocks, not by a foreign key.`)
-}
-
-function described<T extends StoredEntry>(entry: T): Described<T>
-function described<T extends StoredEntry>(entry: T | null): Described<T> | null
-function described<T extends StoredEntry>(entry: T | null): Described<T> | null {
-  return entry === null ? null : { ...entry, ...decodeHead(entry.head) }
 }

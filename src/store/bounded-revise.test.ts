@@ -99,13 +99,41 @@ describe.each(NAMES)('a revision over a %s store', (name) => {
     expect(await store.get('a/1')).toBeNull()
   })
 
+  test('does not bring back what expires while it is looked at', async () => {
+    const { store, clock } = await open(name)
+    await store.put({ ...ENTRY, expiresAtMs: clock.nowMs() + 10 })
+    const late = (): typeof PINNED => {
+      clock.advance(10)
+      return PINNED
+    }
+    expect(await store.revise('a/1', late)).toBe(false)
+    expect(await store.get('a/1')).toBeNull()
+  })
+
+  test('finds nothing where the bytes turn out to be lost', async () => {
+    const { store, memory } = await open(name)
+    await store.put(ENTRY)
+    const lose = (): typeof PINNED => {
+      // Nothing of it waits in memory: it is gone before anything else is done.
+      void memory.remove(['a/1', `b/${ENTRY.contentHash}`])
+      return PINNED
+    }
+    expect(await store.revise('a/1', lose)).toBe(false)
+    expect(await store.get('a/1')).toBeNull()
+    await store.purge()
+    expect(memory.stats()).toMatchObject({ entries: 0, payloadBytes: 0 })
+  })
+
   test('never brings back what was removed or evicted meanwhile, whenever that was', async () => {
     for (const leave of ['remove', 'evict'] as const) {
       for (let turns = -40; turns < 60; turns++) {
         const { store, left, memory } = await open(name)
-        await store.put(ENTRY)
+        // Of two entries, the one that is revised is the first to leave.
+        const kept = bytesOf(400, 3)
+        await store.put(fragmentOf('a/1', bytesOf(400, 1)))
+        await store.put(fragmentOf('a/3', kept))
         const go = (): Promise<unknown> =>
-          leave === 'remove' ? store.remove(['a/1']) : store.put(fragmentOf('a/2', bytesOf(600, 2)))
+          leave === 'remove' ? store.remove(['a/1']) : store.put(fragmentOf('a/2', bytesOf(400, 2)))
         const revise = (): Promise<boolean> => store.revise('a/1', ({ head, expiresAtMs }) => ({ head, expiresAtMs }))
         const [first, second] = turns < 0 ? [go, revise] : [revise, go]
         const started = first()

@@ -26,8 +26,8 @@ import { type FoundEntry, parentsFirst } from './bounded-load.ts'
 import type { BoundedEntry, EntryTraits, Quota } from './bounded-owner.ts'
 import { Room } from './bounded-room.ts'
 import { ownerOf } from './canonical-contents.ts'
-import { OwnBytes } from './own-bytes.ts'
 import { SerialTasks } from './serial.ts'
+import { UnreadPieces } from './unread-pieces.ts'
 
 /** The bound, the quotas, and what the store has to be told. */
 export interface BoundedOptions extends Quota {
@@ -45,6 +45,12 @@ export interface BoundedOptions extends Quota {
   readonly joined: (entry: StoredEntry) => void
   /** Told of every entry that is gone from now on. Between the two calls, and only then, a key is known. */
   readonly left: (key: string, reason: LeaveReason) => void
+}
+
+/** What is to be different about an entry that is there. */
+export interface Revision {
+  readonly head: Uint8Array
+  readonly expiresAtMs: number | null
 }
 
 /** `lost`: found damaged, or gone from the store below. */
@@ -114,29 +120,28 @@ export class BoundedStore implements FragmentStore {
   }
 
   /**
-   * Changes head and expiry of an entry that is there; its bytes are named to the store below and read only if that asks
-   * for them. In turn with other changes of the key and evicted by none, so what is gone does not come back: false then.
-   * Null is no expiry here. Throws what a put throws.
+   * Changes head and expiry of an entry that is there; its bytes are only named, and read where the store below asks for
+   * them. In turn with other changes of the key, so what is gone does not come back: false then. Null is no expiry here.
+   * Throws what a put throws.
    */
-  revise(
-    key: string,
-    revised: (entry: StoredEntry) => { readonly head: Uint8Array; readonly expiresAtMs: number | null },
-  ): Promise<boolean> {
+  revise(key: string, revised: (entry: StoredEntry) => Revision): Promise<boolean> {
     checkKey(key)
     return this.#byKey.run(key, async () => {
       const entry = await this.#inner.head(key)
-      // Evicted and not removed yet: it is gone already.
+      // What is evicted may be there for a moment yet: it is gone already.
       if (entry === null || !this.#entries.has(key)) return false
-      const bytes = new OwnBytes(this.#inner, entry)
-      const put = { ...entry, ...revised(entry), payload: bytes.pieces() }
-      checkPut(put)
+      const put = { ...entry, ...revised(entry) }
+      const unread = new UnreadPieces(key)
       try {
-        await this.#put(put, put.expiresAtMs)
+        await this.#put({ ...put, payload: unread }, put.expiresAtMs)
         return true
       } catch (error) {
-        if (bytes.areGone) return false
-        throw error
+        if (!unread.wereAsked) throw error
       }
+      const found = await this.#inner.get(key)
+      if (found?.contentHash !== entry.contentHash || !this.#entries.has(key)) return false
+      await this.#put({ ...put, payload: found.payload }, put.expiresAtMs)
+      return true
     })
   }
 

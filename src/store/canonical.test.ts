@@ -132,6 +132,17 @@ describe('a canonical store', () => {
     expect(await keysOf(inner)).toEqual([])
   })
 
+  test('gives nobody the bytes of others for their hash, whatever else the key names', async () => {
+    const store = await openOver(new MemoryStore(new VirtualClock()))
+    const secret = fragmentOf('a/secret', bytesOf(7000, 1))
+    await store.put(secret)
+    const own = fragmentOf('b/1', bytesOf(7000, 2))
+    await store.put(own)
+    const nothing = (async function* () {})()
+    await rejectsWith(store.put({ ...secret, key: 'b/1', payload: nothing }), 'CONTENT_MISMATCH')
+    expectFragment(await store.get('b/1'), own)
+  })
+
   test('passes on that memory is given away, so that nobody copies it', async () => {
     const inner = new MemoryStore(new VirtualClock())
     const store = await openOver(inner)

@@ -70,6 +70,8 @@ export class CanonicalStore implements FragmentStore {
   /** Removals that were answered and are still under way. */
   readonly #background = new BackgroundTasks(LIMITS.backgroundRemovalsMax)
   readonly #leftovers: Leftovers
+  /** What references say, by the very bytes that say it: memory below gives the same ones each time, a device never does. */
+  readonly #decoded: WeakMap<Uint8Array, StoredEntry> | null
   #decoys = 0
   #closing: Promise<void> | null = null
   #recovered: StoredEntry[] = []
@@ -79,6 +81,7 @@ export class CanonicalStore implements FragmentStore {
   constructor(inner: FragmentStore, { emptyContentHash }: CanonicalOptions) {
     this.#inner = inner
     this.#emptyContentHash = emptyContentHash
+    this.#decoded = inner.isProcessMemory === true ? new WeakMap() : null
     this.#leftovers = new Leftovers({
       inner,
       background: this.#background,
@@ -369,10 +372,18 @@ export class CanonicalStore implements FragmentStore {
 
   async #find(key: string): Promise<StoredEntry | null> {
     const entry = await this.#inner.head(referenceKey(key))
-    if (entry !== null) return entryOf(entry)
+    if (entry !== null) return this.#entryOf(entry)
     // Expired, or found damaged, below: what it held is released here. A first put that is under way is not waited for.
     if (this.#contents.references.has(key)) await this.#forgetIfGone(key)
     return null
+  }
+
+  #entryOf(reference: StoredEntry): StoredEntry {
+    const known = this.#decoded?.get(reference.head)
+    if (known !== undefined) return known
+    const entry = entryOf(reference)
+    this.#decoded?.set(reference.head, entry)
+    return entry
   }
 
   /** What has expired is for the store below to say: it may go by another clock. */

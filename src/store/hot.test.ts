@@ -46,12 +46,15 @@ class Below {
   readonly clock = new VirtualClock()
   readonly inner = new MemoryStore(this.clock)
   readonly calls: string[] = []
-  /** After the call was carried out below and before it is answered. */
+  /** Before the call is carried out below. */
+  before: (call: string) => Promise<void> | void = () => {}
+  /** After that, and before it is answered. */
   after: (call: string) => Promise<void> | void = () => {}
 
   wrap(): FragmentStore {
     const noted = async <T>(call: string, run: () => Promise<T>): Promise<T> => {
       this.calls.push(call)
+      await this.before(call)
       const answer = await run()
       await this.after(call)
       return answer
@@ -59,7 +62,8 @@ class Below {
     const { inner } = this
     return {
       put: (put) => noted(`put ${put.key}`, () => inner.put(put)),
-      get: (key, options) => noted(`get ${key}`, () => inner.get(key, options)),
+      get: (key, options) =>
+        noted(options?.into === undefined ? `get ${key}` : `get ${key} to a place`, () => inner.get(key, options)),
       stream: (key, options) => noted(`stream ${key}`, () => inner.stream(key, options)),
       head: (key) => inner.head(key),
       has: (keys) => inner.has(keys),
@@ -141,23 +145,21 @@ describe('a hot store', () => {
     }
   })
 
-  test('keeps no old bytes that are read while a removal is under way', async () => {
+  test('shows no old bytes, read while a removal was under way, to who asks after it', async () => {
     const { below, hot } = openHot()
     await below.inner.put(OLD)
     const [removal, read] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
-    below.after = (call) => (call === 'get k' ? read.promise : call === 'remove k' ? removal.promise : undefined)
-    const slow = hot.get('k')
-    await quiesce()
+    below.before = (call) => (call === 'remove k' ? removal.promise : undefined)
+    below.after = (call) => (call === 'get k' ? read.promise : undefined)
     const removing = hot.remove(['k'])
     const during = hot.get('k')
+    await quiesce()
     removal.resolve()
     await removing
     const after = hot.get('k')
     read.resolve()
-    expectFragment(await slow, OLD)
-    await during
+    expectFragment(await during, OLD)
     expect(await after).toBeNull()
-    expect(await hot.get('k')).toBeNull()
     expect(hot.hotStats().entries).toBe(0)
   })
 
@@ -207,6 +209,27 @@ describe('a hot store', () => {
     expect((await hot.get('k'))?.contentHash).toBe((await below.inner.get('k'))?.contentHash)
   })
 
+  test('keeps nothing that the store below refused, and what that has instead', async () => {
+    const { below, hot } = openHot()
+    await below.inner.put(OLD)
+    below.inner.put = async () => 'refused'
+    expect(await hot.put(NEW)).toBe('refused')
+    expectFragment(await hot.get('k'), OLD)
+  })
+
+  test('keeps nothing any more once it is closed', async () => {
+    const { below, hot } = openHot()
+    await below.inner.put(OLD)
+    const { promise, resolve } = Promise.withResolvers<void>()
+    below.after = (call) => (call === 'get k' ? promise : undefined)
+    const reading = hot.get('k')
+    await quiesce()
+    await hot.close()
+    resolve()
+    expectFragment(await reading, OLD)
+    await rejectsWith(hot.get('k'), 'STORE_CLOSED')
+  })
+
   test('answers nothing that has expired, nor what was found to be gone below', async () => {
     const { below, hot } = openHot()
     await hot.put({ ...OLD, expiresAtMs: below.clock.nowMs() + HOUR_MS })
@@ -241,14 +264,17 @@ describe('a hot store', () => {
 
   test('passes on what is too large for it, to the place that the caller gave', async () => {
     const { below, hot } = openHot()
+    await hot.put(OLD)
     const large = fragmentOf('large', bytesOf(MB / 4))
     await hot.put(large)
+    expectFragment(await hot.get('large'), large)
+    below.calls.length = 0
     const into = new Uint8Array(MB / 4)
     expectFragment(await hot.get('large', { into }), large)
-    expect(below.calls).toEqual(['put large', 'get large'])
+    expect(below.calls).toEqual(['get large to a place'])
     const stream = await hot.stream('large')
     expect(isSameBytes(await collect(stream?.chunks ?? expect.unreachable()), large.payload)).toBe(true)
-    expect(hot.hotStats().entries).toBe(0)
+    expect(hot.hotStats()).toMatchObject({ entries: 1, evictions: 0 })
   })
 
   test('keeps what is used again and again while others are read once', async () => {

@@ -20,7 +20,7 @@ import type {
   StoredStream,
   StoreStats,
 } from '../core/ports.ts'
-import { checkInto, checkPut, ownPayload, partOf, spanWithin, storeClosed } from './arguments.ts'
+import { checkInto, checkPut, ownPayload, partOf, spanWithin } from './arguments.ts'
 import { HotEntries } from './hot-entries.ts'
 import { chunksOf } from './memory.ts'
 
@@ -81,8 +81,8 @@ export class HotStore implements FragmentStore {
       const own = { ...fragment, payload: payload ?? fragment.payload, isGivenAway: payload !== null }
       const outcome = await this.#inner.put(payload === null ? fragment : own)
       const kept = payload ?? (isSameContent(before, fragment) ? before.payload : null)
-      if (kept !== null && outcome !== 'refused' && !change.isContested && !this.#isClosed)
-        this.#hot.add({ key, head: head.slice(), payloadBytes, contentHash, expiresAtMs, payload: kept })
+      if (kept !== null && outcome !== 'refused' && !change.isContested)
+        this.#keep({ key, head: head.slice(), payloadBytes, contentHash, expiresAtMs, payload: kept })
       return outcome
     } finally {
       this.#end(key, change)
@@ -164,7 +164,6 @@ export class HotStore implements FragmentStore {
 
   /** For a get or a stream, which it counts. */
   #find(key: string): StoredFragment | null {
-    if (this.#isClosed) throw storeClosed()
     const found = this.#hot.use(key, this.#clock.nowMs())
     if (found === null) this.#misses += 1
     else this.#hits += 1
@@ -188,7 +187,7 @@ export class HotStore implements FragmentStore {
       (found) => {
         if (this.#reads.get(key) !== read) return found
         this.#reads.delete(key)
-        if (found !== null && !this.#changes.has(key) && !this.#isClosed) this.#hot.add(found)
+        if (found !== null && !this.#changes.has(key)) this.#keep(found)
         return found
       },
       (error: unknown) => {
@@ -200,9 +199,13 @@ export class HotStore implements FragmentStore {
     return read
   }
 
+  /** Unless the store has been closed meanwhile: then everything is for the store below to refuse. */
+  #keep(fragment: StoredFragment): void {
+    if (!this.#isClosed) this.#hot.add(fragment)
+  }
+
   #begin(key: string): Change {
     this.#hot.drop(key)
-    this.#reads.delete(key)
     const known = this.#changes.get(key)
     if (known === undefined) {
       const change = { underWay: 1, isContested: false }

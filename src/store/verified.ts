@@ -61,6 +61,10 @@ export class VerifiedStore implements FragmentStore {
     this.#quarantine = quarantine
   }
 
+  get isProcessMemory(): boolean {
+    return this.#store.isProcessMemory === true
+  }
+
   async put(fragment: FragmentPut): Promise<PutOutcome> {
     checkPut(fragment)
     const { key, payload, contentHash, isHashComputed = false } = fragment

@@ -13,7 +13,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }))
 /** Reads from a connection until a text has come; what comes after is kept for the next. */
 function reader(socket: Socket): (until: RegExp) => Promise<string> {
   let text = ''
-  let isClosed = false
+  const state = { isClosed: false }
   let wake = (): void => {}
   socket.setEncoding('latin1')
   socket.on('data', (piece: string) => {
@@ -22,11 +22,11 @@ function reader(socket: Socket): (until: RegExp) => Promise<string> {
   })
   socket.on('error', () => {})
   socket.on('close', () => {
-    isClosed = true
+    state.isClosed = true
     wake()
   })
   return async (until) => {
-    while (!until.test(text) && !isClosed)
+    while (!until.test(text) && !state.isClosed)
       await new Promise<void>((resolve) => {
         wake = resolve
       })

@@ -57,6 +57,41 @@ describe('bytes under a key', () => {
     expect((await put(`/v1/fragments/artifact/${TEN_HASH}`, TEN)).status).toBe(201)
   })
 
+  test('are kept as long as their hints say, which change without the bytes', async () => {
+    await put(opaque('hinted'), TEN, { 'membrane-ttl-ms': '60000', 'membrane-priority': 'low' })
+    const revise = (body: object) =>
+      ask(opaque('hinted'), {
+        method: 'PATCH',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify(body),
+      })
+    expect(await (await revise({ pin: true })).json()).toMatchObject({ pin: true, priority: 'low' })
+    const kept = await (await revise({ ttlMs: null, priority: 'high' })).json()
+    expect(kept).toMatchObject({ expiresAtMs: null, pin: true, priority: 'high', contentHash: TEN_HASH })
+    expect((await revise({})).status).toBe(400)
+    expect((await revise({ ttlMs: 1, expiresAtMs: 1 })).status).toBe(400)
+    expect((await revise({ expiresAtMs: 1 })).status).toBe(404)
+    expect((await ask(opaque('hinted'))).status).toBe(404)
+    expect((await revise({ pin: true })).status).toBe(404)
+  })
+
+  test('are leased when they are looked up, as long as the look-up says', async () => {
+    const quota = { payloadBytesMax: 100, entriesMax: 2 }
+    const small = await openHttpWorld({ fabric: { quotaOf: () => quota } })
+    const putSmall = async (name: string) => (await small.ask(opaque(name), { method: 'PUT', body: name })).status
+    await putSmall('a')
+    await putSmall('b')
+    const has = (leaseMs: number) =>
+      small.ask('/v1/has', {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ keys: ['opaque/=a', 'opaque/=none', 'opaque/=b'], leaseMs }),
+      })
+    expect(await (await has(60_000)).json()).toMatchObject({ isPresent: [true, false, true], leadingPresent: 1 })
+    expect(await putSmall('c')).toBe(507)
+    expect((await (await has(0)).json()).isPresent).toEqual([true, false, true])
+  })
+
   test('are removed many at a time', async () => {
     await put(opaque('r1'), TEN)
     await put(opaque('r2'), TEN)
@@ -173,7 +208,12 @@ describe('a body', () => {
     expect(await sendRaw(port, request(`${expecting}content-length: 20000001`))).toMatch(/^HTTP\/1.1 413 /)
     expect(await sendRaw(port, request(`${expecting}content-length: 4`), /100 Continue/)).toMatch(/^HTTP\/1.1 100 /)
     const { stdout } = await promisify(execFile)('curl', [
-      ...['-sS', '-H', 'Expect: 100-continue', '-T', 'package.json', `${url}${opaque('curl')}`],
+      '-sS',
+      '-H',
+      'Expect: 100-continue',
+      '-T',
+      'package.json',
+      `${url}${opaque('curl')}`,
     ])
     expect(JSON.parse(stdout)).toMatchObject({ outcome: 'stored' })
   })

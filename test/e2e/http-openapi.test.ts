@@ -73,7 +73,7 @@ describe('the description of the API', () => {
       const inPath = [...path.matchAll(/\{([^}]+)\}/g)].map(([, name]) => name)
       const parameters: Json[] = operation.parameters ?? []
       const declared = parameters.filter((parameter) => parameter.in === 'path')
-      expect(declared.map(({ name }) => name).toSorted(), where).toEqual(inPath.toSorted())
+      expect(new Set(declared.map(({ name }) => name)), where).toEqual(new Set(inPath))
       for (const parameter of parameters) {
         expect(['path', 'query', 'header'], where).toContain(parameter.in)
         if (parameter.in === 'path') expect(parameter.required, where).toBe(true)
@@ -168,6 +168,7 @@ describe('every route', async () => {
           prompt: KNOWN['prompt'],
           ...(operation.operationId === 'generate' ? { maxTokens: 2 } : {}),
         })
+      if (operation.operationId === 'reviseFragment') Object.assign(value, { pin: true })
       if (['store', 'replicate'].includes(operation.operationId))
         Object.assign(value, { payload: Buffer.from('xyz').toString('base64'), fragment: OLD })
       body = type === 'application/json' ? JSON.stringify(value) : 'x'

@@ -38,6 +38,7 @@ test('the package holds what runs, its kernel, models, scenarios, schemas, paper
       'dist/index.js',
       'dist/index.d.ts',
       'dist/cli/main.js',
+      'dist/api/membrane.proto',
       'dist/engine/kernel-worker.js',
       'kernel/build/llama.wasm',
       'kernel/build/llama-portable.wasm',

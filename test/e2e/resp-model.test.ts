@@ -107,7 +107,7 @@ const command: fc.Arbitrary<readonly string[]> = fc.oneof(
 function comparable([name = '', ...args]: readonly string[], answer: unknown): unknown {
   const command = name.toLowerCase()
   // The order of keys is nobody's promise.
-  if (command === 'keys' && Array.isArray(answer)) return [...answer].sort()
+  if (command === 'keys' && Array.isArray(answer)) return new Set<unknown>(answer)
   // Time goes on between the two.
   if (command === 'ttl' && typeof answer === 'number' && answer > 0) return Math.round(answer / 100)
   if (command === 'expiretime' && typeof answer === 'number' && answer > 0) return Math.round(answer / 100)
@@ -186,7 +186,7 @@ describe.skipIf(missing.length > 0)(`RESP beside a redis-server${missing.length 
         await client.call('del', `other-${cursor}`)
         cursor = next
       } while (cursor !== '0')
-      expect([...found].sort()).toEqual([...keys].sort())
+      expect(found).toEqual(new Set(keys))
       client.close()
     }
   })

@@ -35,7 +35,7 @@ beforeAll(async () => {
   identities = { anna, ben }
   const writer = (name: TenantName) => ({ tenant: TENANTS[name], role: 'writer', name }) as const
   node = await openTestServer({
-    doors: ['http', 'grpc', 'resp'],
+    doors: ['http', 'grpc', 'resp', 'lm'],
     // By certificate, since lm:// has no other way to say who it is.
     tls: { ...server, clientCa: authority.cert },
     tokens: { anna: writer('anna'), ben: writer('ben') },

@@ -1,0 +1,214 @@
+/**
+ * One connection of an `lm://` client: a header, perhaps a body, an answer, and again. Requests are carried out one after
+ * the other, however the network cuts or joins them. The protocol has no word for a failure: a put that cannot be kept is
+ * counted and logged, and missing later; what no client sends ends the connection.
+ */
+import type { Socket } from 'node:net'
+import {
+  LM_CODES,
+  LM_MISSING,
+  LM_REQUEST_BYTES,
+  type LmRequest,
+  type LmShape,
+  lmShapeOfBytes,
+  parseLmRequest,
+  writeLmAnswer,
+} from '../api/lm-codec.ts'
+import { byteSignature } from '../core/fragment-bytes.ts'
+import { MembraneError } from '../core/errors.ts'
+import type { FragmentDescription } from '../core/fragment.ts'
+import type { Caller } from '../server/caller.ts'
+import { opaqueKey } from '../server/fragment-operations.ts'
+import type { DoorOptions } from './door.ts'
+import { SocketReader } from './socket-reader.ts'
+
+export interface LmDoorParts extends DoorOptions {
+  /** For the forked version of the client that reads the location before the shape. */
+  readonly isLocationFirst: boolean
+  readonly nowMs: () => number
+  readonly counts: LmCounts
+}
+
+/** Since the door was opened. */
+export interface LmCounts {
+  /** Puts that were not kept; their client was not told, because it cannot be. */
+  failedPuts: number
+  /** Connections that were ended because of what they sent. */
+  violations: number
+}
+
+/** A header and a body leave in one segment when they are small. */
+const JOINED_BYTES_MAX = 16 * 1024
+
+/** See the top of this file. */
+export class LmConnection {
+  readonly #parts: LmDoorParts
+  readonly #socket: Socket
+  readonly #caller: Caller
+  readonly #reader: SocketReader
+  readonly #gone = new AbortController()
+  #isBusy = false
+  #isClosing = false
+
+  constructor(parts: LmDoorParts, socket: Socket, caller: Caller) {
+    this.#parts = parts
+    this.#socket = socket
+    this.#caller = caller
+    this.#reader = new SocketReader(socket, parts.nowMs)
+    socket.on('error', (error) => parts.log.debug({ error }, 'connection failed'))
+    socket.once('close', () => this.#gone.abort())
+  }
+
+  /** Until either side ends it. */
+  async serve(): Promise<void> {
+    const header = Buffer.alloc(LM_REQUEST_BYTES)
+    try {
+      while (!this.#isClosing && (await this.#reader.fill(header, false))) {
+        this.#isBusy = true
+        const request = parseLmRequest(header)
+        if (!(await this.#carryOut(request))) break
+        this.#isBusy = false
+      }
+      this.#socket.destroySoon()
+    } catch (error) {
+      this.#violated(error)
+    } finally {
+      this.#isBusy = false
+    }
+  }
+
+  /** After the request that is being carried out. */
+  close(): void {
+    this.#isClosing = true
+    if (!this.#isBusy) this.#socket.destroySoon()
+  }
+
+  cut(): void {
+    this.#socket.destroy()
+  }
+
+  /** Cuts a connection on which a request has been half there for too long. */
+  check(halfMsMax: number): void {
+    if (this.#reader.halfMs > halfMsMax) this.#violated(new Error('A request stayed half there.'))
+  }
+
+  /** False when the peer ended in the middle of it. */
+  async #carryOut(request: LmRequest): Promise<boolean> {
+    switch (request.command) {
+      case 'put':
+        return this.#put(request)
+      case 'get':
+        return this.#get(request)
+      case 'exist':
+        return this.#answer((await this.#isThere(request)) ? LM_CODES.found : LM_CODES.missing, LM_MISSING, null)
+      case 'health':
+        return this.#answer(LM_CODES.found, LM_MISSING, null)
+      default:
+        // The first server leaves its client waiting.
+        return this.#answer(LM_CODES.missing, LM_MISSING, null)
+    }
+  }
+
+  async #put(request: LmRequest): Promise<boolean> {
+    const { length, key } = request
+    const { budget, payloadBytesMax, operations } = this.#parts
+    if (length > payloadBytesMax)
+      throw new MembraneError('LIMIT_REACHED', `A value has at most ${payloadBytesMax} bytes; this one has ${length}.`)
+    await budget.take(length, this.#gone.signal)
+    try {
+      // Not from the pool: the store keeps it.
+      const payload = Buffer.allocUnsafeSlow(length)
+      if (!(await this.#reader.fill(payload, true))) return false
+      const put = { description: descriptionOf(request), foreignKey: key, payload, isGivenAway: true }
+      const { outcome } = await operations.fragments.put(this.#caller, put)
+      if (outcome === 'refused') this.#putFailed('the store keeps what is worth more')
+    } catch (error) {
+      if (!(error instanceof MembraneError) || error.code === 'ABORTED') throw error
+      this.#putFailed(error.code)
+    } finally {
+      budget.release(length)
+    }
+    return true
+  }
+
+  async #get({ key }: LmRequest): Promise<boolean> {
+    const found = await this.#orMissing(this.#parts.operations.fragments.get(this.#caller, opaqueKey(key)))
+    if (found === null) return this.#answer(LM_CODES.missing, LM_MISSING, null)
+    const { payload, description } = found
+    return this.#answer(LM_CODES.found, shapeOf(description) ?? lmShapeOfBytes(payload.length), payload)
+  }
+
+  async #isThere({ key }: LmRequest): Promise<boolean> {
+    const presence = await this.#orMissing(this.#parts.operations.fragments.has(this.#caller, [opaqueKey(key)]))
+    return presence?.isPresent[0] === true
+  }
+
+  /** What cannot be read, for whatever reason, is missing: the client computes it. */
+  async #orMissing<T>(reading: Promise<T | null>): Promise<T | null> {
+    try {
+      return await reading
+    } catch (error) {
+      if (!(error instanceof MembraneError)) throw error
+      this.#parts.log.warn({ code: error.code, caller: this.#caller.name }, 'a read failed, and was answered as a miss')
+      return null
+    }
+  }
+
+  /** Ends when the socket has taken it, so that who does not read is not read from. */
+  async #answer(code: number, shape: LmShape, payload: Uint8Array | null): Promise<boolean> {
+    const length = payload?.length ?? 0
+    const header = writeLmAnswer(code, length, shape, this.#parts.isLocationFirst)
+    if (payload === null || length === 0) return this.#write(header)
+    if (length <= JOINED_BYTES_MAX) return this.#write(Buffer.concat([header, payload]))
+    // The header is one segment; the payload goes out of the store's own memory.
+    this.#socket.cork()
+    this.#socket.write(header)
+    const written = this.#write(payload)
+    this.#socket.uncork()
+    return written
+  }
+
+  #write(bytes: Uint8Array): Promise<boolean> {
+    return new Promise((resolve) => this.#socket.write(bytes, (error) => resolve(error == null)))
+  }
+
+  #putFailed(reason: string): void {
+    this.#parts.counts.failedPuts += 1
+    const { failedPuts } = this.#parts.counts
+    // The first, and then ever fewer.
+    if (Number.isInteger(Math.log2(failedPuts)))
+      this.#parts.log.warn({ reason, failedPuts, caller: this.#caller.name }, 'a put was not kept')
+  }
+
+  #violated(error: unknown): void {
+    this.#parts.counts.violations += 1
+    if (error instanceof MembraneError || this.#gone.signal.aborted)
+      this.#parts.log.info({ reason: error instanceof Error ? error.message : '' }, 'connection ended')
+    else this.#parts.log.error({ error }, 'connection ended')
+    this.#socket.destroy()
+  }
+}
+
+/** Ours, as a media type that says the rest. */
+const LAYOUT = /^lm:(-?\d+),(-?\d+),(-?\d+),(-?\d+),(-?\d+),(-?\d+),(-?\d+)$/
+
+function descriptionOf({ format, dtype, location, shape }: LmShape): FragmentDescription {
+  return {
+    signature: byteSignature('opaque', `lm:${[format, dtype, location, ...shape].join(',')}`),
+    parent: null,
+    blocks: [],
+    blockTokens: 1,
+    group: null,
+    text: null,
+    sequence: null,
+    derivedFrom: [],
+  }
+}
+
+/** Null for bytes that came by another door. */
+function shapeOf({ signature }: FragmentDescription): LmShape | null {
+  const found = LAYOUT.exec(signature.layout)?.slice(1).map(Number)
+  if (found === undefined) return null
+  const [format = 0, dtype = 0, location = 0, a = 0, b = 0, c = 0, d = 0] = found
+  return { format, dtype, location, shape: [a, b, c, d] }
+}

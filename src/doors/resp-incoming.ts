@@ -1,0 +1,67 @@
+/**
+ * Reading from accepted sockets into one memory that is used again for every segment of every connection. Node offers
+ * that (`onread`) for sockets that one opens oneself; for accepted ones, the handle is put under a socket of our own,
+ * which is possible and not documented. Where anything is other than expected, and under TLS, segments come as Node
+ * gives them, each in memory of its own. Why it is worth it: docs/decisions.md.
+ */
+import { Socket, type SocketConstructorOpts } from 'node:net'
+import { TLSSocket } from 'node:tls'
+
+/** A segment of short commands is copied as a whole, so that their arguments can be views of it. */
+const COPIED_BYTES_MAX = 32 * 1024
+
+/** A connection, and what it receives. */
+export interface RespIncoming {
+  readonly socket: Socket
+  /** To be called once; the socket is read from then on. A shared segment may be used until the callback returns. */
+  readonly start: (received: (segment: Uint8Array, isShared: boolean) => void) => void
+}
+
+/** The parts of a socket that are used and not documented. */
+interface SocketInternals {
+  _handle: { readonly useUserBuffer?: unknown } | null
+  _server?: unknown
+}
+
+/** `accepted` must not have been read from: its server pauses what connects. */
+export function readingInto(segments: Buffer, accepted: Socket): RespIncoming {
+  const before = accepted as unknown as SocketInternals
+  const { _handle: handle } = before
+  if (accepted instanceof TLSSocket || typeof handle?.useUserBuffer !== 'function') return reading(accepted)
+  const listener: { received: Parameters<RespIncoming['start']>[0] | null } = { received: null }
+  const options = {
+    handle,
+    allowHalfOpen: true,
+    onread: {
+      buffer: segments,
+      callback: (bytes: number, buffer: Uint8Array) => {
+        const segment = buffer.subarray(0, bytes)
+        if (bytes > COPIED_BYTES_MAX) listener.received?.(segment, true)
+        else listener.received?.(Uint8Array.prototype.slice.call(segment), false)
+        return true
+      },
+    },
+  }
+  const socket = new Socket(options as unknown as SocketConstructorOpts)
+  // The server counts connections by it, and ends when there are none.
+  const after = socket as unknown as SocketInternals
+  after._server = before._server
+  before._handle = null
+  return {
+    socket,
+    start: (received) => {
+      listener.received = received
+      socket.resume()
+    },
+  }
+}
+
+function reading(socket: Socket): RespIncoming {
+  return {
+    socket,
+    start: (received) => {
+      socket.on('data', (segment) => received(segment, false))
+      socket.resume()
+    },
+  }
+}

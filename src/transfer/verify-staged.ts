@@ -1,0 +1,35 @@
+/** The last check before a payload is published: of the bytes as they lie in the sink. */
+import { contentHashAlgorithm } from '../core/ids.ts'
+import type { ContentHashers } from '../core/ports.ts'
+import { chunkSpan } from './chunks.ts'
+import type { OpenFragment } from './receiving-fragment.ts'
+
+/** `lost`: these chunks are not what was staged, and are forgotten. `forged`: all are what the manifest says, and it lies. */
+export type StagedVerdict =
+  | { readonly kind: 'whole' }
+  | { readonly kind: 'lost'; readonly chunks: readonly number[] }
+  | { readonly kind: 'forged' }
+
+export async function verifyStaged(
+  { staged, received }: OpenFragment,
+  hashers: ContentHashers,
+): Promise<StagedVerdict> {
+  const { manifest } = received
+  const buffer = new Uint8Array(Math.min(manifest.chunkBytes, manifest.payloadBytes))
+  const readChunk = async (index: number): Promise<Uint8Array> => {
+    const span = chunkSpan(manifest, index)
+    const bytes = buffer.subarray(0, span.end - span.start)
+    await staged.read(span, bytes)
+    return bytes
+  }
+  const hasher = hashers[contentHashAlgorithm(manifest.contentHash)].start()
+  for (let index = 0; index < received.chunks; index++) hasher.update(await readChunk(index))
+  if (hasher.contentHash() === manifest.contentHash) return { kind: 'whole' }
+  const chunks: number[] = []
+  for (let index = 0; index < received.chunks; index++) {
+    if (received.isIntact(index, await readChunk(index))) continue
+    received.forget(index)
+    chunks.push(index)
+  }
+  return chunks.length > 0 ? { kind: 'lost', chunks } : { kind: 'forged' }
+}
