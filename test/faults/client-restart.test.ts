@@ -28,9 +28,9 @@ test('a server that is killed while clients put has everything that it acknowled
     const acknowledged = new Set<number>()
     const failures: unknown[] = []
     let next = 0
-    let isOver = false
+    const over = new AbortController()
     const write = async (): Promise<void> => {
-      while (!isOver) {
+      while (!over.signal.aborted) {
         const index = next
         next += 1
         try {
@@ -51,7 +51,7 @@ test('a server that is killed while clients put has everything that it acknowled
     }
     const resumedFrom = acknowledged.size
     while (acknowledged.size < resumedFrom + 10) await delay(5)
-    isOver = true
+    over.abort()
     await Promise.all(writers)
     expect(failures).toEqual([])
     // What is not synced is lost by a power cut, not by the end of a process: every acknowledged one is there.
