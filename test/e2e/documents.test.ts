@@ -68,7 +68,7 @@ test.each(examples)('docs/connect.md runs: $what', async ({ language, code }) =>
   const { code: exitCode, said } = isShell
     ? await run(folder, 'bash', '-e', '-o', 'pipefail', file)
     : await run(folder, process.execPath, file)
-  expect(exitCode, said).toBe(0)
+  expect(exitCode, `${said}\n${server.log()}`).toBe(0)
 })
 
 /** Those of the memory and of the rebuild, in order, in one folder: each goes on with what those before it made. */
