@@ -9,7 +9,7 @@ test('the public declarations are those in test/golden/api.d.ts.txt', () => {
   ).toBe(readFileSync(API_SNAPSHOT_PATH, 'utf8'))
 })
 
-test.each(['index.d.ts', 'server/library.d.ts'])(
+test.each(['index.d.ts', 'server/library.d.ts', 'server/client-library.d.ts'])(
   'every public name of %s is documented where it is declared',
   (entry) => {
     const entryUrl = new URL(`../dist/${entry}`, import.meta.url)

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { MembraneClient } from '../src/api/client.ts'
 
 const MAIN = fileURLToPath(new URL('../src/cli/main.ts', import.meta.url))
 const START_MS_MAX = 60_000
@@ -35,9 +36,11 @@ export interface MembraneServer {
 }
 
 export interface MembraneServerOptions {
-  /** Further flags of `membrane serve`. */
+  /** Further flags of `membrane serve`; by default it computes nothing. */
   readonly args?: readonly string[]
   readonly environment?: Readonly<Record<string, string>>
+  /** PEM of the authority, when flags make it speak TLS. */
+  readonly ca?: string
 }
 
 export async function startMembraneServer(options: MembraneServerOptions = {}): Promise<MembraneServer> {
@@ -55,11 +58,19 @@ export async function startMembraneServer(options: MembraneServerOptions = {}): 
 }
 
 async function start(port: number, folder: string, options: MembraneServerOptions): Promise<MembraneServer> {
-  const url = `http://127.0.0.1:${port}`
+  const url = `${options.ca === undefined ? 'http' : 'https'}://127.0.0.1:${port}`
   let said = ''
   let child: ChildProcess | null = null
   const run = async (): Promise<void> => {
-    const words = [MAIN, 'serve', '--port', String(port), '--data-dir', join(folder, 'data'), ...(options.args ?? [])]
+    const words = [
+      MAIN,
+      'serve',
+      '--port',
+      String(port),
+      '--data-dir',
+      join(folder, 'data'),
+      ...(options.args ?? ['--compute', 'none']),
+    ]
     const started = spawn(process.execPath, words, {
       stdio: ['ignore', 'ignore', 'pipe'],
       env: { ...process.env, ...options.environment },
@@ -71,7 +82,7 @@ async function start(port: number, folder: string, options: MembraneServerOption
     started.once('exit', () => running.delete(started))
     child = started
     const until = performance.now() + START_MS_MAX
-    while (!(await answers(url))) {
+    while (!(await answers(url, options.ca))) {
       if (started.exitCode !== null || performance.now() > until) {
         started.kill('SIGKILL')
         throw new Error(`membrane serve did not start: ${said}`)
@@ -103,11 +114,14 @@ async function start(port: number, folder: string, options: MembraneServerOption
   }
 }
 
-async function answers(url: string): Promise<boolean> {
+async function answers(url: string, ca: string | undefined): Promise<boolean> {
+  const client = new MembraneClient({ url, hashers: null, retriesMax: 0, ...(ca === undefined ? {} : { tls: { ca } }) })
   try {
-    return (await fetch(`${url}/livez`)).ok
+    return (await client.admin.health()).status === 'ok'
   } catch {
     return false
+  } finally {
+    await client.close()
   }
 }
 

@@ -268,9 +268,7 @@ export function abortedBy(signal: AbortSignal): unknown {
 
 function broken(cause: Error | null): MembraneError {
   const reason = cause === null ? 'the server closed it' : cause.message
-  return new MembraneError('PEER_UNAVAILABLE', `The connection broke off: ${reason}.`, {
-    ...(cause === null ? {} : { cause }),
-  })
+  return new MembraneError('PEER_UNAVAILABLE', `The connection broke off: ${reason}.`, { cause })
 }
 
 function unreachableServer({ host, port }: BlobOrigin, cause: Error | null): MembraneError {

@@ -21,7 +21,7 @@ export interface NodeHealth {
   readonly roundTripMs: number
 }
 
-/** See the top of this file. */
+/** Tenants, quotas and the node itself: all but `usage` and `health` need an administrator's token, else FORBIDDEN. */
 export class AdminCalls {
   readonly #control: ControlChannel
 
@@ -50,10 +50,12 @@ export class AdminCalls {
     return this.#control.json(REPORT, { ...options, method: 'GET', path: '/v1/usage' })
   }
 
+  /** Who holds how much: all tenants. */
   async tenants(options: CallOptions = {}): Promise<readonly TenantReport[]> {
     return (await this.#control.json(TENANTS, { ...options, method: 'GET', path: '/v1/tenants' })).tenants
   }
 
+  /** What a tenant holds and may hold. */
   tenant(tenant: string, options: CallOptions = {}): Promise<TenantReport> {
     return this.#control.json(REPORT, { ...options, method: 'GET', path: quotaPath(tenant) })
   }
@@ -63,6 +65,7 @@ export class AdminCalls {
     return this.#control.json(REPORT, { ...options, method: 'PUT', path: quotaPath(tenant), body: quota })
   }
 
+  /** Bounds a tenant no more. */
   async removeQuota(tenant: string, options: CallOptions = {}): Promise<void> {
     await this.#control.answer({ ...options, method: 'DELETE', path: quotaPath(tenant) })
   }

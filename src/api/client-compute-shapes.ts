@@ -6,16 +6,7 @@ const COUNT = z.number().int().min(0)
 const SECONDS = z.number()
 
 /** Where KV comes from. */
-export const KV_SOURCES = [
-  'resident',
-  'memory',
-  'disk',
-  'remote',
-  'peer',
-  'moved',
-  'remote-prefill',
-  'prefill',
-] as const
+const KV_SOURCES = ['resident', 'memory', 'disk', 'remote', 'peer', 'moved', 'remote-prefill', 'prefill'] as const
 const SOURCE = z.enum(KV_SOURCES)
 const KV_HASH = z.string().transform(parseContentHash).nullable()
 

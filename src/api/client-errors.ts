@@ -83,7 +83,7 @@ export function errorOfConnection(error: unknown, url: string): MembraneError {
 }
 
 /** A certificate that is not trusted is not trusted the next time either. */
-export function isOfTls(code: string): boolean {
+function isOfTls(code: string): boolean {
   return /CERT|SELF_SIGNED|UNABLE_TO_VERIFY|ERR_TLS|ERR_SSL/.test(code)
 }
 

@@ -11,7 +11,7 @@ import { LIMITS } from '../core/limits.ts'
 export const FRAGMENT_TYPE = 'application/vnd.membrane.fragment'
 
 /** Bytes before the description. */
-export const FRAME_PREFIX_BYTES = 4
+const FRAME_PREFIX_BYTES = 4
 
 /** What comes before the payload. Throws INVALID_FRAGMENT. */
 export function encodeFrameStart(description: FragmentDescription): Uint8Array {

@@ -95,6 +95,10 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: 'the effective configuration of a scenario or a server, and the JSON Schemas',
     load: async () => (await import('./config.ts')).defineConfig,
   },
+  doctor: {
+    summary: 'is everything well: doors, disk, clock, Redis, versions',
+    load: async () => (await import('./doctor.ts')).defineDoctor,
+  },
   bench: {
     summary: 'the doors beside a redis-server on this machine',
     load: async () => (await import('./bench.ts')).defineBench,

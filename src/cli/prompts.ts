@@ -42,9 +42,9 @@ export interface GenerateAsked {
 export interface Prompts {
   /** To read the model and open the directory; null for a server, which has done so long ago. */
   readonly loadSeconds: number | null
-  rebuild(text: string, signal: AbortSignal): Promise<PromptRebuilt>
-  explain(text: string): Promise<RebuildPlan>
-  generate(asked: GenerateAsked): Promise<PromptGeneration>
+  readonly rebuild: (text: string, signal: AbortSignal) => Promise<PromptRebuilt>
+  readonly explain: (text: string) => Promise<RebuildPlan>
+  readonly generate: (asked: GenerateAsked) => Promise<PromptGeneration>
 }
 
 /** Opens an engine, or a client of the server that --url names; closes it whatever happens. */

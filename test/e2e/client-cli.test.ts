@@ -70,7 +70,9 @@ describe('the commands on a server', () => {
     expect(membrane('ls', '--tenant', 'a', ...there).err).toContain('--tenant does not go with --url')
     expect(membrane('ls', '--data-dir', 'one', '--ca', 'x').err).toContain('--ca needs --url')
     expect(membrane('put', 'a', '--max-bytes', '1GB', ...there).err).toContain('--max-bytes does not go with --url')
-    expect(membrane('generate', '--prompt', 'a', '--compute', 'cpu', ...there).err).toContain('the server has its engine')
+    expect(membrane('generate', '--prompt', 'a', '--compute', 'cpu', ...there).err).toContain(
+      'the server has its engine',
+    )
   })
 
   test('say that a server cannot be reached', () => {
