@@ -69,6 +69,7 @@ export const BENCH_NAMES = [
   'plan-rebuild',
   'rebuild',
   'load-or-recompute',
+  'transfer',
 ] as const
 export type BenchName = (typeof BENCH_NAMES)[number]
 

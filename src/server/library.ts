@@ -104,3 +104,6 @@ export type { ReadAheadStats } from './read-ahead.ts'
 export type { ResidentStats } from './resident-pool.ts'
 export { type LoadedRates, RatesFile } from './rates-file.ts'
 export { systemAlarm, systemStopwatch } from './system-time.ts'
+
+/** zstd for `encodeFrame` and `decodeFrame` of the transfer plane. */
+export { zstdCodec } from './zstd.ts'

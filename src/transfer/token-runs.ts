@@ -13,6 +13,8 @@ export interface CopiedRun {
 
 /** Shorter runs are not looked for: a run takes up to 8 bytes, a token up to 3. */
 const BLOCK_TOKENS = 16
+/** Whoever chooses tokens can crowd a place of the table: what finds no room in so many is not found. */
+const PROBES_MAX = 16
 const FACTOR = 0x9e3779b1
 /** FACTOR to the power of BLOCK_TOKENS - 1, modulo 2^32: what the token that leaves the window counts. */
 const LEAVING = power(FACTOR, BLOCK_TOKENS - 1)
@@ -91,7 +93,7 @@ class BlockTable {
     for (let block = 0; block < count; block++) {
       const hash = hashOf(base, block * BLOCK_TOKENS) | 0
       const slot = this.#slotOf(hash)
-      if (this.#blocks[slot] !== 0) continue
+      if (slot === null || this.#blocks[slot] !== 0) continue
       this.#hashes[slot] = hash
       this.#blocks[slot] = block + 1
     }
@@ -99,7 +101,8 @@ class BlockTable {
 
   /** Where in the base the block stands that begins at `at` of the tokens. */
   find(hash: number, tokenIds: Uint32Array, at: number): number | null {
-    const block = this.#blocks[this.#slotOf(hash | 0)] ?? 0
+    const slot = this.#slotOf(hash | 0)
+    const block = slot === null ? 0 : (this.#blocks[slot] ?? 0)
     if (block === 0) return null
     const from = (block - 1) * BLOCK_TOKENS
     for (let index = 0; index < BLOCK_TOKENS; index++)
@@ -107,10 +110,14 @@ class BlockTable {
     return from
   }
 
-  #slotOf(hash: number): number {
-    let slot = (Math.imul(hash, FACTOR) >>> 7) & this.#mask
-    while (this.#blocks[slot] !== 0 && this.#hashes[slot] !== hash) slot = (slot + 1) & this.#mask
-    return slot
+  /** Where the hash is, or may be put; null where it is not, and there is no room near its place. */
+  #slotOf(hash: number): number | null {
+    const first = Math.imul(hash, FACTOR) >>> 7
+    for (let probe = 0; probe < PROBES_MAX; probe++) {
+      const slot = (first + probe) & this.#mask
+      if (this.#blocks[slot] === 0 || this.#hashes[slot] === hash) return slot
+    }
+    return null
   }
 }
 
