@@ -65,7 +65,7 @@ describe('a comparison of inventories', () => {
     const there = inventoryOf([1, 2, 3].map(entryOf))
     const stranger = inventoryOf([4, 5, 6].map(entryOf), 2)
     const liar: InventoryPeer = {
-      compare: peerOf(there).compare,
+      ...peerOf(there),
       entries: (request) => {
         const ids = decodeIds(request)
         const all = encodeIds(ids.map(() => idOf(stranger)))
@@ -74,7 +74,7 @@ describe('a comparison of inventories', () => {
     }
     await expect(compareInventories(inventoryOf([]), liar)).rejects.toMatchObject({ code: 'INVALID_REQUEST' })
     const vanishing: InventoryPeer = {
-      compare: peerOf(there).compare,
+      ...peerOf(there),
       entries: (request) => {
         there.remove(entryOf(2))
         return Promise.resolve(answerEntries(there, request))

@@ -19,7 +19,7 @@ export interface IdPrefix {
 export class InventoryTable<Entry extends object> {
   #bits = Math.log2(FIRST_SLOTS)
   #ids = new Uint32Array(ID_WORDS * FIRST_SLOTS)
-  #entries: (Entry | undefined)[] = new Array<Entry | undefined>(FIRST_SLOTS).fill(undefined)
+  #entries: (Entry | undefined)[] = emptySlots(FIRST_SLOTS)
   #count = 0
 
   get count(): number {
@@ -105,7 +105,7 @@ export class InventoryTable<Entry extends object> {
     const entries = this.#entries
     const ids = this.#ids
     this.#bits += 1
-    this.#entries = new Array<Entry | undefined>(2 * entries.length).fill(undefined)
+    this.#entries = emptySlots(2 * entries.length)
     this.#ids = new Uint32Array(2 * ids.length)
     for (let slot = 0; slot < entries.length; slot++) {
       const entry = entries[slot]
@@ -124,4 +124,8 @@ export class InventoryTable<Entry extends object> {
   #word(at: number): number {
     return this.#ids[at] ?? 0
   }
+}
+
+function emptySlots(count: number): undefined[] {
+  return Array.from({ length: count }, () => undefined)
 }
