@@ -219,7 +219,7 @@ export const LIMITS = {
   transferChunkBytesMax: 16 * 1024 * 1024,
   /** Connections of one transfer; more is rejected with INVALID_REQUEST. One core fills a link with two or three. */
   transferConnectionsMax: 8,
-  /** Fragments of one transfer; more is rejected with LIMIT_REACHED. Some hundred bytes each: ask for the rest afterwards. */
+  /** Fragments of one transfer; more is rejected with LIMIT_REACHED. What waits costs its outcome only: ask for the rest afterwards. */
   transferFragmentsMax: 2 ** 20,
   /** How often one chunk, or what was staged of it, may be found damaged; then its fragment is given up as damaged. */
   transferDamagedMax: 8,

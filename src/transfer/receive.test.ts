@@ -308,6 +308,28 @@ describe('a transfer', () => {
     expect(Math.max(...reports.map(({ seconds }) => seconds))).toBeLessThan(21)
   })
 
+  test('lets nobody who was given up write to bytes that came later', async () => {
+    const world = newWorld(14)
+    const sink = new MemorySink(world)
+    sink.stageSeconds = 1
+    const [source] = sourcesOf(world, 1)
+    if (source === undefined) throw new Error('There is one.')
+    const fetch = source.fetch.bind(source)
+    source.fetch = (request, into, options) => {
+      source.fetch = fetch
+      // Writes while what came after it is being staged.
+      world.time.after(2.5, () => into.fill(0xee))
+      return new Promise(() => undefined)
+    }
+    const wanted = [addPayload(world, 'a', 4 * CHUNK)]
+    const report = await receive(world, wanted, { sink, sources: [source], stallSeconds: 1 })
+    expect(report).toMatchObject({
+      outcomes: [{ kind: 'stored' }],
+      counters: { cuts: 1, chunksLost: 0, chunksDamaged: 0 },
+    })
+    expect(world.time.seconds()).toBeGreaterThan(4)
+  })
+
   test('says when the sink has no room, or rather keeps what it has, and what is there already', async () => {
     const world = newWorld(11)
     const sink = new MemorySink(world)
