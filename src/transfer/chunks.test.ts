@@ -132,4 +132,13 @@ describe('the state of a transfer', () => {
     // Of another payload nothing is known but that it is another one.
     expectStrict(state.encode().slice(), decode, (fresh) => fresh?.encode() ?? expect.any(Uint8Array))
   })
+
+  test('is not decoded from runs that touch', () => {
+    const state = new ReceiveState(manifest, hashers.b3)
+    for (const index of [0, 1]) state.accept(index, chunkOf(index))
+    const encoded = state.encode().slice()
+    // One run: 0 before it, 2 in it. Two that say the same: 0, 1 and 0, 1.
+    const touching = Uint8Array.from([...encoded.subarray(0, -3), 2, 0, 1, 0, 1])
+    expect(() => new ReceiveState(manifest, hashers.b3).resume(touching)).toThrow('before a run')
+  })
 })

@@ -119,6 +119,23 @@ describe('an inventory', () => {
     expect(() => new Inventory({ hash, secret: new Uint8Array(15) })).toThrow('16 to 64 bytes')
   })
 
+  test('believes no list that names an id twice, or in another order', () => {
+    const here = inventoryOf([])
+    const there = inventoryOf([1, 2, 3].map((number) => entryOf(number)))
+    const request = new Reconciliation(here).start()
+    const response = answerInventory(there, request).slice()
+    for (const [to, from] of [
+      [-8, -16],
+      [-24, -8],
+    ] as const) {
+      const lie = response.slice()
+      lie.set(response.subarray(response.length + from, response.length + from + 8), response.length + to)
+      const reconciliation = new Reconciliation(here)
+      reconciliation.start()
+      expect(() => reconciliation.next(lie)).toThrow('ascending')
+    }
+  })
+
   test('answers nothing but INVALID_REQUEST to what is no request, and believes no such response', () => {
     const inventory = inventoryOf(Array.from({ length: 1000 }, (_, number) => entryOf(number)))
     const other = inventoryOf(Array.from({ length: 1000 }, (_, number) => entryOf(2 * number)))

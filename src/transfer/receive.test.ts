@@ -330,6 +330,65 @@ describe('a transfer', () => {
     expect(world.time.seconds()).toBeGreaterThan(4)
   })
 
+  test.each([3 * CHUNK, Infinity, Number.NaN, -1, 0.5])(
+    'counts what can have come when a sender says %d',
+    async (lie) => {
+      const world = newWorld(15)
+      const sink = new MemorySink(world)
+      const [liar, honest] = sourcesOf(world, 2)
+      if (liar === undefined || honest === undefined) throw new Error('There are two.')
+      liar.fetch = () => world.time.wait(0.0001).then(() => lie)
+      const report = await receive(world, [addPayload(world, 'a', 2 * CHUNK)], {
+        sink,
+        sources: [liar, honest],
+        requestBytes: 1,
+      })
+      expect(report.outcomes).toEqual([{ kind: 'stored', put: 'stored' }])
+      expect(report.counters.bytesReceived).toBe((lie > 1 ? 3 : 2) * CHUNK)
+      expectNothingWrong(world, sink, report)
+    },
+  )
+
+  test('gives back to the rate what did not come', async () => {
+    const world = newWorld(16)
+    const bucket = new TokenBucket({ perSecond: 4 * CHUNK, burst: 4 * CHUNK }, 0)
+    const [source] = sourcesOf(world, 1)
+    if (source === undefined) throw new Error('There is one.')
+    const fetch = source.fetch.bind(source)
+    let calls = 0
+    source.fetch = (request, into, options) => {
+      calls += 1
+      return calls % 2 === 1 ? Promise.resolve(0) : fetch(request, into, options)
+    }
+    const report = await receive(world, [addPayload(world, 'a', 40 * CHUNK)], { sources: [source], bucket })
+    expect(report.outcomes).toEqual([{ kind: 'stored', put: 'stored' }])
+    expect(report.seconds).toBeLessThan(11)
+    expect(report.seconds).toBeGreaterThan(9)
+  })
+
+  test('waits for what is being staged before it leaves the room of a fragment that has gone', async () => {
+    const world = newWorld(17)
+    const sink = new MemorySink(world)
+    sink.stageSeconds = 1
+    const [one, other] = sourcesOf(world, 2)
+    if (one === undefined || other === undefined) throw new Error('There are two.')
+    other.fetch = () => world.time.wait(0.5).then(() => null)
+    const report = await receive(world, [addPayload(world, 'a', 40 * CHUNK)], { sink, sources: [one, other] })
+    expect(report.outcomes).toEqual([{ kind: 'gone' }])
+    expect(sink.openRooms).toBe(0)
+  })
+
+  test('does not wait for a place that cannot be reached for what has gone at the others', async () => {
+    const world = newWorld(18)
+    const empty = { ...newWorld(18), time: world.time }
+    const sink = new MemorySink(world)
+    const unreachable = new FaultySource(world, 'b', CHUNK, { ...NO_FAULTS, cut: 1 })
+    const sources = [new FaultySource(empty, 'a', CHUNK), unreachable]
+    const report = await receive(world, [addPayload(world, 'a', 4 * CHUNK)], { sink, sources })
+    expect(report.outcomes).toMatchObject([{ kind: 'unfinished' }])
+    expect(world.time.pending).toBe(0)
+  })
+
   test('says when the sink has no room, or rather keeps what it has, and what is there already', async () => {
     const world = newWorld(11)
     const sink = new MemorySink(world)
