@@ -10,5 +10,6 @@ const server = createServer({ noDelay: true }, (socket) => {
 })
 server.listen(0, '127.0.0.1', () => {
   const address = server.address()
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- A thread has no origin.
   if (address !== null && typeof address === 'object') parentPort?.postMessage(address.port)
 })

@@ -12,5 +12,6 @@ const { target, request, replyBytes }: BenchLoad = workerData
 const client = await WireClient.connect(target, replyBytes)
 // Told once, when the load is on.
 await client.exchange([request], replyBytes)
+// oxlint-disable-next-line unicorn/require-post-message-target-origin -- A thread has no origin.
 parentPort?.postMessage('running')
 for (;;) await client.exchange([request], replyBytes)

@@ -47,9 +47,10 @@ function announce({ server }: RunningServer, flags: ServeFlags): void {
  * The first SIGTERM or SIGINT drains the server, a second one ends the process as it is. SIGHUP reads credentials and
  * certificates anew and opens the log file again.
  */
-async function untilStopped(running: RunningServer, { log, reopen }: OpenLog): Promise<void> {
+async function untilStopped(running: RunningServer, opened: OpenLog): Promise<void> {
+  const { log } = opened
   const hangUp = (): void => {
-    reopen()
+    opened.reopen()
     running.reload().catch((error: unknown) => {
       const message = error instanceof MembraneError ? error.message : String(error)
       log.error(`nothing was read anew: ${message}`)

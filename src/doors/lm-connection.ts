@@ -15,7 +15,7 @@ import {
   writeLmAnswer,
 } from '../api/lm-codec.ts'
 import { byteSignature } from '../core/fragment-bytes.ts'
-import { MembraneError } from '../core/errors.ts'
+import { MembraneError, unreachable } from '../core/errors.ts'
 import type { FragmentDescription } from '../core/fragment.ts'
 import type { Caller } from '../server/caller.ts'
 import { opaqueKey } from '../server/fragment-operations.ts'
@@ -103,9 +103,11 @@ export class LmConnection {
         return this.#answer((await this.#isThere(request)) ? LM_CODES.found : LM_CODES.missing, LM_MISSING, null)
       case 'health':
         return this.#answer(LM_CODES.found, LM_MISSING, null)
-      default:
+      case 'list':
         // The first server leaves its client waiting.
         return this.#answer(LM_CODES.missing, LM_MISSING, null)
+      default:
+        return unreachable(request.command)
     }
   }
 

@@ -10,7 +10,7 @@ const tokenizer: Tokenizer = {
   vocabularyTokens: 2 ** 22,
   startTokens: [1_500_000],
   endTokens: [2_000_001],
-  encode: (text) => Uint32Array.from([...text].map((character) => character.codePointAt(0) ?? 0)),
+  encode: (text) => Uint32Array.from(text, (character) => character.codePointAt(0) ?? 0),
   decode: (ids) => String.fromCodePoint(...ids),
   decoder: () => {
     throw new Error('not asked for')
