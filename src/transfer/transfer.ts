@@ -28,7 +28,7 @@ export class Transfer {
   readonly #fetchers: readonly ChunkFetcher[]
   readonly #counters: ReceiveCounters
   readonly #abort = new AbortController()
-  /** Fragments that were begun and have no outcome, in order. */
+  /** Fragments that were begun and have no outcome, in order; a new list at each end of one, so that loops go on. */
   #active: ReceivingFragment[] = []
   /** Begun are all before this one: what is only wanted costs nothing. */
   #next = 0
@@ -79,7 +79,7 @@ export class Transfer {
     await Promise.all(this.#fetchers.map((fetcher) => this.#serve(fetcher)))
     // Ends may begin others: of a fragment whose last bytes came while it was being ended.
     while (this.#ends.size > 0) await Promise.all(this.#ends)
-    for (const fragment of [...this.#active]) this.#finish(fragment, this.#unfinished())
+    for (const fragment of this.#active) this.#finish(fragment, this.#unfinished())
     while (this.#ends.size > 0) await Promise.all(this.#ends)
     // A renewal of leases has nothing to keep any more.
     this.#abort.abort()
@@ -184,7 +184,7 @@ export class Transfer {
     if (open === null) return
     fragment.isBusy = true
     try {
-      const verdict = await verifyStaged(open, this.#parts.hashers)
+      const verdict = await verifyStaged(open, this.#parts)
       if (verdict.kind === 'whole') {
         const put = await open.staged.commit()
         fragment.leave()
@@ -218,7 +218,7 @@ export class Transfer {
 
   /** A connection was lost: what nobody else can fetch ends. */
   #endUnservable(): void {
-    for (const fragment of [...this.#active]) this.#endIfUnservable(fragment)
+    for (const fragment of this.#active) this.#endIfUnservable(fragment)
   }
 
   #endIfUnservable(fragment: ReceivingFragment): void {

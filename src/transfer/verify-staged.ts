@@ -1,6 +1,6 @@
 /** The last check before a payload is published: of the bytes as they lie in the sink. */
 import { contentHashAlgorithm } from '../core/ids.ts'
-import type { ContentHashers } from '../core/ports.ts'
+import type { Alarm, ContentHashers } from '../core/ports.ts'
 import { chunkSpan } from './chunks.ts'
 import type { OpenFragment } from './receiving-fragment.ts'
 
@@ -10,16 +10,25 @@ export type StagedVerdict =
   | { readonly kind: 'lost'; readonly chunks: readonly number[] }
   | { readonly kind: 'forged' }
 
+/** A sink in memory never waits, and everybody else would: after so many bytes, a millisecond or two, others run. */
+const BYTES_BETWEEN_TURNS = 8 * 1024 * 1024
+
 export async function verifyStaged(
   { staged, received }: OpenFragment,
-  hashers: ContentHashers,
+  { hashers, alarm }: { readonly hashers: ContentHashers; readonly alarm: Alarm },
 ): Promise<StagedVerdict> {
   const { manifest } = received
   const buffer = new Uint8Array(Math.min(manifest.chunkBytes, manifest.payloadBytes))
+  let bytesInTurn = 0
   const readChunk = async (index: number): Promise<Uint8Array> => {
+    if (bytesInTurn >= BYTES_BETWEEN_TURNS) {
+      bytesInTurn = 0
+      await nextTurn(alarm)
+    }
     const span = chunkSpan(manifest, index)
     const bytes = buffer.subarray(0, span.end - span.start)
     await staged.read(span, bytes)
+    bytesInTurn += bytes.length
     return bytes
   }
   const hasher = hashers[contentHashAlgorithm(manifest.contentHash)].start()
@@ -32,4 +41,10 @@ export async function verifyStaged(
     chunks.push(index)
   }
   return chunks.length > 0 ? { kind: 'lost', chunks } : { kind: 'forged' }
+}
+
+function nextTurn(alarm: Alarm): Promise<void> {
+  return new Promise((resolve) => {
+    alarm.after(0, resolve)
+  })
 }
