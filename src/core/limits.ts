@@ -309,8 +309,14 @@ export const LIMITS = {
   transferManifestBytesMax: 16 * 1024 * 1024,
   /** Bytes of one message about an inventory over HTTP; more is rejected with LIMIT_REACHED before it is read. */
   transferMessageBytesMax: 1024 * 1024,
+  /** Bytes of an answer that is no payload: a manifest, names of entries; more ends the call with LIMIT_REACHED. */
+  transferAnswerBytesMax: 16 * 1024 * 1024,
   /** Bytes of one request for chunks; more is rejected with INVALID_REQUEST. Each is in memory until it is sent. */
   transferRequestBytesMax: 16 * 1024 * 1024,
+  /** Bytes of payloads that a receiver stages in memory; those beyond are staged in files, or refused with LIMIT_REACHED where there are none. */
+  transferStagedMemoryBytesMax: 64 * 1024 * 1024,
+  /** Milliseconds for which the staged bytes of a cut transfer are kept; then the next transfer removes them. A week. */
+  transferStagedAgeMsMax: 7 * 24 * 60 * 60_000,
   /** Keys of one renewal of leases; those after them wait until some before them have arrived. */
   transferLeaseKeysMax: 1024,
   /** Questions of one message about an inventory; more is rejected with INVALID_REQUEST. Answers take up to 4 kB each: a megabyte. */
