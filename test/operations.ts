@@ -34,6 +34,7 @@ export interface TestOperations {
   readonly gate?: Gate
   readonly engine?: Engine
   readonly audited?: AuditedAction[]
+  readonly allowedPeers?: readonly string[]
 }
 
 export async function operationsOn({

@@ -31,6 +31,7 @@ export interface TestServerOptions {
   readonly payloadBytesMax?: number
   readonly bodyBytesMax?: number
   readonly connectionsMax?: number
+  readonly allowedPeers?: readonly string[]
   /** Lines that the server logs. */
   readonly logged?: string[]
 }
@@ -61,7 +62,7 @@ export async function openTestServer(options: TestServerOptions = {}): Promise<T
   const gate = new Gate(null)
   const authenticator = authenticatorOf(options.tokens)
   const server = await openServer({
-    operations: await operationsOn({ fabric, clock, gate, engine }),
+    operations: await operationsOn({ fabric, clock, gate, engine, allowedPeers: options.allowedPeers ?? [] }),
     doors: doors.map((name) => ({ name, address: { kind: 'tcp', host: '127.0.0.1', port: 0 }, tls, authenticator })),
     log: pino({ level: 'trace' }, { write: (line) => options.logged?.push(line) }),
     bodyBytesMax: options.bodyBytesMax ?? 256 * 1024 * 1024,

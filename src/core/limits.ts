@@ -311,6 +311,10 @@ export const LIMITS = {
   transferMessageBytesMax: 1024 * 1024,
   /** Bytes of an answer that is no payload: a manifest, names of entries; more ends the call with LIMIT_REACHED. */
   transferAnswerBytesMax: 16 * 1024 * 1024,
+  /** Pulls that a node runs at a time, one for each tenant; another one is rejected with LIMIT_REACHED. */
+  transferPullsMax: 8,
+  /** Pulls that a node remembers; the oldest that have ended are forgotten. */
+  transferPullsKept: 64,
   /** Bytes of one request for chunks; more is rejected with INVALID_REQUEST. Each is in memory until it is sent. */
   transferRequestBytesMax: 16 * 1024 * 1024,
   /** Bytes of payloads that a receiver stages in memory; those beyond are staged in files, or refused with LIMIT_REACHED where there are none. */

@@ -18,6 +18,7 @@ import { lookUpRoutes } from './http-lookup.ts'
 import { metricsRoutes } from './http-metrics.ts'
 import { openAiRoutes } from './http-openai.ts'
 import { describeApi } from './http-openapi.ts'
+import { pullRoutes } from './http-pull.ts'
 import { putRoutes } from './http-put.ts'
 import { pathOf, watchRoutes } from './http-routes.ts'
 import { createHttpServer } from './http-server.ts'
@@ -36,6 +37,7 @@ const ROUTES = [
   metricsRoutes,
   adminRoutes,
   transferRoutes,
+  pullRoutes,
   legacyRoutes,
 ] as const
 

@@ -2,6 +2,7 @@
  * A whole server from one configuration: its store, its memory, its engine, who may do what, and its doors. What is
  * opened first is closed last, also when something in between fails.
  */
+import { join } from 'node:path'
 import { randomInt } from 'node:crypto'
 import type { Logger } from 'pino'
 import type { ServerConfig } from '../api/server-schema.ts'
@@ -78,20 +79,24 @@ export async function startServer(config: ServerConfig, ports: StartPorts): Prom
     })
     closing.push(close)
     const gate = new Gate(security.limiter)
+    const operations = createOperations({
+      fabric,
+      engine,
+      gate,
+      clock,
+      stopwatch: systemStopwatch,
+      leaseMs: config.leaseSeconds * 1000,
+      node: config.nodeId,
+      quotas,
+      audit,
+      scrub,
+      payloadMemory,
+      allowedPeers: config.allowedPeers,
+      transfersDirectory: config.store === 'disk' && config.dataDir !== null ? join(config.dataDir, 'transfers') : null,
+    })
+    closing.push(() => operations.pulls.close())
     const server = await openServer({
-      operations: createOperations({
-        fabric,
-        engine,
-        gate,
-        clock,
-        stopwatch: systemStopwatch,
-        leaseMs: config.leaseSeconds * 1000,
-        node: config.nodeId,
-        quotas,
-        audit,
-        scrub,
-        payloadMemory,
-      }),
+      operations,
       doors: doorsOf(config, security),
       log,
       bodyBytesMax: config.bodiesBytesMax,

@@ -18,6 +18,7 @@ export const AUDIT_ACTIONS = [
   'tenant.flush',
   'store.purge',
   'store.scrub',
+  'transfer.pull',
   'credentials.reload',
   'tls.reload',
 ] as const

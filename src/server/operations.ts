@@ -11,6 +11,7 @@ import type { Fabric } from './fabric.ts'
 import { FragmentOperations } from './fragment-operations.ts'
 import type { Gate } from './gate.ts'
 import { ObserveOperations } from './observe-operations.ts'
+import { PullOperations } from './pull-operations.ts'
 import { RequestMeters } from './request-meters.ts'
 import { TransferOperations } from './transfer-operations.ts'
 
@@ -22,6 +23,7 @@ export interface Operations {
   readonly admin: AdminOperations
   readonly observe: ObserveOperations
   readonly transfer: TransferOperations
+  readonly pulls: PullOperations
   /** Doors count here what they answer. */
   readonly meters: RequestMeters
 }
@@ -39,10 +41,15 @@ export interface OperationsParts extends Pick<AdminOperationsParts, 'audit' | 'q
   readonly payloadMemory?: PayloadMemory | null
   /** How this node is called among others. */
   readonly node: string
+  /** Nodes, as `host:port`, that a request may make this one copy from; none unless given. */
+  readonly allowedPeers?: readonly string[]
+  /** For what has come when a copy is cut; null or missing keeps nothing. */
+  readonly transfersDirectory?: string | null
 }
 
 export function createOperations(parts: OperationsParts): Operations {
   const { fabric, engine, gate, clock, stopwatch, leaseMs, audit, quotas, scrub, node, payloadMemory = null } = parts
+  const { allowedPeers = [], transfersDirectory: directory = null } = parts
   const meters = new RequestMeters()
   return {
     gate,
@@ -51,6 +58,7 @@ export function createOperations(parts: OperationsParts): Operations {
     admin: new AdminOperations({ fabric, gate, audit, quotas, scrub }),
     observe: new ObserveOperations({ fabric, engine, gate, quotas, meters, node }),
     transfer: new TransferOperations({ fabric, gate }),
+    pulls: new PullOperations({ fabric, gate, audit, clock, allowedPeers, directory }),
     meters,
   }
 }

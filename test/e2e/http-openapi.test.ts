@@ -190,7 +190,17 @@ describe('every route', async () => {
     expect(declared, `${answer.status} ${text}`).toBeDefined()
     const isCluster = ['peers', 'sync', 'join', 'leave', 'gossip'].includes(operation.operationId)
     const isMissing = ['searchFragments'].includes(operation.operationId)
-    expect(answer.status, text).toBe(isCluster ? 503 : isMissing ? 501 : exact === undefined ? 0 : answer.status)
+    expect(answer.status, text).toBe(
+      isCluster
+        ? 503
+        : isMissing
+          ? 501
+          : operation.operationId === 'pull'
+            ? 403
+            : exact === undefined
+              ? 0
+              : answer.status,
+    )
     const answered = (answer.headers.get('content-type') ?? '').split(';', 1)[0] ?? ''
     const contents = declared.content ?? {}
     if (text === '' || Object.keys(contents).length === 0) return

@@ -37,7 +37,9 @@ test('sync copies what a server has, and the second time nothing but a digest', 
   expect(listed).toEqual(json('ls', '--url', server.url).toSorted(byName).map(plain))
   const again = membrane('sync', ...from)
   expect(again).toMatchObject({ code: 0 })
-  expect(again.out).toMatch(/^nothing is missing: comparing took \d+ bytes?\n$|^nothing is missing: comparing took \d+ B\n$/)
+  expect(again.out).toMatch(
+    /^nothing is missing: comparing took \d+ bytes?\n$|^nothing is missing: comparing took \d+ B\n$/,
+  )
 })
 
 test('sync refuses a number of connections out of bounds, and says when nobody answers', () => {

@@ -250,3 +250,39 @@ test('no part of a payload is hashed whole to send a chunk of it', async () => {
   expect(spans.filter((span) => span !== undefined)).toEqual([{ start: 7, end: 1007 }])
   peer.close()
 })
+
+test('a node copies from peers that its configuration names, and from nobody else', async () => {
+  const source = await openServer()
+  await put(source.fabric, 'one', bytesOf(300_000, 1))
+  const peer = `127.0.0.1:${source.port('http')}`
+  const target = await openServer({ allowedPeers: [peer] })
+  const url = `http://127.0.0.1:${target.port('http')}/v1/transfer`
+  const pull = (body: object) =>
+    fetch(`${url}/pull`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    })
+  for (const other of ['127.0.0.1:1', `localhost:${source.port('http')}`, `${peer}/x`])
+    expect((await pull({ peer: other })).status).toBe(403)
+  const begun = await pull({ peer })
+  expect(begun.status).toBe(202)
+  expect(await begun.json()).toMatchObject({ id: 1, peer, tenant: 'default', state: 'running' })
+  const states = async () => ((await (await fetch(url)).json()) as { pulls: readonly object[] }).pulls
+  await expect
+    .poll(states, { timeout: 10_000 })
+    .toEqual([
+      expect.objectContaining({ id: 1, state: 'done', wantedBytes: 300_000, acceptedBytes: 300_000, fetched: 1 }),
+    ])
+  expect(await contentsOf(target.fabric)).toEqual(await contentsOf(source.fabric))
+})
+
+test('only administrators make a node copy', async () => {
+  const tokens = { writer: { tenant: DEFAULT_TENANT, role: 'writer', name: 'writer' } } as const
+  const target = await openServer({ tokens, allowedPeers: ['127.0.0.1:1'] })
+  const headers = { authorization: 'Bearer writer', 'content-type': 'application/json' }
+  const url = `http://127.0.0.1:${target.port('http')}/v1/transfer`
+  const body = JSON.stringify({ peer: '127.0.0.1:1' })
+  expect((await fetch(`${url}/pull`, { method: 'POST', headers, body })).status).toBe(403)
+  expect((await fetch(url, { headers })).status).toBe(403)
+})
