@@ -74,6 +74,7 @@ export const BENCH_NAMES = [
   'resp',
   'http',
   'transfer',
+  'transfer-http',
 ] as const
 export type BenchName = (typeof BENCH_NAMES)[number]
 
