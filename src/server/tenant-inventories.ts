@@ -7,15 +7,20 @@ import { LIMITS } from '../core/limits.ts'
 import { Inventory, type InventoryEntry, type InventoryOptions } from '../transfer/inventory.ts'
 import type { Fabric } from './fabric.ts'
 
+/** What is summed up: a `Fabric`. */
+interface Listed extends Pick<Fabric, 'watch'> {
+  of(tenant: TenantId): { list(): AsyncIterable<InventoryEntry> }
+}
+
 /** See the top of this file. */
 export class TenantInventories {
-  readonly #fabric: Pick<Fabric, 'of' | 'watch'>
+  readonly #fabric: Listed
   readonly #optionsOf: (tenant: TenantId) => InventoryOptions
   /** The last to be asked for comes last. */
   readonly #kept = new Map<string, KeptInventory>()
   readonly #unwatch: () => void
 
-  constructor(fabric: Pick<Fabric, 'of' | 'watch'>, optionsOf: (tenant: TenantId) => InventoryOptions) {
+  constructor(fabric: Listed, optionsOf: (tenant: TenantId) => InventoryOptions) {
     this.#fabric = fabric
     this.#optionsOf = optionsOf
     this.#unwatch = fabric.watch({
