@@ -102,7 +102,7 @@ export function planSync(
     one.start === other.start ? compareTexts(one.entry.key, other.entry.key) : one.start - other.start,
   )
   const fetched = new Set<ContentHash>()
-  const fetch: InventoryEntry[] = []
+  const wanted: InventoryEntry[] = []
   const link: InventoryEntry[] = []
   let fetchBytes = 0
   for (const { entry } of placed) {
@@ -112,10 +112,10 @@ export function planSync(
       continue
     }
     fetched.add(contentHash)
-    fetch.push(entry)
+    wanted.push(entry)
     fetchBytes += payloadBytes
   }
-  return { fetch, link, fetchBytes }
+  return { fetch: wanted, link, fetchBytes }
 }
 
 function tokenStartOf(key: string): number | null {
