@@ -73,6 +73,7 @@ export const BENCH_NAMES = [
   'load-or-recompute',
   'resp',
   'http',
+  'transfer',
 ] as const
 export type BenchName = (typeof BENCH_NAMES)[number]
 

@@ -484,3 +484,23 @@ export type {
 } from './transfer/receive-ports.ts'
 export { TokenBucket, type TokenBucketOptions } from './policy/token-bucket.ts'
 export type { BackoffOptions } from './policy/backoff.ts'
+export { Inventory, type InventoryEntry, type InventoryOptions } from './transfer/inventory.ts'
+export { answerInventory, type InventoryDifference, Reconciliation } from './transfer/reconcile.ts'
+export { answerEntries } from './transfer/entry-messages.ts'
+export {
+  compareInventories,
+  type InventoryComparison,
+  type InventoryPeer,
+  planSync,
+  type SyncOptions,
+  type SyncPlan,
+} from './transfer/delta-sync.ts'
+export { decodeTokenDelta, encodeTokenDelta, type TokenBase } from './transfer/token-delta.ts'
+export { type ByteCodec, decodeFrame, encodeFrame, sampledRatio } from './transfer/compression.ts'
+export {
+  CompressionChoice,
+  compressionGain,
+  type CompressionRates,
+  type CompressionThresholds,
+  DEFAULT_COMPRESSION_THRESHOLDS,
+} from './policy/compress.ts'

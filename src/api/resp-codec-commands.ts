@@ -48,6 +48,7 @@ const QUICK_DIGITS_MAX = 12
 /** See the top of this file. `next` is asked until it says `more`; then `push` brings the next segment. */
 export class RespCommandReader {
   readonly #allocate: (bytes: number) => Uint8Array
+  readonly #wrote: (target: Uint8Array, start: number, end: number) => void
   #bounds: RespCommandBounds
   readonly #segments: Uint8Array[] = []
   #segment: Uint8Array = new Uint8Array(0)
@@ -68,10 +69,18 @@ export class RespCommandReader {
   #isRoomAsked = false
   #broken: RespInput | null = null
 
-  /** `allocate` gives the memory of arguments that are not views; it need not be zeroed, all of it is written. */
-  constructor(allocate: (bytes: number) => Uint8Array, bounds: RespCommandBounds) {
+  /**
+   * `allocate` gives the memory of arguments that are not views; it need not be zeroed, all of it is written. `wrote` is
+   * told of each part as it is written there, from the first byte on.
+   */
+  constructor(
+    allocate: (bytes: number) => Uint8Array,
+    bounds: RespCommandBounds,
+    wrote: (target: Uint8Array, start: number, end: number) => void = () => {},
+  ) {
     this.#allocate = allocate
     this.#bounds = bounds
+    this.#wrote = wrote
   }
 
   /** From the next argument on. */
@@ -226,6 +235,7 @@ export class RespCommandReader {
     while (this.#filledBytes < target.length && this.#hasByte()) {
       const end = Math.min(this.#segment.length, this.#at + target.length - this.#filledBytes)
       target.set(this.#segment.subarray(this.#at, end), this.#filledBytes)
+      this.#wrote(target, this.#filledBytes, this.#filledBytes + end - this.#at)
       this.#filledBytes += end - this.#at
       this.#advance(end - this.#at)
     }

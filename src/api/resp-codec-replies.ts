@@ -7,7 +7,8 @@ export type RespReply =
   /** Its first word is what clients branch on. One line. */
   | { readonly kind: 'error'; readonly text: string }
   | { readonly kind: 'integer'; readonly value: number }
-  | { readonly kind: 'bytes'; readonly bytes: Uint8Array }
+  /** `done` is for whoever sends it: called when the bytes are on their way. */
+  | { readonly kind: 'bytes'; readonly bytes: Uint8Array; readonly done?: (() => void) | undefined }
   | { readonly kind: 'text'; readonly text: string }
   | { readonly kind: 'null' }
   | { readonly kind: 'array'; readonly items: readonly RespReply[] }
@@ -37,7 +38,7 @@ export function respError(text: string): RespReply {
 }
 
 /** Longer bytes are passed on as they are; shorter ones are copied, so that many replies leave in one write. */
-const COPIED_BYTES_MAX = 8 * 1024
+export const RESP_COPIED_BYTES_MAX = 8 * 1024
 const BLOCK_BYTES = 32 * 1024
 /** Type, sign, digits and end of line of any number. */
 const NUMBER_BYTES_MAX = 32
@@ -121,7 +122,7 @@ export class RespReplyWriter {
 
   #bytes(bytes: Uint8Array): void {
     this.#line('$', String(bytes.length))
-    if (bytes.length <= COPIED_BYTES_MAX) {
+    if (bytes.length <= RESP_COPIED_BYTES_MAX) {
       this.#reserve(bytes.length)
       this.#block.set(bytes, this.#end)
       this.#end += bytes.length

@@ -297,10 +297,22 @@ export const LIMITS = {
   transferChunkBytesMax: 16 * 1024 * 1024,
   /** Connections of one transfer; more is rejected with INVALID_REQUEST. One core fills a link with two or three. */
   transferConnectionsMax: 8,
-  /** Fragments of one transfer; more is rejected with LIMIT_REACHED. Some hundred bytes each: ask for the rest afterwards. */
+  /** Fragments of one transfer; more is rejected with LIMIT_REACHED. What waits costs its outcome only: ask for the rest afterwards. */
   transferFragmentsMax: 2 ** 20,
   /** How often one chunk, or what was staged of it, may be found damaged; then its fragment is given up as damaged. */
   transferDamagedMax: 8,
   /** Keys of one renewal of leases; those after them wait until some before them have arrived. */
   transferLeaseKeysMax: 1024,
+  /** Entries of one inventory; another one is refused with LIMIT_REACHED. As many as a disk store holds: a gigabyte. */
+  inventoryEntriesMax: 16_000_000,
+  /** Questions of one message about an inventory; more is rejected with INVALID_REQUEST. Answers take up to 4 kB each: a megabyte. */
+  inventoryQuestionsMax: 256,
+  /** Questions of one comparison of inventories; more ends it with LIMIT_REACHED. What 16 M entries that all differ take. */
+  inventoryQuestionsTotalMax: 2 ** 21,
+  /** Ids of one list of an answer; more is rejected with INVALID_REQUEST. Lists have 24, and more only of ids alike in 32 bits. */
+  inventoryListMax: 4096,
+  /** Entries that are asked for by their ids in one message; more is rejected with INVALID_REQUEST. A megabyte, with the longest keys. */
+  inventoryEntriesAskedMax: 1024,
+  /** Tokens of a prompt that is sent as a delta; more is rejected with INVALID_REQUEST. 64 MiB, and a delta of them is a few bytes. */
+  tokenDeltaTokensMax: 2 ** 24,
 } as const

@@ -76,6 +76,11 @@ export interface StoredEntry {
 export interface StoredFragment extends StoredEntry {
   /** The payload, or the part that was asked for. To be left unchanged: it may be the store's own memory. */
   readonly payload: Uint8Array
+  /**
+   * To be called once, by a reader that has no further use of the payload: its memory may then be used again. A reader
+   * need not: the memory is then left to the garbage collector.
+   */
+  readonly done?: (() => void) | undefined
 }
 
 /**

@@ -18,7 +18,7 @@ afterEach(() => {
 
 test('a body is read whole, in whatever pieces it comes', async () => {
   const raw = body()
-  const read = readBody(raw, 10, PATIENCE)
+  const read = readBody(raw, Buffer.alloc(10), PATIENCE)
   raw.write('01234')
   raw.end('56789')
   expect(Buffer.from(await read).toString()).toBe('0123456789')
@@ -26,11 +26,11 @@ test('a body is read whole, in whatever pieces it comes', async () => {
 
 test('a body that is too short, or breaks off, is no body', async () => {
   const short = body()
-  const read = readBody(short, 10, PATIENCE)
+  const read = readBody(short, Buffer.alloc(10), PATIENCE)
   short.end('0123')
   await rejectsWith(read, 'ABORTED')
   const cut = body()
-  const other = readBody(cut, 10, PATIENCE)
+  const other = readBody(cut, Buffer.alloc(10), PATIENCE)
   cut.destroy()
   await rejectsWith(other, 'ABORTED')
 })
@@ -38,7 +38,7 @@ test('a body that is too short, or breaks off, is no body', async () => {
 test('a body has a second, and one more for every ten bytes, and is given up then', async () => {
   vi.useFakeTimers()
   const raw = body()
-  const outcome = rejectsWith(readBody(raw, 30, PATIENCE), 'DEADLINE_EXCEEDED')
+  const outcome = rejectsWith(readBody(raw, Buffer.alloc(30), PATIENCE), 'DEADLINE_EXCEEDED')
   raw.write('0123')
   await vi.advanceTimersByTimeAsync(3999)
   expect(raw.listenerCount('data')).toBe(1)

@@ -23,7 +23,7 @@ const DEFAULT_BODY_PATIENCE: BodyPatience = { graceMs: 30_000, bytesPerSecondMin
  */
 export async function withBody<T>(
   { request, reply }: { readonly request: FastifyRequest; readonly reply: FastifyReply },
-  { budget, payloadBytesMax }: Pick<DoorOptions, 'budget' | 'payloadBytesMax'>,
+  { budget, payloadBytesMax, operations }: Pick<DoorOptions, 'budget' | 'payloadBytesMax' | 'operations'>,
   use: (body: Uint8Array) => Promise<T>,
 ): Promise<T> {
   const bytes = lengthOf(request.raw)
@@ -32,7 +32,8 @@ export async function withBody<T>(
   await budget.take(bytes, abortedWith(reply))
   try {
     goAhead(request.raw, reply.raw)
-    return await use(await readBody(request.raw, bytes, DEFAULT_BODY_PATIENCE))
+    const body = operations.fragments.memoryFor(bytes)
+    return await use(await readBody(request.raw, body, DEFAULT_BODY_PATIENCE))
   } finally {
     budget.release(bytes)
   }
@@ -46,9 +47,8 @@ function lengthOf({ headers }: IncomingMessage): number {
 }
 
 /** HOT: one copy of each segment, into memory that the store keeps. */
-export async function readBody(raw: IncomingMessage, bytes: number, patience: BodyPatience): Promise<Uint8Array> {
-  // Not from the pool: a slice of it would keep 8 KiB alive.
-  const body = Buffer.allocUnsafeSlow(bytes)
+export async function readBody(raw: IncomingMessage, body: Uint8Array, patience: BodyPatience): Promise<Uint8Array> {
+  const { length: bytes } = body
   let filled = 0
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   const take = (segment: Buffer): void => {

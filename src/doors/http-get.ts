@@ -43,7 +43,7 @@ export const getRoutes: HttpRoutes = (app, options) => {
       return
     }
     if (head.frame.length > 0) raw.write(head.frame)
-    if (found.chunks === null) raw.end(found.payload ?? NONE)
+    if (found.chunks === null) raw.end(found.payload ?? NONE, found.done)
     else await sendChunks(request, raw, found.chunks)
   }
   const common = { tags: ['fragments'], params: KEY, headers: GET_HEADERS }

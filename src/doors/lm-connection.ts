@@ -116,8 +116,7 @@ export class LmConnection {
       throw new MembraneError('LIMIT_REACHED', `A value has at most ${payloadBytesMax} bytes; this one has ${length}.`)
     await budget.take(length, this.#gone.signal)
     try {
-      // Not from the pool: the store keeps it.
-      const payload = Buffer.allocUnsafeSlow(length)
+      const payload = operations.fragments.memoryFor(length)
       if (!(await this.#reader.fill(payload, true))) return false
       const put = { description: descriptionOf(request), foreignKey: key, payload, isGivenAway: true }
       const { outcome } = await operations.fragments.put(this.#caller, put)
@@ -134,8 +133,10 @@ export class LmConnection {
   async #get({ key }: LmRequest): Promise<boolean> {
     const found = await this.#orMissing(this.#parts.operations.fragments.get(this.#caller, opaqueKey(key)))
     if (found === null) return this.#answer(LM_CODES.missing, LM_MISSING, null)
-    const { payload, description } = found
-    return this.#answer(LM_CODES.found, shapeOf(description) ?? lmShapeOfBytes(payload.length), payload)
+    const { payload, description, done } = found
+    const isSent = await this.#answer(LM_CODES.found, shapeOf(description) ?? lmShapeOfBytes(payload.length), payload)
+    if (isSent) done?.()
+    return isSent
   }
 
   async #isThere({ key }: LmRequest): Promise<boolean> {

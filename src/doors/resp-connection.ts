@@ -7,7 +7,7 @@ import { randomUUID } from 'node:crypto'
 import type { Socket } from 'node:net'
 import { respErrorWord } from '../api/error-status.ts'
 import { RespCommandReader, type RespInput } from '../api/resp-codec-commands.ts'
-import { type RespReply, RespReplyWriter, respError } from '../api/resp-codec-replies.ts'
+import { type RespReply, RespReplyWriter, respError, RESP_COPIED_BYTES_MAX } from '../api/resp-codec-replies.ts'
 import { MembraneError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import type { Caller } from '../server/caller.ts'
@@ -53,7 +53,12 @@ export class RespConnection {
     this.#door = door
     this.#socket = socket
     this.#output = new RespOutput(socket, door.turns, door.nowMs)
-    this.#reader = new RespCommandReader((bytes) => Buffer.allocUnsafeSlow(bytes), this.#bounds(caller))
+    const hashes = door.operations.fragments.arrivingHashes()
+    this.#reader = new RespCommandReader(
+      (bytes) => door.operations.fragments.memoryFor(bytes),
+      this.#bounds(caller),
+      hashes.wrote,
+    )
     this.session = {
       id,
       peer: `${socket.remoteAddress ?? 'unix'}:${socket.remotePort ?? 0}`,
@@ -69,6 +74,7 @@ export class RespConnection {
       lastCommand: '',
       commands: 0,
       isLeaving: false,
+      hashes,
       failed: (error) => this.#failed(error),
       send: async (part) => {
         if (part.kind === 'arrayStart') this.#writer.arrayStart(part.items)
@@ -87,7 +93,10 @@ export class RespConnection {
       this.#gone.abort()
       this.#output.close()
     })
-    start((segment, isShared) => this.#received(segment, isShared))
+    start(
+      (segment, isShared) => this.#received(segment, isShared),
+      () => this.#reader.missingBytes,
+    )
   }
 
   /** Ends when the command under way has been answered and the connection is closed. */
@@ -149,7 +158,8 @@ export class RespConnection {
       }
       if (input.kind === 'room') {
         this.#flush()
-        if (!(await this.#makeRoom(input.bytes))) break
+        // Without waiting where there is room: whatever waits has to be copied out of shared memory first.
+        if (!this.#hasRoomNow(input.bytes) && !(await this.#makeRoom(input.bytes))) break
         continue
       }
       if (input.kind === 'broken') {
@@ -165,13 +175,21 @@ export class RespConnection {
       this.#measured = { route: OTHER_ROUTES, outcome: 'ok', count: 1 }
       const answer = this.#carryOut(input.args)
       const reply = answer instanceof Promise ? await answer : answer
-      if (reply !== null) this.#writer.write(reply)
+      if (reply !== null) this.#answer(reply)
       this.#release()
       this.#count((performance.now() - startMs) / 1000)
     }
     this.#flush()
     await this.#output.drained()
     this.#end()
+  }
+
+  #answer(reply: RespReply): void {
+    this.#writer.write(reply)
+    if (reply.kind !== 'bytes' || reply.done === undefined) return
+    // Short bytes were copied.
+    if (reply.bytes.length <= RESP_COPIED_BYTES_MAX) reply.done()
+    else this.#output.whenSent(reply.bytes, reply.done)
   }
 
   #count(seconds: number): void {
@@ -209,6 +227,19 @@ export class RespConnection {
     else setTimeout(() => this.cut(), LINGER_MS).unref()
   }
 
+  #hasRoomNow(bytes: number): boolean {
+    const { budget } = this.#door
+    if (bytes > budget.bytesMax || !budget.tryTake(bytes)) return false
+    this.#admitted(bytes)
+    return true
+  }
+
+  #admitted(bytes: number): void {
+    this.#admittedBytes += bytes
+    this.#reader.admit()
+    this.#halfSinceMs = this.#door.nowMs()
+  }
+
   /** False when there is no room for the command. */
   async #makeRoom(bytes: number): Promise<boolean> {
     const { budget, commandTimeoutMs } = this.#door
@@ -223,10 +254,11 @@ export class RespConnection {
       this.#writer.write(respError(`OOM ${error.message}`))
       return false
     }
-    this.#admittedBytes += bytes
-    if (this.#gone.signal.aborted) return false
-    this.#reader.admit()
-    this.#halfSinceMs = this.#door.nowMs()
+    if (this.#gone.signal.aborted) {
+      this.#admittedBytes += bytes
+      return false
+    }
+    this.#admitted(bytes)
     return true
   }
 

@@ -10,11 +10,18 @@ import { TLSSocket } from 'node:tls'
 /** A segment of short commands is copied as a whole, so that their arguments can be views of it. */
 const COPIED_BYTES_MAX = 32 * 1024
 
-/** A connection, and what it receives. */
+export type Received = (segment: Uint8Array, isShared: boolean) => void
+
+/** A connection, and what it receives. `missingBytes` of an argument that has begun need no copy of their segment. */
 export interface RespIncoming {
   readonly socket: Socket
   /** To be called once; the socket is read from then on. A shared segment may be used until the callback returns. */
-  readonly start: (received: (segment: Uint8Array, isShared: boolean) => void) => void
+  readonly start: (received: Received, missingBytes: () => number) => void
+}
+
+interface Listener {
+  readonly received: Received
+  readonly missingBytes: () => number
 }
 
 /** The parts of a socket that are used and not documented. */
@@ -28,7 +35,7 @@ export function readingInto(segments: Buffer, accepted: Socket): RespIncoming {
   const before = accepted as unknown as SocketInternals
   const { _handle: handle } = before
   if (accepted instanceof TLSSocket || typeof handle?.useUserBuffer !== 'function') return reading(accepted)
-  const listener: { received: Parameters<RespIncoming['start']>[0] | null } = { received: null }
+  const listening: { listener: Listener | null } = { listener: null }
   const options = {
     handle,
     allowHalfOpen: true,
@@ -36,8 +43,10 @@ export function readingInto(segments: Buffer, accepted: Socket): RespIncoming {
       buffer: segments,
       callback: (bytes: number, buffer: Uint8Array) => {
         const segment = buffer.subarray(0, bytes)
-        if (bytes > COPIED_BYTES_MAX) listener.received?.(segment, true)
-        else listener.received?.(Uint8Array.prototype.slice.call(segment), false)
+        const { listener } = listening
+        if (listener === null) return true
+        const isShared = bytes > COPIED_BYTES_MAX || bytes <= listener.missingBytes()
+        listener.received(isShared ? segment : Uint8Array.prototype.slice.call(segment), isShared)
         return true
       },
     },
@@ -49,8 +58,8 @@ export function readingInto(segments: Buffer, accepted: Socket): RespIncoming {
   before._handle = null
   return {
     socket,
-    start: (received) => {
-      listener.received = received
+    start: (received, missingBytes) => {
+      listening.listener = { received, missingBytes }
       socket.resume()
     },
   }

@@ -6,7 +6,7 @@ import type { Socket } from 'node:net'
 import type { RespTurns } from './resp-turns.ts'
 
 /** Given to the socket in one call: about what the kernel takes at once, a millisecond of copying. */
-const SLICE_BYTES = 2 * 1024 * 1024
+const SLICE_BYTES = 8 * 1024 * 1024
 /** A piece that ends within so many bytes after the slice goes with it: a value of 2 MB is one call, with its line. */
 const SLACK_BYTES = 64 * 1024
 /** Pieces of one call: what `writev` takes is bounded too. */
@@ -25,6 +25,7 @@ export class RespOutput {
   #isWriting = false
   #isClosed = false
   #waiting: (() => void) | null = null
+  readonly #done = new Map<Uint8Array, () => void>()
   #progressAtMs: number
 
   constructor(socket: Socket, turns: RespTurns, nowMs: () => number) {
@@ -58,6 +59,11 @@ export class RespOutput {
     if (!this.#isWriting) this.#pump()
   }
 
+  /** `done` is called when a piece, which is pushed next, has gone to the network; never, if it does not. */
+  whenSent(piece: Uint8Array, done: () => void): void {
+    if (!this.#isClosed) this.#done.set(piece, done)
+  }
+
   /** Ends when there is room, or nobody to write to. One at a time. */
   async room(): Promise<void> {
     if (this.isFull) await this.#until()
@@ -73,6 +79,7 @@ export class RespOutput {
     this.#isClosed = true
     this.#queue = []
     this.#queuedBytes = 0
+    this.#done.clear()
     this.#wake()
   }
 
@@ -100,7 +107,7 @@ export class RespOutput {
       this.#turns.next(this.#pump)
       return
     }
-    const slice = this.#takeSlice()
+    const { slice, sent } = this.#takeSlice()
     const last = slice.length - 1
     if (last > 0) this.#socket.cork()
     let bytes = 0
@@ -108,21 +115,24 @@ export class RespOutput {
       const piece = slice[index] as Uint8Array
       bytes += piece.length
       if (index < last) this.#socket.write(piece)
-      else this.#socket.write(piece, () => this.#written(bytes))
+      else this.#socket.write(piece, () => this.#written(bytes, sent))
     }
     if (last > 0) this.#socket.uncork()
   }
 
-  #written(bytes: number): void {
+  #written(bytes: number, sent: readonly (() => void)[]): void {
     if (this.#isClosed) return
+    for (const done of sent) done()
     this.#queuedBytes -= bytes
     this.#progressAtMs = this.#nowMs()
     if (!this.isFull) this.#wake()
     this.#pump()
   }
 
-  #takeSlice(): Uint8Array[] {
+  /** And what is to be told when its last piece has gone. */
+  #takeSlice(): { readonly slice: readonly Uint8Array[]; readonly sent: readonly (() => void)[] } {
     const slice: Uint8Array[] = []
+    const sent: (() => void)[] = []
     let left = SLICE_BYTES
     let used = 0
     while (left > 0 && used < this.#queue.length && slice.length < SLICE_PIECES) {
@@ -135,8 +145,12 @@ export class RespOutput {
       if (this.#at < piece.length) break
       this.#at = 0
       used += 1
+      const done = this.#done.get(piece)
+      if (done === undefined) continue
+      this.#done.delete(piece)
+      sent.push(done)
     }
     if (used > 0) this.#queue.splice(0, used)
-    return slice
+    return { slice, sent }
   }
 }

@@ -1,4 +1,5 @@
 /** What all connections of a RESP door share, and what each has said about itself. */
+import type { ArrivingHashes } from '../server/arriving-hashes.ts'
 import type { RespReply, RespVersion } from '../api/resp-codec-replies.ts'
 import type { Caller } from '../server/caller.ts'
 import type { DoorOptions } from './door.ts'
@@ -63,6 +64,8 @@ export interface RespSession {
   commands: number
   /** The answer under way is the last one. */
   isLeaving: boolean
+  /** Of values that have just arrived. */
+  readonly hashes: ArrivingHashes
   /** The answer to what was thrown; bugs are logged. */
   readonly failed: (error: unknown) => RespReply
   /** Sends a part of an answer and ends when there is room for more. */

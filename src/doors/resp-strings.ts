@@ -83,7 +83,7 @@ export const STRING_COMMANDS: RespCommandTable = {
 /** HOT: the value is the store's own memory. */
 async function get({ caller, session }: RespCall, foreignKey: Uint8Array): Promise<RespReply> {
   const found = await session.door.operations.fragments.get(caller, keyOf(foreignKey))
-  return found === null ? RESP_NULL : { kind: 'bytes', bytes: found.payload }
+  return found === null ? RESP_NULL : { kind: 'bytes', bytes: found.payload, done: found.done }
 }
 
 function set(call: RespCall, args: RespArgs): Promise<RespReply> {

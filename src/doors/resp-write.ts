@@ -34,7 +34,9 @@ export async function putValue(
   const { fragments } = session.door.operations
   // A short value may be a view of a segment, all of which would be kept for it.
   const isGivenAway = value.length === value.buffer.byteLength
-  const put = { foreignKey, payload: value, payloadBytes: value.length, isGivenAway }
+  const contentHash = session.hashes.hashOf(value)
+  const known = contentHash === undefined ? {} : { contentHash, isHashComputed: true }
+  const put = { foreignKey, payload: value, payloadBytes: value.length, isGivenAway, ...known }
   const result = await fragments.putOpaque(caller, expiry.kind === 'default' ? put : { ...put, expiresAtMs: expiry.ms })
   if (result.outcome === 'refused') throw keepsOthers()
 }

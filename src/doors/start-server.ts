@@ -20,6 +20,7 @@ import { auditPathOf, openSecurity, type Security, type SecurityPorts } from '..
 import { loadSemanticPorts } from '../server/semantic-ports.ts'
 import { systemStopwatch } from '../server/system-time.ts'
 import { openTenantQuotas, type TenantQuotas } from '../server/tenant-quotas.ts'
+import type { PayloadMemory } from '../store/payload-memory.ts'
 import { type DoorPlan, openServer, type Server } from './open-server.ts'
 import { openEngine } from './start-engine.ts'
 import { openStore, type StorePorts } from './start-store.ts'
@@ -61,7 +62,7 @@ export async function startServer(config: ServerConfig, ports: StartPorts): Prom
       stopwatch: systemStopwatch,
     })
     const [{ hashers }, chainHashes] = await Promise.all([loadContentHashers(), loadChainHashes()])
-    const { fabric, quotas, scrub } = await openMemory(config, { hashers, clock })
+    const { fabric, quotas, scrub, payloadMemory } = await openMemory(config, { hashers, clock })
     closing.push(() => fabric.close())
     const auditPath = auditPathOf(config)
     const file = auditPath === null ? null : await AuditLog.open(auditPath, clock)
@@ -89,6 +90,7 @@ export async function startServer(config: ServerConfig, ports: StartPorts): Prom
         quotas,
         audit,
         scrub,
+        payloadMemory,
       }),
       doors: doorsOf(config, security),
       log,
@@ -160,11 +162,12 @@ interface OpenedMemory {
   readonly fabric: Fabric
   readonly quotas: TenantQuotas
   readonly scrub: AdminOperationsParts['scrub']
+  readonly payloadMemory: PayloadMemory | null
 }
 
 async function openMemory(config: ServerConfig, ports: StorePorts): Promise<OpenedMemory> {
   const { store: kind, memoryBytesMax, storeBytesMax, storeEntriesMax, ttlSeconds } = config
-  const { store, quarantine, snapshot, quotaFile, scrub } = await openStore(config, ports)
+  const { store, quarantine, snapshot, quotaFile, scrub, payloadMemory } = await openStore(config, ports)
   try {
     const quotas = await openTenantQuotas(quotaFile)
     const fabric = await openFabric({
@@ -193,7 +196,7 @@ async function openMemory(config: ServerConfig, ports: StorePorts): Promise<Open
             const { entries, payloadBytes, isComplete } = await scrub(signal)
             return { entries, payloadBytes, isComplete, damaged: (await fabric.dropLost()).length }
           }
-    return { fabric, quotas, scrub: scrubAll }
+    return { fabric, quotas, scrub: scrubAll, payloadMemory }
   } catch (error) {
     await store.close()
     throw error

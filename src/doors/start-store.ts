@@ -6,6 +6,7 @@ import type { Clock, ContentHashers, FragmentStore, Quarantine, SnapshotStorage 
 import { openDiskStore } from '../store/disk.ts'
 import type { ScrubReport } from '../store/disk-scrub.ts'
 import { MemoryStore } from '../store/memory.ts'
+import { PayloadMemory } from '../store/payload-memory.ts'
 import { FileQuarantine } from '../store/quarantine.ts'
 import { RedisStore } from '../store/redis.ts'
 import { SnapshotFile } from '../store/snapshot-file.ts'
@@ -20,22 +21,24 @@ export interface OpenedStore {
   /** Null where there is no directory for it: damaged bytes are dropped then. */
   readonly quarantine: Quarantine | null
   readonly snapshot: SnapshotStorage | null
+  /** What is dropped from memory and used again; null for a store that rests elsewhere. */
+  readonly payloadMemory: PayloadMemory | null
   /** Where quotas of tenants are kept; null forgets them. */
   readonly quotaFile: SnapshotStorage | null
   /** Reads all and compares it with its hashes; null for a store without files. */
   readonly scrub: ((signal: AbortSignal) => Promise<ScrubReport>) | null
 }
 
-const WITHOUT_FILES = { quarantine: null, snapshot: null, quotaFile: null, scrub: null } as const
+const WITHOUT_FILES = { quarantine: null, snapshot: null, quotaFile: null, scrub: null, payloadMemory: null } as const
 
 /** Throws STORE_LOCKED, STORE_FORMAT, STORE_UNAVAILABLE, FILE_UNREADABLE and INVALID_CONFIG. */
 export async function openStore(
-  { store: kind, dataDir, durability, redisUrl, redisPassword, nodeId }: ServerConfig,
+  { store: kind, dataDir, durability, redisUrl, redisPassword, nodeId, memoryBytesMax }: ServerConfig,
   { hashers, clock }: StorePorts,
 ): Promise<OpenedStore> {
   switch (kind) {
     case 'memory':
-      return { store: new MemoryStore(clock), ...WITHOUT_FILES }
+      return openMemoryStore(memoryBytesMax, clock)
     case 'redis': {
       const url = withPassword(redisUrl ?? '', redisPassword?.reveal() ?? null)
       return { store: await RedisStore.open({ url, name: nodeId, clock }), ...WITHOUT_FILES }
@@ -50,6 +53,7 @@ export async function openStore(
           quarantine,
           snapshot: new SnapshotFile(join(directory, 'indices')),
           quotaFile: new SnapshotFile(join(directory, 'tenants.json')),
+          payloadMemory: null,
           scrub: (signal) => store.scrub({ signal, quarantine }),
         }
       } catch (error) {
@@ -61,6 +65,15 @@ export async function openStore(
       return unreachable(kind)
   }
 }
+
+/** Beside what it holds, it keeps a part as much in memory that is free for the next payload. */
+function openMemoryStore(memoryBytesMax: number, clock: Clock): OpenedStore {
+  const payloadMemory = new PayloadMemory(Math.min(FREE_BYTES_MAX, memoryBytesMax * FREE_RATIO))
+  return { store: new MemoryStore(clock, payloadMemory), ...WITHOUT_FILES, payloadMemory }
+}
+
+const FREE_RATIO = 1 / 8
+const FREE_BYTES_MAX = 256 * 1024 * 1024
 
 /** The store takes a password as a part of its URL. */
 function withPassword(url: string, password: string | null): string {

@@ -4,7 +4,7 @@
  * step, so no index names what the store lacks.
  */
 import { DEFAULT_TENANT, type ContentHashAlgorithm, parseTenantId, type TenantId } from '../core/ids.ts'
-import type { Clock, ContentHashers, FragmentStore, Quarantine, SnapshotStorage } from '../core/ports.ts'
+import type { Clock, ContentHasher, ContentHashers, FragmentStore, Quarantine, SnapshotStorage } from '../core/ports.ts'
 import { LIMITS } from '../core/limits.ts'
 import type { SemanticPorts } from '../indices/fragment-indices-options.ts'
 import type { FragmentIndices } from '../indices/fragment-indices.ts'
@@ -162,6 +162,11 @@ export class Fabric {
     return this.#index.indices
   }
 
+  /** Names the bytes of what is put. */
+  get hasher(): ContentHasher {
+    return this.#options.hashers[this.#options.contentHash]
+  }
+
   /** What one tenant sees. The tenant comes from a credential. */
   of(tenant: TenantId = DEFAULT_TENANT): TenantFabric {
     return new TenantFabric({
@@ -169,7 +174,7 @@ export class Fabric {
       tenants: this.#tenants,
       bounded: this.#bounded,
       index: this.#index,
-      hasher: this.#options.hashers[this.#options.contentHash],
+      hasher: this.hasher,
       clock: this.#options.clock,
     })
   }

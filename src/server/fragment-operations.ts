@@ -8,8 +8,10 @@ import { type FragmentDescription, isContextKind } from '../core/fragment.ts'
 import type { ModelFingerprint } from '../core/ids.ts'
 import type { ByteSpan, Clock, GetOptions, StoredEntry, StoredFragment, StoredStream } from '../core/ports.ts'
 import type { SimilarFragment } from '../indices/indexed-fragment.ts'
+import type { PayloadMemory } from '../store/payload-memory.ts'
 import { SerialTasks } from '../store/serial.ts'
 import type { TenantUsage } from '../store/tenants.ts'
+import { ArrivingHashes } from './arriving-hashes.ts'
 import type { Caller } from './caller.ts'
 import type { Fabric } from './fabric.ts'
 import type { Gate } from './gate.ts'
@@ -37,6 +39,8 @@ export interface FragmentOperationsParts {
   readonly leaseMs: number
   /** How long a listing is kept that nobody continues; default DEFAULT_LISTING_IDLE_MS. */
   readonly listingIdleMs?: number
+  /** Where payloads of a memory store rest, for doors to read bodies into; null allocates anew. */
+  readonly payloadMemory?: PayloadMemory | null
   /** Makes cursors; default the chance of the machine. */
   readonly random32?: Random32
 }
@@ -45,6 +49,8 @@ export interface FragmentOperationsParts {
 export interface FragmentRead {
   readonly entry: Described<StoredEntry>
   readonly payload: Uint8Array | null
+  /** See `StoredFragment.done`. */
+  readonly done?: (() => void) | undefined
   readonly chunks: AsyncIterable<Uint8Array> | null
 }
 
@@ -74,6 +80,17 @@ export class FragmentOperations {
       random32: parts.random32 ?? (() => randomInt(2 ** 32)),
       idleMs: parts.listingIdleMs ?? DEFAULT_LISTING_IDLE_MS,
     })
+  }
+
+  /** For a payload that will be given away: not zeroed, so all of it must be written. */
+  memoryFor(bytes: number): Uint8Array {
+    // Not from the pool of Node: a slice of it would keep 8 KiB alive.
+    return this.#parts.payloadMemory?.take(bytes) ?? Buffer.allocUnsafeSlow(bytes)
+  }
+
+  /** For one connection. */
+  arrivingHashes(): ArrivingHashes {
+    return new ArrivingHashes(this.#parts.fabric.hasher)
   }
 
   /** Throws what `TenantFabric.put` throws. `refused` is an outcome: a full store rather keeps what it has. */
@@ -131,7 +148,7 @@ export class FragmentOperations {
       return found === null || !isSame(entry, found) ? null : { entry, payload: null, chunks: found.chunks }
     }
     const found = await own.read(key, options)
-    return found === null || !isSame(entry, found) ? null : { entry, payload: found.payload, chunks: null }
+    return found === null || !isSame(entry, found) ? null : { entry, payload: found.payload, done: found.done, chunks: null }
   }
 
   head(caller: Caller, key: string): Promise<Described<StoredEntry> | null> {

@@ -130,3 +130,5 @@ export { type LogTerminal, openLog, type OpenLog, requestIdOf } from './log.ts'
 /** Bytes in memory: what the tier over a slower store has done, and changes of how long an entry is kept. */
 export type { HotStats } from '../store/hot.ts'
 export type { FabricRevision } from './tenant-fabric.ts'
+/** zstd for `encodeFrame` and `decodeFrame` of the transfer plane. */
+export { zstdCodec } from './zstd.ts'

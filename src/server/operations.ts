@@ -6,6 +6,7 @@
 import type { Clock, Stopwatch } from '../core/ports.ts'
 import { AdminOperations, type AdminOperationsParts } from './admin-operations.ts'
 import { ComputeOperations, type Engine } from './compute-operations.ts'
+import type { PayloadMemory } from '../store/payload-memory.ts'
 import type { Fabric } from './fabric.ts'
 import { FragmentOperations } from './fragment-operations.ts'
 import type { Gate } from './gate.ts'
@@ -32,16 +33,18 @@ export interface OperationsParts extends Pick<AdminOperationsParts, 'audit' | 'q
   readonly stopwatch: Stopwatch
   /** Milliseconds that look-ups lease what they find when they do not say. */
   readonly leaseMs: number
+  /** Of a memory store; null or missing where bytes rest elsewhere. */
+  readonly payloadMemory?: PayloadMemory | null
   /** How this node is called among others. */
   readonly node: string
 }
 
 export function createOperations(parts: OperationsParts): Operations {
-  const { fabric, engine, gate, clock, stopwatch, leaseMs, audit, quotas, scrub, node } = parts
+  const { fabric, engine, gate, clock, stopwatch, leaseMs, audit, quotas, scrub, node, payloadMemory = null } = parts
   const meters = new RequestMeters()
   return {
     gate,
-    fragments: new FragmentOperations({ fabric, gate, clock, leaseMs }),
+    fragments: new FragmentOperations({ fabric, gate, clock, leaseMs, payloadMemory }),
     compute: new ComputeOperations({ engine, gate, stopwatch }),
     admin: new AdminOperations({ fabric, gate, audit, quotas, scrub }),
     observe: new ObserveOperations({ fabric, engine, gate, quotas, meters, node }),

@@ -40,6 +40,8 @@ export interface FabricPut {
   readonly isGivenAway?: boolean
   /** When the sender names its hash: the bytes must have it. */
   readonly contentHash?: ContentHash
+  /** See `FragmentPut.isHashComputed`: never for a hash that somebody told. */
+  readonly isHashComputed?: boolean
   readonly payloadBytes?: number
   readonly hints?: Partial<RetentionHints>
   /** Milliseconds since 1970; by default the fabric's TTL counts. */
@@ -354,9 +356,10 @@ export class TenantFabric {
     payload,
     contentHash,
     payloadBytes,
+    isHashComputed: isComputedBefore = false,
   }: FabricPut): Pick<FragmentPut, 'contentHash' | 'payloadBytes'> & { readonly isHashComputed: boolean } {
     if (payload instanceof Uint8Array) {
-      const isHashComputed = contentHash === undefined
+      const isHashComputed = contentHash === undefined || isComputedBefore
       return {
         contentHash: contentHash ?? this.#parts.hasher.hash(payload),
         payloadBytes: payload.length,

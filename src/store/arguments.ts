@@ -2,6 +2,7 @@
 import { MembraneError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import type { ByteSpan, FragmentPut, StoredEntry } from '../core/ports.ts'
+import type { PayloadMemory } from './payload-memory.ts'
 
 /** Throws INVALID_REQUEST. */
 export function checkKey(key: string): void {
@@ -68,11 +69,14 @@ function isKeepable(payload: Uint8Array, { isGivenAway = false }: Pick<FragmentP
 }
 
 /** All bytes of a put in memory that is the store's own. Throws CONTENT_MISMATCH and what pieces throw. */
-export function ownPayload(fragment: FragmentPut): Uint8Array | Promise<Uint8Array> {
+export function ownPayload(
+  fragment: FragmentPut,
+  memory: PayloadMemory | null = null,
+): Uint8Array | Promise<Uint8Array> {
   const { key, payloadBytes, payload } = fragment
   if (payload instanceof Uint8Array && isKeepable(payload, fragment)) return payload
   // Not from the pool: a slice of it would keep 8 KiB alive.
-  const own = Buffer.allocUnsafeSlow(payloadBytes)
+  const own = memory === null ? Buffer.allocUnsafeSlow(payloadBytes) : memory.take(payloadBytes)
   if (!(payload instanceof Uint8Array)) return collectPieces(key, payload, own)
   own.set(payload)
   return own

@@ -252,7 +252,7 @@ export class CanonicalStore implements FragmentStore {
   async get(key: string, options?: GetOptions): Promise<StoredFragment | null> {
     return this.#follow(key, async (found) => {
       const content = await this.#inner.get(contentKey(found.contentHash), options)
-      return content === null ? null : { ...found, payload: content.payload }
+      return content === null ? null : { ...found, payload: content.payload, done: content.done }
     })
   }
 

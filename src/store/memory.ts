@@ -21,6 +21,7 @@ import {
   spanWithin,
   storeClosed,
 } from './arguments.ts'
+import { LentPayload, type PayloadMemory } from './payload-memory.ts'
 
 /** What a reader of a stream holds at a time, so that it can pass it on before all of a payload is in flight. */
 const CHUNK_BYTES = 1024 * 1024
@@ -31,6 +32,7 @@ const SWEEP_INTERVAL_MS = 1000
 /** Keeps a payload, so it is a memory of its own. */
 interface Kept extends StoredEntry {
   readonly payload: Uint8Array
+  readonly lent: LentPayload
 }
 
 /**
@@ -40,6 +42,7 @@ interface Kept extends StoredEntry {
  */
 export class MemoryStore implements FragmentStore {
   readonly #clock: Clock
+  readonly #memory: PayloadMemory | null
   readonly #entries = new Map<string, Kept>()
   #payloadBytes = 0
   #isClosed = false
@@ -47,8 +50,10 @@ export class MemoryStore implements FragmentStore {
   #nextExpiryMs = Number.POSITIVE_INFINITY
   #sweptAtMs = Number.NEGATIVE_INFINITY
 
-  constructor(clock: Clock) {
+  /** With `memory`, what is dropped is used again. */
+  constructor(clock: Clock, memory: PayloadMemory | null = null) {
     this.#clock = clock
+    this.#memory = memory
   }
 
   get isProcessMemory(): boolean {
@@ -61,12 +66,12 @@ export class MemoryStore implements FragmentStore {
     const { key, head, payloadBytes, contentHash } = fragment
     const before = this.#find(key)
     if (before !== null && isSameEntry(before, fragment)) return 'present'
-    const own = ownPayload(fragment)
+    const own = ownPayload(fragment, this.#memory)
     const payload = own instanceof Uint8Array ? own : await own
     this.#checkOpen()
     const expiresAtMs = fragment.expiresAtMs ?? null
     const hadBefore = this.#drop(key)
-    this.#entries.set(key, { key, head: head.slice(), payloadBytes, contentHash, expiresAtMs, payload })
+    this.#entries.set(key, { key, head: head.slice(), payloadBytes, contentHash, expiresAtMs, payload, lent: new LentPayload(payload, this.#memory) })
     this.#payloadBytes += payloadBytes
     if (expiresAtMs !== null && expiresAtMs < this.#nextExpiryMs) this.#nextExpiryMs = expiresAtMs
     this.#sweep()
@@ -78,13 +83,15 @@ export class MemoryStore implements FragmentStore {
     if (found === null) return null
     const { start, end } = spanWithin(options.span, found)
     checkInto(options.into, end - start)
-    return { ...found, payload: partOf(found.payload, { start, end }) }
+    const done = this.#memory === null ? undefined : found.lent.lend()
+    return { ...entryOf(found), payload: partOf(found.payload, { start, end }), done }
   }
 
   async stream(key: string, options: Pick<GetOptions, 'span'> = {}): Promise<StoredStream | null> {
     const found = this.#lookUp(key)
     if (found === null) return null
     const { start, end } = spanWithin(options.span, found)
+    found.lent.lendForGood()
     return { ...entryOf(found), chunks: chunksOf(found.payload.subarray(start, end)) }
   }
 
@@ -155,6 +162,7 @@ export class MemoryStore implements FragmentStore {
     const found = this.#entries.get(key)
     if (found === undefined) return false
     this.#entries.delete(key)
+    found.lent.drop()
     this.#payloadBytes -= found.payloadBytes
     return !isExpired(found, this.#clock.nowMs())
   }

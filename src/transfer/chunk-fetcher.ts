@@ -95,7 +95,8 @@ export class ChunkFetcher {
     if (end.kind === 'failure' && !end.isSettled) this.#buffer = null
     const answer = end.kind === 'answer' ? end.answer : came
     if (answer !== null && answer > came) this.#context.moved()
-    const usable = answer === null ? 0 : Math.max(0, Math.min(bytes, answer))
+    // What is no number of bytes is none.
+    const usable = answer === null || !(answer > 0) ? 0 : Math.min(bytes, Math.floor(answer))
     came = Math.max(came, usable)
     parts.bucket?.refund(bytes - came)
     counters.add({ bytesReceived: came })

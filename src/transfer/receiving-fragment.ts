@@ -15,6 +15,8 @@ export interface OpenFragment {
 
 export class ReceivingFragment {
   readonly wanted: WantedFragment
+  /** Which of the wanted ones it is. */
+  readonly index: number
   /** Places that have it no more. */
   readonly goneAt = new Set<string>()
   /** Somebody is opening or completing it. */
@@ -28,8 +30,9 @@ export class ReceivingFragment {
   /** How often a chunk was damaged, and by which connection last; null: by the sink. */
   readonly #damaged = new Map<number, { readonly times: number; readonly source: number | null }>()
 
-  constructor(wanted: WantedFragment) {
+  constructor(wanted: WantedFragment, index: number) {
     this.wanted = wanted
+    this.index = index
   }
 
   /** Null before `begin` and after `leave`. */

@@ -22,13 +22,15 @@ type LeftRoom = NonNullable<ReturnType<ReceivingFragment['leave']>>
 export class Transfer {
   readonly #parts: ReceiveParts
   readonly #options: ReceiveOptions
-  readonly #fragments: readonly ReceivingFragment[]
+  readonly #wanted: readonly WantedFragment[]
+  /** By their places among what is wanted. */
+  readonly #outcomes: (FragmentOutcome | undefined)[] = []
   readonly #fetchers: readonly ChunkFetcher[]
   readonly #counters: ReceiveCounters
   readonly #abort = new AbortController()
   /** Fragments that were begun and have no outcome, in order. */
   #active: ReceivingFragment[] = []
-  /** The first fragment that was never begun. */
+  /** Begun are all before this one: what is only wanted costs nothing. */
   #next = 0
   #over = 0
   /** Under a rate limit at most what a second brings, so that bytes, and leases, keep moving. */
@@ -44,7 +46,7 @@ export class Transfer {
     this.#parts = parts
     this.#options = options
     this.#requestBytes = Math.min(options.requestBytes, parts.bucket?.perSecond ?? Infinity)
-    this.#fragments = wanted.map((one) => new ReceivingFragment(one))
+    this.#wanted = wanted
     this.#counters = new ReceiveCounters(options.progress)
     const { signal } = this.#abort
     const counters = this.#counters
@@ -77,20 +79,17 @@ export class Transfer {
     await Promise.all(this.#fetchers.map((fetcher) => this.#serve(fetcher)))
     // Ends may begin others: of a fragment whose last bytes came while it was being ended.
     while (this.#ends.size > 0) await Promise.all(this.#ends)
-    for (const fragment of this.#fragments) {
-      if (fragment.outcome !== null) continue
-      this.#finish(fragment, this.#unfinished())
-    }
+    for (const fragment of [...this.#active]) this.#finish(fragment, this.#unfinished())
     while (this.#ends.size > 0) await Promise.all(this.#ends)
     // A renewal of leases has nothing to keep any more.
     this.#abort.abort()
     if (this.#crash !== null) throw this.#crash.error
-    return this.#fragments.map((fragment) => fragment.outcome ?? this.#unfinished())
+    return Array.from(this.#wanted, (_, index) => this.#outcomes[index] ?? this.#unfinished())
   }
 
   async #serve(fetcher: ChunkFetcher): Promise<void> {
     try {
-      while (this.#stopReason === null && this.#over < this.#fragments.length && !fetcher.isLost) {
+      while (this.#stopReason === null && this.#over < this.#wanted.length && !fetcher.isLost) {
         const task = this.#nextTask(fetcher)
         if (task === null) await this.#bell.promise
         else if (task.kind === 'open') await this.#begin(task.fragment, fetcher)
@@ -118,8 +117,9 @@ export class Transfer {
       const span = { start: chunkSpan(manifest, run.start).start, end: chunkSpan(manifest, run.end - 1).end }
       return { kind: 'fetch', fragment, run, span }
     }
-    const fragment = this.#fragments[this.#next]
-    if (fragment === undefined || this.#active.length >= this.#options.openFragmentsMax) return null
+    const wanted = this.#wanted[this.#next]
+    if (wanted === undefined || this.#active.length >= this.#options.openFragmentsMax) return null
+    const fragment = new ReceivingFragment(wanted, this.#next)
     this.#next += 1
     this.#active.push(fragment)
     return { kind: 'open', fragment }
@@ -218,7 +218,7 @@ export class Transfer {
 
   /** A connection was lost: what nobody else can fetch ends. */
   #endUnservable(): void {
-    for (const fragment of this.#fragments) this.#endIfUnservable(fragment)
+    for (const fragment of [...this.#active]) this.#endIfUnservable(fragment)
   }
 
   #endIfUnservable(fragment: ReceivingFragment): void {
@@ -237,6 +237,7 @@ export class Transfer {
   #finish(fragment: ReceivingFragment, outcome: FragmentOutcome): void {
     if (fragment.outcome !== null) return
     fragment.outcome = outcome
+    this.#outcomes[fragment.index] = outcome
     this.#over += 1
     this.#active = this.#active.filter((one) => one !== fragment)
     this.#close(fragment)
@@ -255,7 +256,7 @@ export class Transfer {
       if (outcome.kind !== 'unfinished' || received === null || received.acceptedBytes === 0) await staged.abandon()
       else {
         await staged.suspend(received.encode())
-        fragment.outcome = { ...outcome, acceptedBytes: received.acceptedBytes }
+        this.#outcomes[fragment.index] = { ...outcome, acceptedBytes: received.acceptedBytes }
       }
     } catch (error) {
       // The sink looks after its own room; what we know is that nothing is kept.
@@ -271,8 +272,9 @@ export class Transfer {
   }
 
   #leasedKeys(): readonly string[] {
-    const waiting = this.#fragments.slice(this.#next, this.#next + LIMITS.transferLeaseKeysMax)
-    return [...this.#active, ...waiting].slice(0, LIMITS.transferLeaseKeysMax).map(({ wanted }) => wanted.key)
+    const active = this.#active.map(({ wanted }) => wanted)
+    const waiting = this.#wanted.slice(this.#next, this.#next + LIMITS.transferLeaseKeysMax)
+    return [...active, ...waiting].slice(0, LIMITS.transferLeaseKeysMax).map(({ key }) => key)
   }
 
   #beside(end: Promise<void>): void {

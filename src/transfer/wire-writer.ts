@@ -52,10 +52,3 @@ export class WireWriter {
     this.#bytes = larger
   }
 }
-
-/** Bytes that `WireWriter.varint` takes for the number. */
-export function varintBytes(value: number): number {
-  let bytes = 1
-  for (let left = value; left >= 0x80; left = Math.floor(left / 0x80)) bytes += 1
-  return bytes
-}
