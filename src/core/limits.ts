@@ -303,8 +303,6 @@ export const LIMITS = {
   transferDamagedMax: 8,
   /** Keys of one renewal of leases; those after them wait until some before them have arrived. */
   transferLeaseKeysMax: 1024,
-  /** Entries of one inventory; another one is refused with LIMIT_REACHED. As many as a disk store holds: a gigabyte. */
-  inventoryEntriesMax: 16_000_000,
   /** Questions of one message about an inventory; more is rejected with INVALID_REQUEST. Answers take up to 4 kB each: a megabyte. */
   inventoryQuestionsMax: 256,
   /** Questions of one comparison of inventories; more ends it with LIMIT_REACHED. What 16 M entries that all differ take. */

@@ -148,7 +148,9 @@ export class FragmentOperations {
       return found === null || !isSame(entry, found) ? null : { entry, payload: null, chunks: found.chunks }
     }
     const found = await own.read(key, options)
-    return found === null || !isSame(entry, found) ? null : { entry, payload: found.payload, done: found.done, chunks: null }
+    return found === null || !isSame(entry, found)
+      ? null
+      : { entry, payload: found.payload, done: found.done, chunks: null }
   }
 
   head(caller: Caller, key: string): Promise<Described<StoredEntry> | null> {

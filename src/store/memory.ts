@@ -71,7 +71,15 @@ export class MemoryStore implements FragmentStore {
     this.#checkOpen()
     const expiresAtMs = fragment.expiresAtMs ?? null
     const hadBefore = this.#drop(key)
-    this.#entries.set(key, { key, head: head.slice(), payloadBytes, contentHash, expiresAtMs, payload, lent: new LentPayload(payload, this.#memory) })
+    this.#entries.set(key, {
+      key,
+      head: head.slice(),
+      payloadBytes,
+      contentHash,
+      expiresAtMs,
+      payload,
+      lent: new LentPayload(payload, this.#memory),
+    })
     this.#payloadBytes += payloadBytes
     if (expiresAtMs !== null && expiresAtMs < this.#nextExpiryMs) this.#nextExpiryMs = expiresAtMs
     this.#sweep()

@@ -1,13 +1,24 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { MembraneError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
+import type { ByteSpan } from '../core/ports.ts'
 import { seededRandom } from '../core/random.ts'
 import { loadContentHashers } from '../hashing/content-hashers.ts'
+import { TokenBucket } from '../policy/token-bucket.ts'
 import { runs } from '../../test/effort.ts'
 import { type Faults, FaultySource, MemorySink, NO_FAULTS, type World } from '../../test/faults/faulty-source.ts'
 import { VirtualAlarm } from '../../test/faults/virtual-alarm.ts'
-import { chunkSpan, manifestOf } from './chunks.ts'
-import type { ReceiveOptions, ReceiveParts, SenderLease, TransferReport, WantedFragment } from './receive-ports.ts'
+import { chunkSpan, DEFAULT_CHUNK_BYTES, ManifestBuilder, manifestOf } from './chunks.ts'
+import type {
+  ChunkSource,
+  ReceiveOptions,
+  ReceiveParts,
+  SenderLease,
+  TransferReport,
+  TransferSink,
+  WantedFragment,
+} from './receive-ports.ts'
 import { ReceiveState } from './receive-state.ts'
 import { receiveFragments } from './receive.ts'
 
@@ -145,6 +156,75 @@ describe('a transfer', () => {
     expect(counters.bytesAccepted).toBe(1024 * CHUNK)
     expect(counters.retries).toBe(counters.cuts)
   })
+
+  test('of many chunks, 4 GiB of them in a soak, that is cut twenty times sends at most the cut chunks again', async () => {
+    const world = newWorld(20)
+    const chunks = runs(48, 4096)
+    const bytes = chunks * DEFAULT_CHUNK_BYTES - 1
+    // Nothing of it is kept: each chunk is the same noise with its number before.
+    const noise = new Uint8Array(DEFAULT_CHUNK_BYTES)
+    for (let at = 0; at < noise.length; at++) noise[at] = world.random() * 256
+    const fill = ({ start, end }: ByteSpan, into: Uint8Array): void => {
+      for (let at = start; at < end; at += DEFAULT_CHUNK_BYTES) {
+        const chunk = into.subarray(at - start, at - start + DEFAULT_CHUNK_BYTES)
+        chunk.set(noise.subarray(0, chunk.length))
+        new DataView(chunk.buffer, chunk.byteOffset).setUint32(0, at / DEFAULT_CHUNK_BYTES)
+      }
+    }
+    const chunk = new Uint8Array(DEFAULT_CHUNK_BYTES)
+    const hasher = hashers.b3.start()
+    const payload = { contentHash: hashers.b3.hash(chunk), payloadBytes: bytes, chunkBytes: DEFAULT_CHUNK_BYTES }
+    const builder = new ManifestBuilder(payload, hashers.b3)
+    for (let start = 0; start < bytes; start += DEFAULT_CHUNK_BYTES) {
+      const span = { start, end: Math.min(bytes, start + DEFAULT_CHUNK_BYTES) }
+      const piece = chunk.subarray(0, span.end - start)
+      fill(span, piece)
+      hasher.update(piece)
+      builder.update(piece)
+    }
+    const wanted = { key: 'k', contentHash: hasher.contentHash(), payloadBytes: bytes }
+    const manifest = { ...builder.manifest(), contentHash: wanted.contentHash }
+    let [cuts, received] = [0, 0]
+    const sources = Array.from(
+      { length: 4 },
+      (): ChunkSource => ({
+        place: 'sender',
+        manifest: () => Promise.resolve(manifest),
+        fetch: async ({ span }, into, { signal, progress }) => {
+          fill(span, into)
+          const isCut = cuts < 20 && received >= ((cuts + 0.5) * bytes) / 20
+          const end = isCut ? Math.floor(world.random() * into.length) : into.length
+          if (isCut) cuts += 1
+          received += end
+          await world.time.wait(end / LINK, signal)
+          progress(end)
+          if (isCut) throw new MembraneError('STORE_UNAVAILABLE', 'Cut.')
+          return end
+        },
+      }),
+    )
+    let committed = false
+    const sink: TransferSink = {
+      open: () =>
+        Promise.resolve({
+          resumed: null,
+          // Verified when they came: what they are is known.
+          stage: () => Promise.resolve(),
+          read: (span, into) => Promise.resolve(fill(span, into)),
+          commit: () => {
+            committed = true
+            return Promise.resolve('stored')
+          },
+          suspend: () => Promise.resolve(),
+          abandon: () => Promise.resolve(),
+        }),
+    }
+    const { counters, outcomes } = await receive(world, [wanted], { sources, sink, chunkBytes: DEFAULT_CHUNK_BYTES })
+    expect(outcomes).toEqual([{ kind: 'stored', put: 'stored' }])
+    expect(committed).toBe(true)
+    expect(counters).toMatchObject({ cuts: 20, bytesAccepted: bytes })
+    expect(counters.bytesReceived - bytes).toBeLessThan(20 * DEFAULT_CHUNK_BYTES)
+  }, 120_000)
 
   test('reports what has gone at its sender, also in the middle, and brings the rest', async () => {
     const world = newWorld(2)
@@ -313,7 +393,7 @@ describe('a transfer', () => {
     const [source] = sourcesOf(world, 1)
     if (source === undefined) throw new Error('There is one.')
     const fetch = source.fetch.bind(source)
-    source.fetch = (request, into, options) => {
+    source.fetch = (_, into) => {
       source.fetch = fetch
       // Writes while what came after it is being staged.
       world.time.after(2.5, () => into.fill(0xee))
@@ -385,6 +465,18 @@ describe('a transfer', () => {
     const report = await receive(world, [addPayload(world, 'a', 4 * CHUNK)], { sink, sources })
     expect(report.outcomes).toMatchObject([{ kind: 'unfinished' }])
     expect(world.time.pending).toBe(0)
+  })
+
+  test('lets others run while a long payload is verified', async () => {
+    const world = newWorld(19)
+    let turns = 0
+    const after = world.time.after.bind(world.time)
+    world.time.after = (seconds, call) => {
+      if (seconds === 0) turns += 1
+      return after(seconds, call)
+    }
+    await receive(world, [addPayload(world, 'a', 320 * CHUNK)], {})
+    expect(turns).toBe(2)
   })
 
   test('says when the sink has no room, or rather keeps what it has, and what is there already', async () => {
