@@ -281,7 +281,9 @@ export const LIMITS = {
   /** Listings of all tenants; beyond, the one that was longest not continued is forgotten. Each holds a page, and may hold the keys of a store. */
   listingsMax: 256,
   /** Entries of the inventory in its old shape, which has no pages of its own accord; beyond, it says how to go on. */
-  inventoryEntriesMax: 10_000,
+  legacyInventoryEntriesMax: 10_000,
+  /** Entries of one inventory; another one is refused with LIMIT_REACHED. As many as a disk store holds: a gigabyte. */
+  inventoryEntriesMax: 16_000_000,
   /** Doors and routes that requests are counted by; those beyond are counted together. Doors have some hundred commands. */
   meteredRoutesMax: 1024,
   /** Tenants with a quota of their own; another one is rejected with LIMIT_REACHED. Some 150 bytes each in the file, which is written whole. */
