@@ -102,20 +102,20 @@ export function planSync(
     one.start === other.start ? compareTexts(one.entry.key, other.entry.key) : one.start - other.start,
   )
   const fetched = new Set<ContentHash>()
-  const fetch: InventoryEntry[] = []
-  const link: InventoryEntry[] = []
+  const toFetch: InventoryEntry[] = []
+  const toLink: InventoryEntry[] = []
   let fetchBytes = 0
   for (const { entry } of placed) {
     const { contentHash, payloadBytes } = entry
     if (fetched.has(contentHash) || holds(contentHash)) {
-      link.push(entry)
+      toLink.push(entry)
       continue
     }
     fetched.add(contentHash)
-    fetch.push(entry)
+    toFetch.push(entry)
     fetchBytes += payloadBytes
   }
-  return { fetch, link, fetchBytes }
+  return { fetch: toFetch, link: toLink, fetchBytes }
 }
 
 function tokenStartOf(key: string): number | null {
