@@ -305,10 +305,16 @@ export const LIMITS = {
   transferDamagedMax: 8,
   /** Keys of one renewal of leases; those after them wait until some before them have arrived. */
   transferLeaseKeysMax: 1024,
+  /** Bytes of a manifest, and of a question or answer about inventories; more is rejected with INVALID_REQUEST. 65,536 hashes of chunks are two MiB. */
+  transferMessageBytesMax: 4 * 1024 * 1024,
+  /** Entries of one inventory; another one is refused with LIMIT_REACHED. As many as a disk store holds: a gigabyte. */
+  inventoryEntriesMax: 16_000_000,
   /** Questions of one message about an inventory; more is rejected with INVALID_REQUEST. Answers take up to 4 kB each: a megabyte. */
   inventoryQuestionsMax: 256,
-  /** Questions of one comparison of inventories; more ends it with LIMIT_REACHED. What 16 M entries that all differ take. */
-  inventoryQuestionsTotalMax: 2 ** 21,
+  /** Questions of one comparison of inventories; more ends it with LIMIT_REACHED. Thrice what 16 M entries that all differ take. */
+  inventoryQuestionsTotalMax: 2 ** 18,
+  /** Differences on one side at which a comparison of inventories ends, a few thousand later, saying so. A hundred bytes each. */
+  inventoryDifferencesMax: 2 ** 20,
   /** Ids of one list of an answer; more is rejected with INVALID_REQUEST. Lists have 24, and more only of ids alike in 32 bits. */
   inventoryListMax: 4096,
   /** Entries that are asked for by their ids in one message; more is rejected with INVALID_REQUEST. A megabyte, with the longest keys. */
