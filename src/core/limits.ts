@@ -307,8 +307,6 @@ export const LIMITS = {
   transferLeaseKeysMax: 1024,
   /** Bytes of a manifest, and of a question or answer about inventories; more is rejected with INVALID_REQUEST. 65,536 hashes of chunks are two MiB. */
   transferMessageBytesMax: 4 * 1024 * 1024,
-  /** Entries of one inventory; another one is refused with LIMIT_REACHED. As many as a disk store holds: a gigabyte. */
-  inventoryEntriesMax: 16_000_000,
   /** Questions of one message about an inventory; more is rejected with INVALID_REQUEST. Answers take up to 4 kB each: a megabyte. */
   inventoryQuestionsMax: 256,
   /** Questions of one comparison of inventories; more ends it with LIMIT_REACHED. Thrice what 16 M entries that all differ take. */
