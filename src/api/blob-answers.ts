@@ -11,6 +11,8 @@ export interface Answer {
   /** Memory for all of it, or null to be given pieces. */
   begin(head: BlobHead): Uint8Array | null
   piece(bytes: Uint8Array): Promise<void> | null
+  /** See `BlobReceiver.landed`. */
+  landed?(bytes: number): void
 }
 
 /** Tells errors from answers: their bodies go elsewhere. */
@@ -34,6 +36,10 @@ export class AnswerReceiver implements BlobReceiver {
 
   piece(bytes: Uint8Array): Promise<void> | null {
     return this.#answer.piece(bytes)
+  }
+
+  landed(bytes: number): void {
+    if (this.#error === null) this.#answer.landed?.(bytes)
   }
 }
 

@@ -29,6 +29,8 @@ export interface BlobRequest {
 export interface BlobReceiver {
   begin(head: BlobHead): Uint8Array | null
   piece(bytes: Uint8Array): Promise<void> | null
+  /** So many more bytes are in the memory that `begin` gave. */
+  landed?(bytes: number): void
 }
 
 /** Heads, and bodies that are taken piece by piece, pass through this. */
@@ -171,6 +173,7 @@ export class BlobConnection {
       this.#hasAnswerBegun = true
       if (this.#target !== null && buffer.buffer === this.#target.buffer && buffer !== this.#segment) {
         this.#received += bytes
+        this.#waiting?.receiver.landed?.(bytes)
         this.#endWhenWhole()
         return true
       }
@@ -213,7 +216,10 @@ export class BlobConnection {
     if (this.#received + bytes.length > head.bodyBytes) throw malformed('a body longer than its length')
     const at = this.#received
     this.#received += bytes.length
-    if (this.#target !== null) this.#target.set(bytes, at)
+    if (this.#target !== null) {
+      this.#target.set(bytes, at)
+      this.#waiting?.receiver.landed?.(bytes.length)
+    }
     const taken = this.#target === null && bytes.length > 0 ? (this.#waiting?.receiver.piece(bytes) ?? null) : null
     if (taken === null) {
       this.#endWhenWhole()

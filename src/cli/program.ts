@@ -75,6 +75,10 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: 'verify every byte of a data directory',
     load: async () => (await import('./scrub.ts')).defineScrub,
   },
+  sync: {
+    summary: 'copy what a server has and a data directory has not',
+    load: async () => (await import('./sync.ts')).defineSync,
+  },
   export: {
     summary: 'fragments into a tar file',
     load: async () => (await import('./export.ts')).defineExport,

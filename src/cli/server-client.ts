@@ -5,7 +5,7 @@ import type { MembraneClient } from '../api/client.ts'
 import type { ClientLimits } from '../api/client-options.ts'
 import { MembraneError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
-import { openClient } from '../server/client-library.ts'
+import { openClient, type OpenClientOptions } from '../server/client-library.ts'
 import { printWarnings } from './print.ts'
 
 export interface ServerFlags {
@@ -18,8 +18,12 @@ export interface ServerFlags {
 const TOKEN_VARIABLE = 'MEMBRANE_TOKEN'
 
 export function addServerFlags(command: Command): Command {
+  return addTokenFlags(command.option('--url <url>', 'a server instead, such as http://127.0.0.1:8080'))
+}
+
+/** For commands that name the server by another flag. */
+export function addTokenFlags(command: Command): Command {
   return command
-    .option('--url <url>', 'a server instead, such as http://127.0.0.1:8080')
     .option('--token-file <file>', `file with the credential for the server (default: ${TOKEN_VARIABLE})`)
     .option('--ca <file>', "PEM of the authority that signed the server's certificate")
 }
@@ -32,20 +36,25 @@ export async function withServer<T>(
   flags: ServerFlags & { readonly url: string },
   use: (client: MembraneClient) => Promise<T>,
 ): Promise<T> {
-  const token = await tokenOf(flags)
-  const ca = flags.ca === undefined ? null : await readText(flags.ca, '--ca')
-  const client = await openClient({
-    ...COMMAND_LIMITS,
-    url: flags.url,
-    ...(token === null ? {} : { token }),
-    ...(ca === null ? {} : { tls: { ca } }),
-  })
-  if (token !== null && isInTheOpen(flags.url))
-    printWarnings(['The credential goes over the network for all to read: use https.'])
+  const client = await openClient(await peerOptionsOf(flags))
   try {
     return await use(client)
   } finally {
     await client.close()
+  }
+}
+
+/** Where the server is, and who asks; warns of a credential in the open. Throws INVALID_CONFIG and FILE_UNREADABLE. */
+export async function peerOptionsOf(flags: ServerFlags & { readonly url: string }): Promise<OpenClientOptions> {
+  const token = await tokenOf(flags)
+  const ca = flags.ca === undefined ? null : await readText(flags.ca, '--ca')
+  if (token !== null && isInTheOpen(flags.url))
+    printWarnings(['The credential goes over the network for all to read: use https.'])
+  return {
+    ...COMMAND_LIMITS,
+    url: flags.url,
+    ...(token === null ? {} : { token }),
+    ...(ca === null ? {} : { tls: { ca } }),
   }
 }
 

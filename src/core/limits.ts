@@ -303,6 +303,22 @@ export const LIMITS = {
   transferFragmentsMax: 2 ** 20,
   /** How often one chunk, or what was staged of it, may be found damaged; then its fragment is given up as damaged. */
   transferDamagedMax: 8,
+  /** Tenants whose inventories a node keeps; of one more, that of the tenant that asked longest ago is made anew when it is asked for. */
+  transferInventoriesMax: 64,
+  /** Entries of all inventories that a node keeps, some 150 bytes each; beyond, inventories leave as above, but one. */
+  transferInventoryEntriesMax: 4_000_000,
+  /** Bytes of the manifests that a node keeps; beyond, the longest unused leave. One of 4 GiB in chunks of 1 MiB has 128 KiB. */
+  transferManifestBytesMax: 16 * 1024 * 1024,
+  /** Bytes of one message about an inventory over HTTP; more is rejected with LIMIT_REACHED before it is read. */
+  transferMessageBytesMax: 1024 * 1024,
+  /** Bytes of an answer that is no payload: a manifest, names of entries; more ends the call with LIMIT_REACHED. */
+  transferAnswerBytesMax: 16 * 1024 * 1024,
+  /** Bytes of one request for chunks; more is rejected with INVALID_REQUEST. Each is in memory until it is sent. */
+  transferRequestBytesMax: 16 * 1024 * 1024,
+  /** Bytes of payloads that a receiver stages in memory; those beyond are staged in files, or refused with LIMIT_REACHED where there are none. */
+  transferStagedMemoryBytesMax: 64 * 1024 * 1024,
+  /** Milliseconds for which the staged bytes of a cut transfer are kept; then the next transfer removes them. A week. */
+  transferStagedAgeMsMax: 7 * 24 * 60 * 60_000,
   /** Keys of one renewal of leases; those after them wait until some before them have arrived. */
   transferLeaseKeysMax: 1024,
   /** Bytes of a manifest, and of a question or answer about inventories; more is rejected with INVALID_REQUEST. 65,536 hashes of chunks are two MiB. */

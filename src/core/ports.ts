@@ -126,6 +126,11 @@ export interface GetOptions {
   readonly span?: ByteSpan
   /** Where to put the bytes, if the store has to copy them: the payload is then its beginning. Must be large enough. */
   readonly into?: Uint8Array
+  /**
+   * Whoever reads compares what comes with a hash of its own, as a transfer does with each chunk: no store needs to read
+   * all of a payload to vouch for a part of it. Default false.
+   */
+  readonly isVerifiedByReader?: boolean
 }
 
 /** What a store holds and what it found damaged. */

@@ -22,6 +22,7 @@ import { putRoutes } from './http-put.ts'
 import { pathOf, watchRoutes } from './http-routes.ts'
 import { createHttpServer } from './http-server.ts'
 import { sessionRoutes } from './http-sessions.ts'
+import { transferMessageRoutes, transferRoutes } from './http-transfer.ts'
 import { renewTls } from './renew-tls.ts'
 
 const ROUTES = [
@@ -34,6 +35,7 @@ const ROUTES = [
   openAiRoutes,
   metricsRoutes,
   adminRoutes,
+  transferRoutes,
   legacyRoutes,
 ] as const
 
@@ -61,6 +63,7 @@ export async function createHttpApp(
     raw.removeAllContentTypeParsers()
     raw.addContentTypeParser('*', (_request, body, done) => done(null, body))
     putRoutes(raw, options)
+    transferMessageRoutes(raw, options)
   })
   return { app, routeNames: routes.names }
 }

@@ -4,7 +4,15 @@
  * step, so no index names what the store lacks.
  */
 import { DEFAULT_TENANT, type ContentHashAlgorithm, parseTenantId, type TenantId } from '../core/ids.ts'
-import type { Clock, ContentHasher, ContentHashers, FragmentStore, Quarantine, SnapshotStorage } from '../core/ports.ts'
+import type {
+  Clock,
+  ContentHasher,
+  ContentHashers,
+  FragmentStore,
+  Quarantine,
+  SnapshotStorage,
+  StoredEntry,
+} from '../core/ports.ts'
 import { LIMITS } from '../core/limits.ts'
 import type { SemanticPorts } from '../indices/fragment-indices-options.ts'
 import type { FragmentIndices } from '../indices/fragment-indices.ts'
@@ -95,6 +103,12 @@ export interface FabricStats extends BoundedStats {
   readonly cache: CacheStatistics
 }
 
+/** Is told what joins and leaves a fabric, whose heads can be read, by keys with their tenants before the first slash. */
+export interface FabricWatcher {
+  readonly joined: (entry: Pick<StoredEntry, 'key' | 'contentHash' | 'payloadBytes'>) => void
+  readonly left: (key: string) => void
+}
+
 /** Reads what the store holds. Throws what opening its wrappers throws. */
 export async function openFabric(options: FabricOptions): Promise<Fabric> {
   const { hashers, store, quarantine, contentHash } = options
@@ -110,6 +124,7 @@ export async function openFabric(options: FabricOptions): Promise<Fabric> {
       : null
   const index = new FabricIndex(options)
   await index.restore()
+  const watchers = new Set<FabricWatcher>()
   const { bound, policy, clock, ttlMs, quotaOf, densityOf } = options
   const boundedOptions: BoundedOptions = {
     ...bound,
@@ -124,12 +139,22 @@ export async function openFabric(options: FabricOptions): Promise<Fabric> {
     quotaOf: (owner) => quotaOf(parseTenantId(owner)),
     isInnerCertain: isProcessMemory,
     heldBytes: () => canonical.contentBytes,
-    joined: (entry) => index.joined(entry),
-    left: (key) => index.left(key),
+    joined: (entry) => {
+      index.joined(entry)
+      if (watchers.size === 0) return
+      const isReadable = index.headOf(entry.head) !== null
+      for (const { joined, left } of watchers)
+        if (isReadable) joined(entry)
+        else left(entry.key)
+    },
+    left: (key) => {
+      index.left(key)
+      for (const { left } of watchers) left(key)
+    },
   }
   const bounded = await openBoundedStore(hot ?? canonical, boundedOptions, canonical.takeRecovered())
   index.dropUnseen()
-  return new Fabric({ options, canonical, hot, bounded, index })
+  return new Fabric({ options, canonical, hot, bounded, index, watchers })
 }
 
 interface FabricParts {
@@ -138,6 +163,7 @@ interface FabricParts {
   readonly hot: HotStore | null
   readonly bounded: BoundedStore
   readonly index: FabricIndex
+  readonly watchers: Set<FabricWatcher>
 }
 
 /** The memory of a node: see `openFabric`. Closing it closes its store. */
@@ -148,19 +174,31 @@ export class Fabric {
   readonly #bounded: BoundedStore
   readonly #index: FabricIndex
   readonly #tenants: Tenants
+  readonly #watchers: Set<FabricWatcher>
 
   /** Use `openFabric`. */
-  constructor({ options, canonical, hot, bounded, index }: FabricParts) {
+  constructor({ options, canonical, hot, bounded, index, watchers }: FabricParts) {
     this.#options = options
     this.#canonical = canonical
     this.#hot = hot
     this.#bounded = bounded
     this.#index = index
     this.#tenants = new Tenants(bounded)
+    this.#watchers = watchers
+  }
+
+  /** From now on; what it gives ends it. */
+  watch(watcher: FabricWatcher): () => void {
+    this.#watchers.add(watcher)
+    return () => void this.#watchers.delete(watcher)
   }
 
   get indices(): FragmentIndices {
     return this.#index.indices
+  }
+
+  get hashers(): ContentHashers {
+    return this.#options.hashers
   }
 
   /** Names the bytes of what is put. */

@@ -12,6 +12,7 @@ import { FragmentOperations } from './fragment-operations.ts'
 import type { Gate } from './gate.ts'
 import { ObserveOperations } from './observe-operations.ts'
 import { RequestMeters } from './request-meters.ts'
+import { TransferOperations } from './transfer-operations.ts'
 
 /** See the top of this file. */
 export interface Operations {
@@ -20,6 +21,7 @@ export interface Operations {
   readonly compute: ComputeOperations
   readonly admin: AdminOperations
   readonly observe: ObserveOperations
+  readonly transfer: TransferOperations
   /** Doors count here what they answer. */
   readonly meters: RequestMeters
 }
@@ -48,6 +50,7 @@ export function createOperations(parts: OperationsParts): Operations {
     compute: new ComputeOperations({ engine, gate, stopwatch }),
     admin: new AdminOperations({ fabric, gate, audit, quotas, scrub }),
     observe: new ObserveOperations({ fabric, engine, gate, quotas, meters, node }),
+    transfer: new TransferOperations({ fabric, gate }),
     meters,
   }
 }

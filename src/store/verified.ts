@@ -79,7 +79,8 @@ export class VerifiedStore implements FragmentStore {
   }
 
   get(key: string, options: GetOptions = {}): Promise<StoredFragment | null> {
-    return this.#areReadsVerified ? this.#verifiedGet(key, options) : this.#store.get(key, options)
+    const isVerified = this.#areReadsVerified && options.isVerifiedByReader !== true
+    return isVerified ? this.#verifiedGet(key, options) : this.#store.get(key, options)
   }
 
   async #verifiedGet(key: string, { span, into }: GetOptions): Promise<StoredFragment | null> {

@@ -3,7 +3,9 @@ import pino from 'pino'
 import { z } from 'zod'
 import { createHttpApp } from '../../src/doors/http.ts'
 import { BodyBudget } from '../../src/server/body-budget.ts'
-import { opaque, openHttpWorld, openTestEngine } from './http-world.ts'
+import { encodeIds } from '../../src/transfer/entry-messages.ts'
+import { encodeRequest } from '../../src/transfer/inventory-messages.ts'
+import { hashers, opaque, openHttpWorld, openTestEngine } from './http-world.ts'
 
 const world = await openHttpWorld({
   openEngine: openTestEngine,
@@ -25,6 +27,7 @@ const KNOWN: Readonly<Record<string, unknown>> = {
   model: 'ab'.repeat(32),
   blocks: [`b3c:${'ab'.repeat(32)}`],
   keys: ['opaque/=known'],
+  contentHash: hashers.b3.hash(new TextEncoder().encode('x')),
   content_hash: 's256:3608bca1e44ea6c4d268eb6db02260269892c0b42b86bbf1e77a6fa16c3c9282',
   prompt: 'Once upon a time',
   maxTokens: 2,
@@ -162,7 +165,7 @@ describe('every route', async () => {
       .filter((parameter) => parameter.in === 'query' && parameter.required === true)
       .map(({ name, schema }) => `${name}=${encodeURIComponent(String(example(schema, name)))}`)
     const headers: Record<string, string> = {}
-    let body: string | undefined
+    let body: string | Uint8Array<ArrayBuffer> | undefined
     const [[type, content] = []] = [Object.entries<Json>(operation.requestBody?.content ?? {})[0]]
     if (type !== undefined) {
       headers['content-type'] = type
@@ -179,6 +182,9 @@ describe('every route', async () => {
       if (['store', 'replicate'].includes(operation.operationId))
         Object.assign(value, { payload: Buffer.from('xyz').toString('base64'), fragment: OLD })
       body = type === 'application/json' ? JSON.stringify(value) : 'x'
+      if (operation.operationId === 'compareInventory')
+        body = Uint8Array.from(encodeRequest({ kind: 'root', digest: new Uint32Array(3) }))
+      if (operation.operationId === 'nameEntries') body = Uint8Array.from(encodeIds([]))
     }
     const answer = await ask(url + (query.length === 0 ? '' : `?${query.join('&')}`), {
       method: method.toUpperCase(),
