@@ -321,8 +321,6 @@ export const LIMITS = {
   transferStagedAgeMsMax: 7 * 24 * 60 * 60_000,
   /** Keys of one renewal of leases; those after them wait until some before them have arrived. */
   transferLeaseKeysMax: 1024,
-  /** Bytes of a manifest, and of a question or answer about inventories; more is rejected with INVALID_REQUEST. 65,536 hashes of chunks are two MiB. */
-  transferMessageBytesMax: 4 * 1024 * 1024,
   /** Questions of one message about an inventory; more is rejected with INVALID_REQUEST. Answers take up to 4 kB each: a megabyte. */
   inventoryQuestionsMax: 256,
   /** Questions of one comparison of inventories; more ends it with LIMIT_REACHED. Thrice what 16 M entries that all differ take. */
