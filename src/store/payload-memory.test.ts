@@ -78,7 +78,11 @@ describe('a memory store', () => {
 
   test('never changes bytes under a reader, whatever is put, removed and read, and in which order readers end', async () => {
     const step = fc.oneof(
-      fc.record({ kind: fc.constant('put' as const), key: fc.nat({ max: 2 }), value: fc.integer({ min: 1, max: 255 }) }),
+      fc.record({
+        kind: fc.constant('put' as const),
+        key: fc.nat({ max: 2 }),
+        value: fc.integer({ min: 1, max: 255 }),
+      }),
       fc.record({ kind: fc.constant('remove' as const), key: fc.nat({ max: 2 }) }),
       fc.record({ kind: fc.constant('read' as const), key: fc.nat({ max: 2 }) }),
       fc.record({ kind: fc.constant('end' as const), reader: fc.nat() }),
