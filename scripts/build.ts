@@ -10,8 +10,8 @@
  */
 import { spawn } from 'node:child_process'
 import { chmod, copyFile, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
-import { readdirSync, statSync } from 'node:fs'
-import { basename, join } from 'node:path'
+import { globSync, readdirSync, statSync } from 'node:fs'
+import { basename, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { buildKernel, isKernelStale } from './kernel.ts'
 
@@ -61,7 +61,7 @@ async function build(): Promise<void> {
     await writeFile(join(staging, basename(STAMP)), `${INPUTS.join(' ')}\n`)
     await compileLibrary(staging)
     // Read when it runs: for reflection, and because others generate their clients from it.
-    await copyFile('src/api/membrane.proto', join(staging, 'api/membrane.proto'))
+    for (const path of globSync('src/**/*.proto')) await copyFile(path, join(staging, relative('src', path)))
     await bundleCli(join(staging, 'cli'))
     await replaceDist(staging)
   } finally {

@@ -11,7 +11,7 @@ import { DEFAULT_FABRIC_OPTIONS, type Fabric, type FabricOptions, openFabric } f
 import { Gate } from '../src/server/gate.ts'
 import type { Operations } from '../src/server/operations.ts'
 import { MemoryStore } from '../src/store/memory.ts'
-import { operationsOn } from './operations.ts'
+import { type AuditedAction, operationsOn } from './operations.ts'
 
 export const ANYBODY: Caller = { tenant: DEFAULT_TENANT, role: 'admin', name: 'anonymous' }
 
@@ -35,6 +35,7 @@ export interface RespWorld {
   /** 0 for a Unix socket. */
   readonly port: number
   readonly operations: Operations
+  readonly audited: readonly AuditedAction[]
   readonly fabric: Fabric
   readonly budget: BodyBudget
   readonly close: () => Promise<void>
@@ -48,7 +49,8 @@ export async function openRespWorld(options: RespWorldOptions = {}): Promise<Res
   const common = { ...DEFAULT_FABRIC_OPTIONS, hashers, clock, tier: 'memory', seed: 1 } as const
   const fabric = await openFabric({ ...common, store: new MemoryStore(clock), ...options.fabric })
   const gate = new Gate(null)
-  const operations = await operationsOn({ fabric, clock, gate })
+  const audited: AuditedAction[] = []
+  const operations = await operationsOn({ fabric, clock, gate, audited })
   const budget = options.budget ?? new BodyBudget(256 * 1024 * 1024)
   const { fabric: _, ...given } = options
   const door = await openRespDoor({
@@ -67,6 +69,7 @@ export async function openRespWorld(options: RespWorldOptions = {}): Promise<Res
     door,
     port: door.address.kind === 'tcp' ? door.address.port : 0,
     operations,
+    audited,
     fabric,
     budget,
     close: async () => {

@@ -15,6 +15,7 @@ export type RespReply =
   | { readonly kind: 'set'; readonly items: readonly RespReply[] }
   | { readonly kind: 'map'; readonly entries: readonly (readonly [RespReply, RespReply])[] }
 
+/** Of the protocol: 2, until a client asks for 3 with HELLO. */
 export type RespVersion = 2 | 3
 
 export const RESP_OK: RespReply = { kind: 'status', text: 'OK' }

@@ -281,7 +281,9 @@ export const LIMITS = {
   /** Listings of all tenants; beyond, the one that was longest not continued is forgotten. Each holds a page, and may hold the keys of a store. */
   listingsMax: 256,
   /** Entries of the inventory in its old shape, which has no pages of its own accord; beyond, it says how to go on. */
-  inventoryEntriesMax: 10_000,
+  legacyInventoryEntriesMax: 10_000,
+  /** Entries of one inventory; another one is refused with LIMIT_REACHED. As many as a disk store holds: a gigabyte. */
+  inventoryEntriesMax: 16_000_000,
   /** Doors and routes that requests are counted by; those beyond are counted together. Doors have some hundred commands. */
   meteredRoutesMax: 1024,
   /** Tenants with a quota of their own; another one is rejected with LIMIT_REACHED. Some 150 bytes each in the file, which is written whole. */
@@ -325,8 +327,10 @@ export const LIMITS = {
   transferLeaseKeysMax: 1024,
   /** Questions of one message about an inventory; more is rejected with INVALID_REQUEST. Answers take up to 4 kB each: a megabyte. */
   inventoryQuestionsMax: 256,
-  /** Questions of one comparison of inventories; more ends it with LIMIT_REACHED. What 16 M entries that all differ take. */
-  inventoryQuestionsTotalMax: 2 ** 21,
+  /** Questions of one comparison of inventories; more ends it with LIMIT_REACHED. Thrice what 16 M entries that all differ take. */
+  inventoryQuestionsTotalMax: 2 ** 18,
+  /** Differences on one side at which a comparison of inventories ends, a few thousand later, saying so. A hundred bytes each. */
+  inventoryDifferencesMax: 2 ** 20,
   /** Ids of one list of an answer; more is rejected with INVALID_REQUEST. Lists have 24, and more only of ids alike in 32 bits. */
   inventoryListMax: 4096,
   /** Entries that are asked for by their ids in one message; more is rejected with INVALID_REQUEST. A megabyte, with the longest keys. */

@@ -50,7 +50,7 @@ const INVENTORY = z
     digest: z.record(z.string(), z.number().int()).describe('Version of each content hash.'),
     next_cursor: z.string().optional().describe('Only when there is more: of the next page.'),
   })
-  .describe(`Content hashes and versions, ${LIMITS.inventoryEntriesMax} entries at most; has no units.`)
+  .describe(`Content hashes and versions, ${LIMITS.legacyInventoryEntriesMax} entries at most; has no units.`)
 const HEARTBEAT = z
   .object({
     node_id: z.string(),
@@ -132,7 +132,7 @@ export const legacyRoutes: HttpRoutes = (app, options) => {
       },
     },
     async (request) => {
-      const asked = { prefix: '', cursor: request.query.cursor ?? null, limit: LIMITS.inventoryEntriesMax }
+      const asked = { prefix: '', cursor: request.query.cursor ?? null, limit: LIMITS.legacyInventoryEntriesMax }
       const page = await fragments.list(callerOf(request), asked)
       const node_id = observe.heartbeat(callerOf(request)).node
       const more = page.cursor === null ? {} : { next_cursor: page.cursor }

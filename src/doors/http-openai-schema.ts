@@ -45,39 +45,88 @@ const COMMON = {
 const TEXT_PART = z.looseObject({ type: z.string(), text: z.string().optional() })
 
 /** Body of POST /v1/chat/completions. */
-export const CHAT_REQUEST = z.looseObject({
-  ...COMMON,
-  messages: z
-    .array(
-      z.looseObject({
-        role: z.enum(['system', 'developer', 'user', 'assistant', 'tool', 'function']),
-        content: z.union([z.string(), z.array(TEXT_PART)]).nullish(),
-      }),
-    )
-    .min(1)
-    .max(LIMITS.chatMessagesMax),
-  max_completion_tokens: z.number().int().min(1).nullish(),
-  response_format: z.looseObject({ type: z.string() }).nullish(),
-})
+export const CHAT_REQUEST = z
+  .looseObject({
+    ...COMMON,
+    messages: z
+      .array(
+        z.looseObject({
+          role: z.enum(['system', 'developer', 'user', 'assistant', 'tool', 'function']),
+          content: z.union([z.string(), z.array(TEXT_PART)]).nullish(),
+        }),
+      )
+      .min(1)
+      .max(LIMITS.chatMessagesMax),
+    max_completion_tokens: z.number().int().min(1).nullish(),
+    response_format: z.looseObject({ type: z.string() }).nullish(),
+  })
+  .describe('A conversation to continue. Lengths are in tokens of the model.')
 export type ChatRequest = z.infer<typeof CHAT_REQUEST>
 
 /** Body of POST /v1/completions. */
-export const COMPLETION_REQUEST = z.looseObject({
-  ...COMMON,
-  prompt: z.union([
-    z.string(),
-    z.array(z.string()).min(1).max(LIMITS.completionPromptsMax),
-    z.array(z.number().int().min(0)).min(1),
-    z
-      .array(z.array(z.number().int().min(0)).min(1))
-      .min(1)
-      .max(LIMITS.completionPromptsMax),
-  ]),
-  echo: z.boolean().nullish(),
-  suffix: z.string().nullish(),
-  best_of: z.number().int().nullish(),
-})
+export const COMPLETION_REQUEST = z
+  .looseObject({
+    ...COMMON,
+    prompt: z.union([
+      z.string(),
+      z.array(z.string()).min(1).max(LIMITS.completionPromptsMax),
+      z.array(z.number().int().min(0)).min(1),
+      z
+        .array(z.array(z.number().int().min(0)).min(1))
+        .min(1)
+        .max(LIMITS.completionPromptsMax),
+    ]),
+    echo: z.boolean().nullish(),
+    suffix: z.string().nullish(),
+    best_of: z.number().int().nullish(),
+  })
+  .describe('A text to continue. Lengths are in tokens of the model.')
 export type CompletionRequest = z.infer<typeof COMPLETION_REQUEST>
+
+const USAGE = z
+  .object({
+    prompt_tokens: z.number().int(),
+    completion_tokens: z.number().int(),
+    total_tokens: z.number().int(),
+    prompt_tokens_details: z.object({ cached_tokens: z.number().int() }).optional(),
+  })
+  .optional()
+  .describe('Missing where a service did not say.')
+
+const ANSWER = {
+  id: z.string(),
+  created: z.number().int().describe('Seconds since 1970.'),
+  model: z.string(),
+  usage: USAGE,
+}
+const FINISH = z.enum(['stop', 'length'])
+
+/** Answer of POST /v1/chat/completions. */
+export const CHAT_ANSWER = z
+  .object({
+    ...ANSWER,
+    object: z.literal('chat.completion'),
+    choices: z.array(
+      z.object({
+        index: z.number().int(),
+        message: z.object({ role: z.literal('assistant'), content: z.string(), refusal: z.null() }),
+        logprobs: z.null(),
+        finish_reason: FINISH,
+      }),
+    ),
+  })
+  .describe('The next turn; with `stream`, events of it instead. Lengths are in tokens of the model.')
+
+/** Answer of POST /v1/completions. */
+export const COMPLETION_ANSWER = z
+  .object({
+    ...ANSWER,
+    object: z.literal('text_completion'),
+    choices: z.array(
+      z.object({ index: z.number().int(), text: z.string(), logprobs: z.null(), finish_reason: FINISH }),
+    ),
+  })
+  .describe('The continuation; with `stream`, events of it instead. Lengths are in tokens of the model.')
 
 /** Fields that would change the answer, and what they may be: what changes nothing. */
 const NEUTRAL: Readonly<Record<string, (value: unknown) => boolean>> = {

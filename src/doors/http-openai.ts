@@ -12,15 +12,24 @@ import { abortedWith, callerOf, type HttpRoutes } from './http-app.ts'
 import { asMembraneError, openAiError } from './http-errors.ts'
 import { EventStream } from './http-event-stream.ts'
 import {
+  CHAT_ANSWER,
   CHAT_REQUEST,
   type ChatRequest,
+  COMPLETION_ANSWER,
   COMPLETION_REQUEST,
   type CompletionRequest,
   messagesOf,
   refuseUnsupported,
 } from './http-openai-schema.ts'
 
-const MODEL = z.object({ id: z.string(), object: z.literal('model'), created: z.number().int(), owned_by: z.string() })
+const MODEL = z
+  .object({
+    id: z.string(),
+    object: z.literal('model'),
+    created: z.number().int().describe('Seconds since 1970.'),
+    owned_by: z.string(),
+  })
+  .describe('A model that can be asked.')
 
 export const openAiRoutes: HttpRoutes = (app, { operations }) => {
   const { compute } = operations
@@ -41,8 +50,9 @@ export const openAiRoutes: HttpRoutes = (app, { operations }) => {
       config,
       schema: {
         tags,
+        operationId: 'listModels',
         summary: 'The model that this node runs.',
-        response: { 200: z.object({ object: z.literal('list'), data: z.array(MODEL) }) },
+        response: { 200: z.object({ object: z.literal('list'), data: z.array(MODEL) }).describe('All there are.') },
       },
     },
     async (request) => {
@@ -54,7 +64,13 @@ export const openAiRoutes: HttpRoutes = (app, { operations }) => {
     '/v1/models/*',
     {
       config,
-      schema: { tags, summary: 'One model.', params: z.object({ '*': z.string() }), response: { 200: MODEL } },
+      schema: {
+        tags,
+        operationId: 'getModel',
+        summary: 'One model.',
+        params: z.object({ '*': z.string() }),
+        response: { 200: MODEL },
+      },
     },
     async (request) => {
       callerOf(request)
@@ -65,7 +81,13 @@ export const openAiRoutes: HttpRoutes = (app, { operations }) => {
     '/v1/chat/completions',
     {
       config,
-      schema: { tags, summary: 'The next turn of a conversation, as the OpenAI API.', body: CHAT_REQUEST },
+      schema: {
+        tags,
+        operationId: 'createChatCompletion',
+        summary: 'The next turn of a conversation, as the OpenAI API.',
+        body: CHAT_REQUEST,
+        response: { 200: CHAT_ANSWER },
+      },
     },
     async (request, reply) => {
       const { body } = request
@@ -86,7 +108,13 @@ export const openAiRoutes: HttpRoutes = (app, { operations }) => {
     '/v1/completions',
     {
       config,
-      schema: { tags, summary: 'The continuation of a text, as the OpenAI API.', body: COMPLETION_REQUEST },
+      schema: {
+        tags,
+        operationId: 'createCompletion',
+        summary: 'The continuation of a text, as the OpenAI API.',
+        body: COMPLETION_REQUEST,
+        response: { 200: COMPLETION_ANSWER },
+      },
     },
     async (request, reply) => {
       const { body } = request

@@ -10,5 +10,4 @@ export const RESP_NOT_ASKED: RespSettings = {
   answerTimeoutMs: 60_000,
   failedAuthDelayMs: 100,
   failedAuthsMax: 5,
-  audit: () => {},
 }

@@ -15,7 +15,6 @@ const NO_KEYS = { keys: [0, 0, 0] } as const
 /** After so many keys, others have their turn. */
 const KEYS_AT_ONCE = 512
 const SCAN_KEYS = 10
-const FLUSH_KEYS = 1000
 /** Map entry, key, head and bookkeeping of one value, about. */
 const ENTRY_BYTES = 1024
 
@@ -182,22 +181,9 @@ async function pause(steps: number): Promise<void> {
 }
 
 /** All is gone when it is answered, with ASYNC as well. */
-async function flushAll(call: RespCall, args: RespArgs): Promise<RespReply> {
-  const { caller, session } = call
-  const { operations, audit, log } = session.door
+async function flushAll({ caller, session }: RespCall, args: RespArgs): Promise<RespReply> {
   const mode = args[1] === undefined ? 'sync' : wordOf(args[1])
   if (args.length > 2 || (mode !== 'sync' && mode !== 'async')) throw refuse(SYNTAX)
-  operations.gate.enter(caller, 'write')
-  let removed = 0
-  let some: string[] = []
-  for await (const key of operations.fragments.keys(caller, VALUE_PREFIX)) {
-    some.push(key)
-    if (some.length < FLUSH_KEYS) continue
-    removed += await operations.fragments.remove(caller, some)
-    some = []
-  }
-  if (some.length > 0) removed += await operations.fragments.remove(caller, some)
-  log.warn({ tenant: caller.tenant, credential: caller.name, removed }, 'all values of a tenant removed')
-  audit({ action: 'flush', tenant: caller.tenant, credential: caller.name, removed })
+  await session.door.operations.admin.flush({ caller, requestId: `resp-${session.id}` }, VALUE_PREFIX)
   return RESP_OK
 }

@@ -7,14 +7,6 @@ import type { RespCursors } from './resp-cursors.ts'
 import type { RespTurns } from './resp-turns.ts'
 import type { SerialTasks } from '../store/serial.ts'
 
-/** An action that an operator may want to trace. */
-export interface RespAuditEvent {
-  readonly action: 'flush'
-  readonly tenant: string
-  readonly credential: string
-  readonly removed: number
-}
-
 /** What a RESP door may be told beyond what every door is; see `DEFAULT_RESP_SETTINGS`. */
 export interface RespSettings {
   /** Of the program, as HELLO and INFO say it. */
@@ -30,8 +22,6 @@ export interface RespSettings {
   readonly failedAuthDelayMs: number
   /** So many are answered; the connection is closed then. */
   readonly failedAuthsMax: number
-  /** Told of what an audit log should have. */
-  readonly audit: (event: RespAuditEvent) => void
 }
 
 export interface RespDoorParts extends DoorOptions, RespSettings {

@@ -4,9 +4,10 @@ import { parseTenantId, type TenantId } from '../core/ids.ts'
 import type { Quota } from '../store/bounded-owner.ts'
 import type { TenantUsage } from '../store/tenants.ts'
 import type { AuditAction, AuditLog } from './audit.ts'
-import type { Caller } from './caller.ts'
+import type { Caller, Permission } from './caller.ts'
 import type { Fabric } from './fabric.ts'
 import type { Gate } from './gate.ts'
+import type { TenantFabric } from './tenant-fabric.ts'
 import type { TenantQuotas } from './tenant-quotas.ts'
 
 /** Writes down what administrators do: the beginning before it is done, and how it ended. */
@@ -100,11 +101,23 @@ export class AdminOperations {
     })
   }
 
+  /** Removes the caller's own fragments whose keys begin so, which a writer may; how many there were. */
+  flush(call: AdminCall, prefix: string): Promise<number> {
+    const { tenant } = call.caller
+    return this.#audited(call, 'tenant.flush', tenant, () => removeAll(this.#parts.fabric.of(tenant), prefix), 'write')
+  }
+
   /** One who may not is written down too. */
-  #audited<T>(call: AdminCall, action: AuditAction, target: string, act: () => Promise<T>): Promise<T> {
+  #audited<T>(
+    call: AdminCall,
+    action: AuditAction,
+    target: string,
+    act: () => Promise<T>,
+    permission: Permission = 'administer',
+  ): Promise<T> {
     const { gate, audit } = this.#parts
     return audit.around({ ...call, action, target }, async () => {
-      gate.enter(call.caller, 'administer')
+      gate.enter(call.caller, permission)
       return act()
     })
   }
@@ -113,4 +126,19 @@ export class AdminOperations {
     const { fabric, quotas } = this.#parts
     return { tenant, usage: fabric.of(tenant).usage, quota: quotas.quotaOf(tenant) }
   }
+}
+
+/** Removed together: a listing goes on while they are. */
+const REMOVED_AT_ONCE = 1000
+
+async function removeAll(own: TenantFabric, prefix: string): Promise<number> {
+  let removed = 0
+  let some: string[] = []
+  for await (const key of own.keys(prefix)) {
+    some.push(key)
+    if (some.length < REMOVED_AT_ONCE) continue
+    removed += await own.remove(some)
+    some = []
+  }
+  return some.length === 0 ? removed : removed + (await own.remove(some))
 }

@@ -58,7 +58,10 @@ export class FabricSink implements TransferSink {
     return {
       resumed,
       stage: (offset, bytes) => room.write(offset, bytes),
-      read: (span, into) => room.read(span, into),
+      read: async (span, into) => {
+        await room.read(span, into)
+        return into
+      },
       suspend: (bytes) => room.suspend(bytes),
       abandon: () => room.remove(),
       commit: () => commit(own, room, { ...put, ...isWhole }),

@@ -137,6 +137,7 @@ export async function openFabric(options: FabricOptions): Promise<Fabric> {
       return { ...traits, density: traits.density * (1 + Math.min(1, index.indices.coAccessValue(key))) }
     },
     quotaOf: (owner) => quotaOf(parseTenantId(owner)),
+    isInnerCertain: isProcessMemory,
     heldBytes: () => canonical.contentBytes,
     joined: (entry) => {
       index.joined(entry)

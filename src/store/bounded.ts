@@ -39,6 +39,8 @@ export interface BoundedOptions extends Quota {
   readonly quotaOf: (owner: string) => Quota | null
   /** Milliseconds after which an entry that names no time of its own is gone; null keeps it. */
   readonly ttlMs: number | null
+  /** The store below loses nothing by itself, as this process's memory does not; default false. */
+  readonly isInnerCertain?: boolean
   /** Bytes that the store below takes for payloads: less than their sum where it keeps equal bytes once. */
   readonly heldBytes: () => number
   /** Told of every entry that is there from now on, also in place of another one, and when the store is opened. */
@@ -268,10 +270,17 @@ export class BoundedStore implements FragmentStore {
       entry.owner.touch(entry)
       this.#ends.lease(entry, untilMs, nowMs)
     }
+    // What rests in this process's memory is there until it leaves or expires: nothing below loses it.
+    if (this.#options.isInnerCertain === true) return keys.map((key) => this.#isThere(key, nowMs))
     const isThere = await this.#inner.has(keys)
     const gone = keys.filter((key, index) => isThere[index] !== true && this.#entries.has(key))
     await Promise.all(gone.map((key) => this.#forgetIfGone(key)))
     return keys.map((key, index) => isThere[index] === true && this.#entries.has(key))
+  }
+
+  #isThere(key: string, nowMs: number): boolean {
+    const entry = this.#entries.get(key)
+    return entry !== undefined && (entry.expiresAtMs === null || entry.expiresAtMs > nowMs)
   }
 
   /** A pinned entry is never evicted; it still expires. False when it is not there. */

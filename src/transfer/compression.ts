@@ -50,7 +50,7 @@ export function encodeFrame(bytes: Uint8Array, codec: ByteCodec | null): Uint8Ar
  * write, and for a frame of another length; `into` may hold anything then.
  */
 export function decodeFrame(frame: Uint8Array, into: Uint8Array, codec: ByteCodec): void {
-  const reader = new WireReader(frame, 'A compressed chunk')
+  const reader = new WireReader(frame, 'A compressed chunk', HEAD_BYTES_MAX + LIMITS.transferChunkBytesMax)
   reader.magic(MAGIC)
   const form = reader.byte('the form')
   const bytes = reader.varint('the size of the chunk', LIMITS.transferChunkBytesMax)

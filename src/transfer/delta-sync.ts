@@ -20,6 +20,8 @@ export interface InventoryPeer {
 export interface InventoryComparison {
   readonly missingHere: readonly InventoryEntry[]
   readonly missingThere: readonly InventoryEntry[]
+  /** As of `InventoryDifference`. */
+  readonly isComplete: boolean
   /** Of all messages. */
   readonly bytes: number
   readonly roundTrips: number
@@ -44,7 +46,7 @@ export async function compareInventories(
   }
   for (let request: Uint8Array | null = reconciliation.start(); request !== null; )
     request = reconciliation.next(count(request, await peer.compare(request, options)))
-  const { missingHere: ids, missingThere } = reconciliation.difference
+  const { missingHere: ids, missingThere, isComplete } = reconciliation.difference
   const missingHere: InventoryEntry[] = []
   for (let first = 0; first < ids.length; first += LIMITS.inventoryEntriesAskedMax) {
     const asked = ids.slice(first, first + LIMITS.inventoryEntriesAskedMax)
@@ -65,7 +67,7 @@ export async function compareInventories(
       missingHere.push(entry)
     }
   }
-  return { missingHere, missingThere, bytes, roundTrips }
+  return { missingHere, missingThere, isComplete, bytes, roundTrips }
 }
 
 /** What is to be done to have what is missing. */
@@ -102,20 +104,20 @@ export function planSync(
     one.start === other.start ? compareTexts(one.entry.key, other.entry.key) : one.start - other.start,
   )
   const fetched = new Set<ContentHash>()
-  const fetch: InventoryEntry[] = []
-  const link: InventoryEntry[] = []
+  const toFetch: InventoryEntry[] = []
+  const toLink: InventoryEntry[] = []
   let fetchBytes = 0
   for (const { entry } of placed) {
     const { contentHash, payloadBytes } = entry
     if (fetched.has(contentHash) || holds(contentHash)) {
-      link.push(entry)
+      toLink.push(entry)
       continue
     }
     fetched.add(contentHash)
-    fetch.push(entry)
+    toFetch.push(entry)
     fetchBytes += payloadBytes
   }
-  return { fetch, link, fetchBytes }
+  return { fetch: toFetch, link: toLink, fetchBytes }
 }
 
 function tokenStartOf(key: string): number | null {

@@ -6,6 +6,7 @@ import { seededRandom } from '../core/random.ts'
 import { loadChainHashes } from '../hashing/chain-hashes.ts'
 import { runs } from '../../test/effort.ts'
 import { Inventory, type InventoryEntry } from './inventory.ts'
+import { decodeRequest, encodeResponse } from './inventory-messages.ts'
 import { answerInventory, type InventoryDifference, Reconciliation } from './reconcile.ts'
 
 const { blake3: hash } = await loadChainHashes()
@@ -117,6 +118,45 @@ describe('an inventory', () => {
     other.add(entryOf(1))
     expect(other.root()).not.toEqual(inventoryOf([entryOf(1)]).root())
     expect(() => new Inventory({ hash, secret: new Uint8Array(15) })).toThrow('16 to 64 bytes')
+  })
+
+  test('ends a comparison with a node that always has more', () => {
+    const here = inventoryOf([])
+    const reconciliation = new Reconciliation(here)
+    const digests = new Uint32Array(48).fill(1000)
+    const endless = (request: Uint8Array): Uint8Array => {
+      const decoded = decodeRequest(request)
+      const more = { kind: 'children', digests } as const
+      if (decoded.kind === 'root') return encodeResponse([[more]])
+      return encodeResponse(
+        decoded.questions.map(({ compared, prefix }) => {
+          if (compared === null) return [{ kind: 'list', ids: [] }]
+          return Array.from({ length: 16 }, () => (prefix.digits < 7 ? more : { kind: 'list' as const, ids: [] }))
+        }),
+      )
+    }
+    expect(() => {
+      for (let request: Uint8Array | null = reconciliation.start(); request !== null; )
+        request = reconciliation.next(endless(request))
+    }).toThrow(expect.objectContaining({ code: 'LIMIT_REACHED' }))
+  })
+
+  test('is compared in parts where very much differs', () => {
+    const there = inventoryOf(Array.from({ length: 20_000 }, (_, number) => entryOf(number)))
+    const here = inventoryOf([])
+    let rounds = 0
+    for (let isComplete = false; !isComplete; rounds++) {
+      const reconciliation = new Reconciliation(here, 5000)
+      for (let request: Uint8Array | null = reconciliation.start(); request !== null; )
+        request = reconciliation.next(answerInventory(there, request))
+      const { missingHere } = reconciliation.difference
+      isComplete = reconciliation.difference.isComplete
+      if (!isComplete) expect(missingHere.length).toBeGreaterThanOrEqual(5000)
+      expect(missingHere.length).toBeGreaterThan(0)
+      for (const id of missingHere) here.add(there.find(id) ?? entryOf(-1))
+    }
+    expect(here.root()).toEqual(there.root())
+    expect(rounds).toBeGreaterThan(1)
   })
 
   test('believes no list that names an id twice, or in another order', () => {

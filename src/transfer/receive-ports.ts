@@ -53,8 +53,11 @@ export interface StagedPayload {
   readonly resumed: Uint8Array | null
   /** Takes the bytes; they belong to the caller again when the promise ends. It may take its time: that is the back-pressure. */
   stage(offset: number, bytes: Uint8Array): Promise<void>
-  /** Staged bytes, into a buffer as long as the span: what is to be committed is verified as it lies there. */
-  read(span: ByteSpan, into: Uint8Array): Promise<void>
+  /**
+   * Staged bytes: the sink's own memory, or `into`, which is as long as the span. What is to be committed is verified as
+   * it lies there.
+   */
+  read(span: ByteSpan, into: Uint8Array): Promise<Uint8Array>
   /** All bytes are here and have the content hash. Publishes them and frees the room, also where it answers `refused`. */
   commit(): Promise<PutOutcome>
   /** Keeps the bytes and this state for a later transfer, as long as the sink likes. */

@@ -210,7 +210,10 @@ describe('a transfer', () => {
           resumed: null,
           // Verified when they came: what they are is known.
           stage: () => Promise.resolve(),
-          read: (span, into) => Promise.resolve(fill(span, into)),
+          read: (span, into) => {
+            fill(span, into)
+            return Promise.resolve(into)
+          },
           commit: () => {
             committed = true
             return Promise.resolve('stored')
@@ -219,7 +222,12 @@ describe('a transfer', () => {
           abandon: () => Promise.resolve(),
         }),
     }
-    const { counters, outcomes } = await receive(world, [wanted], { sources, sink, chunkBytes: DEFAULT_CHUNK_BYTES })
+    const { counters, outcomes } = await receive(world, [wanted], {
+      sources,
+      sink,
+      chunkBytes: DEFAULT_CHUNK_BYTES,
+      requestBytes: 4 * DEFAULT_CHUNK_BYTES,
+    })
     expect(outcomes).toEqual([{ kind: 'stored', put: 'stored' }])
     expect(committed).toBe(true)
     expect(counters).toMatchObject({ cuts: 20, bytesAccepted: bytes })

@@ -16,7 +16,6 @@ import {
   encodeRequest,
   encodeResponse,
   type InventoryAnswer,
-  type InventoryQuestion,
   type InventoryRequest,
   LISTED_BYTES,
   type PrefixContent,
@@ -33,6 +32,8 @@ export interface InventoryDifference {
   readonly missingHere: readonly Uint8Array[]
   /** What this node has and the other one has not. */
   readonly missingThere: readonly InventoryEntry[]
+  /** False when it ended because of their number: compare again when these are dealt with. */
+  readonly isComplete: boolean
 }
 
 /** The response to a request of another node. Throws INVALID_REQUEST for what `Reconciliation` does not write. */
@@ -53,17 +54,27 @@ export function answerInventory(inventory: Inventory, request: Uint8Array): Uint
   )
 }
 
+interface WaitingQuestion {
+  readonly prefix: IdPrefix
+  readonly isCompared: boolean
+}
+
 /** One comparison with one other node. */
 export class Reconciliation {
   readonly #inventory: Inventory
+  readonly #differencesMax: number
   readonly #missingHere: Uint8Array[] = []
   readonly #missingThere: InventoryEntry[] = []
-  #questions: InventoryQuestion[] = []
+  /** To be asked. The last ones first, so that few wait, however much differs. */
+  readonly #waiting: WaitingQuestion[] = []
+  #isComplete = true
   #asked: InventoryRequest | null = null
   #questionsAsked = 0
 
-  constructor(inventory: Inventory) {
+  /** Ends once so many differences were found on one side, 1 to LIMITS.inventoryDifferencesMax. */
+  constructor(inventory: Inventory, differencesMax: number = LIMITS.inventoryDifferencesMax) {
     this.#inventory = inventory
+    this.#differencesMax = Math.min(differencesMax, LIMITS.inventoryDifferencesMax)
   }
 
   /** The first request. */
@@ -88,18 +99,24 @@ export class Reconciliation {
           this.#compare(compared === null ? prefix : childOf(prefix, child), content)
       }
     }
-    const questions = this.#questions.splice(0, LIMITS.inventoryQuestionsMax)
-    if (questions.length === 0) return null
-    this.#questionsAsked += questions.length
-    if (this.#questionsAsked > LIMITS.inventoryQuestionsTotalMax)
-      throw tooMany(`${LIMITS.inventoryQuestionsTotalMax} questions were asked`)
+    const found = Math.max(this.#missingHere.length, this.#missingThere.length)
+    if (found >= this.#differencesMax && this.#waiting.length > 0) {
+      this.#isComplete = false
+      return null
+    }
+    const next = this.#waiting.splice(-LIMITS.inventoryQuestionsMax)
+    if (next.length === 0) return null
+    this.#questionsAsked += next.length
+    const questions = next.map(({ prefix, isCompared }) => {
+      return { prefix, compared: isCompared ? this.#inventory.children(prefix) : null }
+    })
     this.#asked = { kind: 'questions', questions }
     return encodeRequest(this.#asked)
   }
 
   /** What was found so far; all of it once `next` has given null. */
   get difference(): InventoryDifference {
-    return { missingHere: this.#missingHere, missingThere: this.#missingThere }
+    return { missingHere: this.#missingHere, missingThere: this.#missingThere, isComplete: this.#isComplete }
   }
 
   #compare(prefix: IdPrefix, theirs: PrefixContent | null): void {
@@ -116,9 +133,11 @@ export class Reconciliation {
       const below = childOf(prefix, child)
       const count = theirs.digests[DIGEST_WORDS * child] ?? 0
       if (count === 0) this.#compareLists(below, [])
-      else if (count <= LISTED_MAX || below.digits === PREFIX_DIGITS_MAX)
-        this.#questions.push({ prefix: below, compared: null })
-      else this.#questions.push({ prefix: below, compared: this.#inventory.children(below) })
+      else this.#waiting.push({ prefix: below, isCompared: count > LISTED_MAX && below.digits < PREFIX_DIGITS_MAX })
+    }
+    if (this.#questionsAsked + this.#waiting.length > LIMITS.inventoryQuestionsTotalMax) {
+      const message = `A comparison of inventories does not end: it takes more than ${LIMITS.inventoryQuestionsTotalMax} questions.`
+      throw new MembraneError('LIMIT_REACHED', message)
     }
   }
 
@@ -132,8 +151,6 @@ export class Reconciliation {
       else this.#missingHere.push(idStart(prefix, id))
     }
     for (; at < ours.length; at++) this.#note(ours[at]?.entry)
-    if (this.#missingHere.length > LIMITS.inventoryEntriesMax)
-      throw tooMany(`more than ${LIMITS.inventoryEntriesMax} entries are said to be missing`)
   }
 
   #note(entry: InventoryEntry | undefined): void {
@@ -180,8 +197,4 @@ function isAlike(theirs: Uint32Array, ours: Uint32Array, node: number): boolean 
   for (let word = DIGEST_WORDS * node; word < DIGEST_WORDS * (node + 1); word++)
     if (theirs[word] !== ours[word]) return false
   return true
-}
-
-function tooMany(what: string): MembraneError {
-  return new MembraneError('LIMIT_REACHED', `A comparison of inventories does not end: ${what}.`)
 }

@@ -19,6 +19,8 @@ const RAW = 0
 const DELTA = 1
 const BASE_HASH_BYTES = 16
 const TOKEN_MAX = 2 ** 32 - 1
+/** Raw, with its head. */
+const DELTA_BYTES_MAX = 4 * LIMITS.tokenDeltaTokensMax + 8
 
 /** The base, as both sides have it, and what tells whether they do. */
 export interface TokenBase {
@@ -58,7 +60,7 @@ export function encodeTokenDelta(tokenIds: Uint32Array, base: TokenBase): Uint8A
  * what is no delta; nothing is allocated for more tokens than the message brings or copies.
  */
 export function decodeTokenDelta(bytes: Uint8Array, base: TokenBase): Uint32Array {
-  const reader = new WireReader(bytes, 'A token delta')
+  const reader = new WireReader(bytes, 'A token delta', DELTA_BYTES_MAX)
   reader.magic(MAGIC)
   const form = reader.byte('the form')
   const tokens = reader.varint('the number of tokens', LIMITS.tokenDeltaTokensMax)

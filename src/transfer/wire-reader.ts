@@ -3,6 +3,7 @@
  * `WireWriter` would have written. Everything else throws INVALID_REQUEST, before anything is allocated for it.
  */
 import { MembraneError } from '../core/errors.ts'
+import { LIMITS } from '../core/limits.ts'
 
 /** 2^53 - 1 takes eight groups of seven bits; more bytes than that spell no number that is exact. */
 const VARINT_BYTES_MAX = 8
@@ -12,10 +13,11 @@ export class WireReader {
   readonly #what: string
   #at = 0
 
-  /** `what` names the message in errors: `A manifest`. */
-  constructor(bytes: Uint8Array, what: string) {
+  /** `what` names the message in errors: `A manifest`. Of more than `bytesMax` bytes nothing is read. */
+  constructor(bytes: Uint8Array, what: string, bytesMax: number = LIMITS.transferMessageBytesMax) {
     this.#bytes = bytes
     this.#what = what
+    if (bytes.length > bytesMax) throw this.invalid(`it takes ${bytes.length} bytes, more than ${bytesMax}`)
   }
 
   /** Bytes that were not read yet. */

@@ -30,6 +30,10 @@ describe('a varint', () => {
     expect(() => reader.varint('a value', 10)).toThrow(message)
   })
 
+  test('is not looked for in a message that is too long', () => {
+    expect(() => new WireReader(new Uint8Array(11), 'A test', 10)).toThrow('more than 10')
+  })
+
   test('that is refused says INVALID_REQUEST', () => {
     const reader = new WireReader(Uint8Array.of(1), 'A test')
     expect(reader.invalid('so').code).toBe('INVALID_REQUEST')

@@ -34,6 +34,9 @@ const KNOWN: Readonly<Record<string, unknown>> = {
   prompt_tokens: [1, 2, 3, 4, 5],
 }
 
+/** The one that the node runs. */
+const MODEL = 'debian-desc-5M'
+
 /** The least value that a schema takes. */
 function example(schema: Json, name = ''): unknown {
   if (name in KNOWN) return KNOWN[name]
@@ -155,7 +158,9 @@ describe('every route', async () => {
     const { path, method, operation } = one
     if (method === 'get' || method === 'put') await ask(opaque('known'), { method: 'PUT', body: 'x' })
     const parameters: Json[] = operation.parameters ?? []
-    const url = path.replaceAll(/\{([^}]+)\}/g, (_, name: string) => String(example({}, name)))
+    const url = path.replaceAll(/\{([^}]+)\}/g, (_, name: string) =>
+      operation.operationId === 'getModel' ? MODEL : String(example({}, name)),
+    )
     const query = parameters
       .filter((parameter) => parameter.in === 'query' && parameter.required === true)
       .map(({ name, schema }) => `${name}=${encodeURIComponent(String(example(schema, name)))}`)
@@ -171,6 +176,8 @@ describe('every route', async () => {
           prompt: KNOWN['prompt'],
           ...(operation.operationId === 'generate' ? { maxTokens: 2 } : {}),
         })
+      if (['createChatCompletion', 'createCompletion'].includes(operation.operationId))
+        Object.assign(value, { model: MODEL, max_tokens: 2 })
       if (operation.operationId === 'reviseFragment') Object.assign(value, { pin: true })
       if (['store', 'replicate'].includes(operation.operationId))
         Object.assign(value, { payload: Buffer.from('xyz').toString('base64'), fragment: OLD })

@@ -176,7 +176,7 @@ export class MemorySink implements TransferSink {
       },
       read: (span: ByteSpan, into: Uint8Array) => {
         into.set(bytes.subarray(span.start, span.end))
-        return Promise.resolve()
+        return Promise.resolve(into)
       },
       commit: async () => {
         const outcome = this.commit()
