@@ -1,8 +1,11 @@
+import { availableParallelism } from 'node:os'
 import { defineConfig } from 'vitest/config'
 
 export default defineConfig({
   test: {
     pool: 'threads',
+    // By default one core stays idle, which is half of a small machine; most tests wait for a process they started.
+    maxWorkers: availableParallelism(),
     reporters: ['default', './test/reporter.ts'],
     globalSetup: './test/build-kernel.ts',
     projects: [

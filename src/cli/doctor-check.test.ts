@@ -81,10 +81,12 @@ describe('the check of a directory', () => {
     expect(await stateOf(checkOf(join(folder, 'nowhere'), 'store'))).toBe('failed')
   })
 
-  test.runIf(process.getuid?.() !== 0)('tells one that cannot be written', async () => {
-    chmodSync(folder, 0o500)
-    expect(await stateOf(checkOf(folder, 'directory'))).toBe('failed')
-    chmodSync(folder, 0o700)
+  test('tells one that cannot be written', async () => {
+    // Root may write whatever the mode says, except where the kernel itself refuses.
+    const directory = process.getuid?.() === 0 ? '/proc/self' : folder
+    if (directory === folder) chmodSync(folder, 0o500)
+    expect(await stateOf(checkOf(directory, 'directory'))).toBe('failed')
+    if (directory === folder) chmodSync(folder, 0o700)
   })
 
   test('tells one that another has open, unless that is the server that is tested', async () => {
