@@ -7,7 +7,7 @@ import { connect } from 'node:net'
 import { Worker } from 'node:worker_threads'
 import { medianOfSorted, sortedAscending } from '../core/quantile.ts'
 import type { BenchLoad } from './bench-load-worker.ts'
-import { type BenchServer, startOwn, startRedis } from './bench-servers.ts'
+import { type BenchServer, startBare, startOwn, startRedis } from './bench-servers.ts'
 import { WireClient, type WireTarget } from './bench-wire.ts'
 import { workerFile } from './worker-pool.ts'
 
@@ -40,11 +40,15 @@ export interface BenchOptions {
   readonly runs: number
   /** Bytes that one run moves, about: more steadies it. */
   readonly runBytes: number
+  /** Only what has this in its name; null for all. */
+  readonly only: string | null
   readonly onProgress: (what: string) => void
 }
 
 const MB = 1024 * 1024
 const KEYS = 256
+const LOOK_UP = `look-up of ${KEYS} blocks in one call`
+const LOOK_UP_BESIDE_LOAD = 'p99 of a look-up while 4 MB GETs saturate'
 
 /** Starts and stops its servers. Throws MISSING_PACKAGE without a redis-server. */
 export async function compareDoors(options: BenchOptions): Promise<DoorFindings> {
@@ -72,8 +76,8 @@ async function withServers<T>(
 
 async function memoryComparisons(ours: BenchServer, redis: BenchServer, options: BenchOptions): Promise<DoorFindings> {
   const comparisons: Comparison[] = []
-  const add = async (one: Promise<Comparison>): Promise<void> => {
-    comparisons.push(await one)
+  const add = async (what: string, compare: (what: string) => Promise<Comparison>): Promise<void> => {
+    if (isWanted(what, options)) comparisons.push(await compare(what))
   }
   const [own, peer] = [tcp(ours.respPort), tcp(redis.respPort)]
   const [ownUnix, peerUnix] = [{ path: ours.respPath }, { path: redis.respPath }]
@@ -82,16 +86,26 @@ async function memoryComparisons(ours: BenchServer, redis: BenchServer, options:
     [4, 1],
     [32, 2.5],
   ] as const)
-    await add(compareGet(`RESP GET ${mb} MB`, own, peer, mb * MB, target, options))
-  for (const mb of [1, 4]) await add(compareSet(`RESP SET ${mb} MB, verified`, own, peer, mb * MB, 0.8, options))
+    await add(`RESP GET ${mb} MB`, (what) => compareGet(what, own, peer, mb * MB, target, options))
   for (const mb of [1, 4])
-    await add(compareGet(`RESP GET ${mb} MB, Unix socket`, ownUnix, peerUnix, mb * MB, 1, options))
-  if (ours.lmPort !== null && process.env['NOLM'] === undefined)
-    for (const mb of [4, 32]) await add(compareLm(`lm:// GET ${mb} MB`, ours, redis, mb * MB, 1, options))
-  if (ours.httpPort !== null) await add(compareHttp(ours.httpPort, ours.respPort, 4 * MB, 0.85, options))
-  comparisons.push(...(await compareLookUps(ours, options)))
-  const measured = [await lookUpBesideLoad(ours, options)]
+    await add(`RESP SET ${mb} MB, verified`, (what) => compareSet(what, own, peer, mb * MB, 0.8, options))
+  for (const mb of [1, 4])
+    await add(`RESP GET ${mb} MB, Unix socket`, (what) => compareGet(what, ownUnix, peerUnix, mb * MB, 1, options))
+  const { lmPort, httpPort } = ours
+  if (lmPort !== null)
+    for (const mb of [4, 32])
+      await add(`lm:// GET ${mb} MB`, (what) => compareLm(what, tcp(lmPort), peer, mb * MB, 1, options))
+  if (httpPort !== null)
+    await add('HTTP GET 4 MB', (what) => compareHttp(what, { httpPort, own, bytes: 4 * MB, target: 0.85 }, options))
+  if (isWanted(LOOK_UP, options)) comparisons.push(...(await compareLookUps(own, peer, options)))
+  const measured = isWanted(LOOK_UP_BESIDE_LOAD, options) ? [await lookUpBesideLoad(ours, options)] : []
   return { comparisons, measured }
+}
+
+function isWanted(what: string, { only, onProgress }: BenchOptions): boolean {
+  if (only !== null && !what.includes(only)) return false
+  onProgress(what)
+  return true
 }
 
 async function diskComparisons(
@@ -100,10 +114,13 @@ async function diskComparisons(
   options: BenchOptions,
 ): Promise<readonly Comparison[]> {
   const [own, peer] = [tcp(ours.respPort), tcp(redis.respPort)]
-  return [
-    await compareGet('RESP GET 4 MB, disk store beside appendfsync everysec', own, peer, 4 * MB, null, options),
-    await compareSet('RESP SET 4 MB, disk store beside appendfsync everysec', own, peer, 4 * MB, null, options),
-  ]
+  const comparisons: Comparison[] = []
+  for (const [what, compare] of [
+    ['RESP GET 4 MB, disk store beside appendfsync everysec', compareGet],
+    ['RESP SET 4 MB, disk store beside appendfsync everysec', compareSet],
+  ] as const)
+    if (isWanted(what, options)) comparisons.push(await compare(what, own, peer, 4 * MB, null, options))
+  return comparisons
 }
 
 const tcp = (port: number): WireTarget => ({ host: '127.0.0.1', port })
@@ -144,7 +161,6 @@ async function compareGet(
   target: number | null,
   options: BenchOptions,
 ): Promise<Comparison> {
-  options.onProgress(what)
   const side = async (at: WireTarget): Promise<Side> => {
     const client = await WireClient.connect(at, bytes + 64)
     await client.exchange([...command('SET', 'bench-get', payload(bytes))], 5)
@@ -167,7 +183,6 @@ async function compareSet(
   target: number | null,
   options: BenchOptions,
 ): Promise<Comparison> {
-  options.onProgress(what)
   const side = async (at: WireTarget): Promise<Side> => {
     const client = await WireClient.connect(at, 64)
     const value = Buffer.from(payload(bytes))
@@ -190,18 +205,17 @@ async function compareSet(
 
 async function compareLm(
   what: string,
-  ours: BenchServer,
-  redis: BenchServer,
+  lm: WireTarget,
+  redis: WireTarget,
   bytes: number,
   target: number,
   options: BenchOptions,
 ): Promise<Comparison> {
-  options.onProgress(what)
-  const own = await WireClient.connect(tcp(ours.lmPort ?? 0), bytes + 64)
+  const own = await WireClient.connect(lm, bytes + 64)
   // It answers no put; the next answer on the connection says that it is done.
   await own.exchange([lmHeader(1, bytes, 'bench-lm'), payload(bytes), lmHeader(5, 0, '')], LM_REPLY_BYTES)
   const get = lmHeader(2, 0, 'bench-lm')
-  const peer = await WireClient.connect(tcp(redis.respPort), bytes + 64)
+  const peer = await WireClient.connect(redis, bytes + 64)
   await peer.exchange(command('SET', 'bench-get', payload(bytes)), 5)
   const peerGet = Buffer.concat(command('GET', 'bench-get'))
   const [oursMs, peerMs] = await inTurns(
@@ -215,25 +229,25 @@ async function compareLm(
   return { what, oursMs, peerMs, peer: 'redis GET', bytes, target }
 }
 
-/** Against a server that only writes the bytes: as fast as two Node processes can be over TCP. */
+/** Against a process that only writes the bytes: as fast as two Node processes can be over TCP. */
 async function compareHttp(
-  httpPort: number,
-  respPort: number,
-  bytes: number,
-  target: number,
+  what: string,
+  {
+    httpPort,
+    own: filled,
+    bytes,
+    target,
+  }: { readonly httpPort: number; readonly own: WireTarget; readonly bytes: number; readonly target: number },
   options: BenchOptions,
 ): Promise<Comparison> {
-  const what = `HTTP GET ${bytes / MB} MB`
-  options.onProgress(what)
-  const filler = await WireClient.connect(tcp(respPort), 64)
+  const filler = await WireClient.connect(filled, 64)
   await filler.exchange(command('SET', 'bench-http', payload(bytes)), 5)
   filler.close()
   const request = Buffer.from('GET /v1/fragments/opaque/=bench-http HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n')
   const headBytes = (await headOf(httpPort, request)) + bytes
   const own = await WireClient.connect(tcp(httpPort), headBytes)
-  const bare = new Worker(workerFile(new URL('./bench-bare-worker.ts', import.meta.url)), { workerData: { bytes } })
-  const [barePort] = (await once(bare, 'message')) as [number]
-  const peer = await WireClient.connect(tcp(barePort), bytes)
+  const bare = await startBare(bytes)
+  const peer = await WireClient.connect(tcp(bare.port), bytes)
   const [oursMs, peerMs] = await inTurns(
     [
       { client: own, operate: () => own.exchange([request], headBytes) },
@@ -242,7 +256,7 @@ async function compareHttp(
     operationsOf(bytes, options),
     options.runs,
   )
-  await bare.terminate()
+  bare.stop()
   return { what, oursMs, peerMs, peer: 'bare TCP', bytes, target }
 }
 
@@ -263,20 +277,21 @@ async function headOf(port: number, request: Uint8Array): Promise<number> {
   return promise
 }
 
-async function compareLookUps(ours: BenchServer, options: BenchOptions): Promise<readonly Comparison[]> {
-  options.onProgress(`look-up of ${KEYS} blocks`)
-  const client = await WireClient.connect(tcp(ours.respPort), 64 * 1024)
+async function compareLookUps(
+  own: WireTarget,
+  redis: WireTarget,
+  options: BenchOptions,
+): Promise<readonly Comparison[]> {
+  const client = await WireClient.connect(own, 64 * 1024)
+  const peer = await WireClient.connect(redis, 64 * 1024)
   const keys = Array.from({ length: KEYS }, (_, index) => `bench-block-${index}`)
-  for (const key of keys) await client.exchange(command('SET', key, Buffer.from('x')), 5)
+  for (const side of [client, peer])
+    for (const key of keys) await side.exchange(command('SET', key, Buffer.from('x')), 5)
   const one = keys.map((key) => Buffer.concat(command('EXISTS', key)))
   const pipeline = Buffer.concat(one)
   const batch = Buffer.concat(command('EXISTS', ...keys))
   const answer = `:${KEYS}\r\n`.length
-  const times: { readonly batch: number[]; readonly oneByOne: number[]; readonly pipeline: number[] } = {
-    batch: [],
-    oneByOne: [],
-    pipeline: [],
-  }
+  const times = { batch: [] as number[], oneByOne: [] as number[], pipeline: [] as number[], redis: [] as number[] }
   const REPEATS = 20
   for (let run = 0; run <= options.runs; run += 1) {
     const timed = async (into: number[], repeats: number, operate: () => Promise<unknown>): Promise<void> => {
@@ -286,34 +301,23 @@ async function compareLookUps(ours: BenchServer, options: BenchOptions): Promise
     }
     await timed(times.batch, REPEATS * 10, () => client.exchange([batch], answer))
     await timed(times.pipeline, REPEATS, () => client.exchange([pipeline], KEYS * 4))
+    await timed(times.redis, REPEATS, () => peer.exchange([pipeline], KEYS * 4))
     await timed(times.oneByOne, 2, async () => {
       for (const request of one) await client.exchange([request], 4)
     })
   }
   client.close()
-  const common = { oursMs: times.batch, bytes: 0 }
+  peer.close()
+  const common = { what: LOOK_UP, oursMs: times.batch, bytes: 0 }
   return [
-    {
-      ...common,
-      what: `look-up of ${KEYS} blocks in one call`,
-      peerMs: times.oneByOne,
-      peer: `${KEYS} EXISTS, one by one`,
-      target: 20,
-    },
-    {
-      ...common,
-      what: `look-up of ${KEYS} blocks in one call`,
-      peerMs: times.pipeline,
-      peer: `a pipeline of ${KEYS} EXISTS`,
-      target: 3,
-    },
+    { ...common, peerMs: times.oneByOne, peer: `${KEYS} EXISTS, one by one`, target: 20 },
+    { ...common, peerMs: times.pipeline, peer: `a pipeline of ${KEYS} EXISTS`, target: 3 },
+    { ...common, peerMs: times.redis, peer: `redis, a pipeline of ${KEYS} EXISTS`, target: null },
   ]
 }
 
 /** p99 of one EXISTS while another connection reads 4 MB values without a pause. */
 async function lookUpBesideLoad(ours: BenchServer, options: BenchOptions): Promise<Measured> {
-  const what = 'p99 of a look-up while 4 MB GETs saturate'
-  options.onProgress(what)
   const bytes = 4 * MB
   const client = await WireClient.connect(tcp(ours.respPort), 64)
   await client.exchange(command('SET', 'bench-load', payload(bytes)), 5)
@@ -337,7 +341,7 @@ async function lookUpBesideLoad(ours: BenchServer, options: BenchOptions): Promi
   }
   await worker.terminate()
   client.close()
-  return { what, valueMs: medianOfSorted(sortedAscending(p99sMs)), targetMs: 5 }
+  return { what: LOOK_UP_BESIDE_LOAD, valueMs: medianOfSorted(sortedAscending(p99sMs)), targetMs: 5 }
 }
 
 /** Bytes that do not compress and differ by length. */

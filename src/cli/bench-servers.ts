@@ -1,5 +1,5 @@
 /** The servers that `membrane bench` compares: this program's own, and a redis-server, both on free ports of this machine. */
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, fork, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { MembraneError } from '../core/errors.ts'
 import { WireClient } from './bench-wire.ts'
+import { workerFile } from './worker-pool.ts'
 
 export interface BenchServer {
   readonly respPort: number
@@ -46,6 +47,19 @@ export async function startOwn(store: BenchStore): Promise<BenchServer> {
     const child = spawn(process.execPath, [script, 'serve', ...flags], { stdio: ['ignore', 'ignore', 'inherit'] })
     return { child, ports: { respPort, httpPort, lmPort } }
   })
+}
+
+/** A process of Node that answers every byte with `bytes` of memory, and does nothing else. */
+export async function startBare(bytes: number): Promise<{ readonly port: number; readonly stop: () => void }> {
+  const child = fork(workerFile(new URL('./bench-bare-worker.ts', import.meta.url)), [String(bytes)], { execArgv: [] })
+  const stop = (): void => void child.kill('SIGKILL')
+  process.once('exit', stop)
+  const ended = once(child, 'exit').then(([code]) => {
+    throw new MembraneError('PEER_UNAVAILABLE', `The bare server ended with code ${code}.`)
+  })
+  const [port] = (await Promise.race([once(child, 'message'), ended])) as [number]
+  ended.catch(() => {})
+  return { port, stop }
 }
 
 interface Launched {

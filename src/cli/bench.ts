@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import { availableParallelism, cpus, loadavg } from 'node:os'
+import { MembraneError } from '../core/errors.ts'
 import { medianOfSorted, sortedAscending } from '../core/quantile.ts'
 import { type Comparison, compareDoors } from './bench-doors.ts'
 import { wholeNumberOf } from './numbers.ts'
@@ -8,7 +9,8 @@ import { type GlobalFlags, onRun } from './run-command.ts'
 
 interface BenchFlags extends GlobalFlags {
   readonly runs: number
-  readonly runBytes: number
+  readonly runMb: number
+  readonly only?: string
 }
 
 export function defineBench(command: Command): void {
@@ -16,17 +18,23 @@ export function defineBench(command: Command): void {
     .description("this machine's doors beside a redis-server with the same promise, in turns, with one client for both")
     .option('--runs <n>', 'runs of each side; medians are shown', wholeNumberOf(3), 7)
     .option('--run-mb <n>', 'megabytes that one run moves', wholeNumberOf(32), 256)
-  onRun<BenchFlags & { readonly runMb: number }>(command, async (flags) => {
+    .option('--only <text>', 'only comparisons whose names have this in them')
+  onRun<BenchFlags>(command, async (flags) => {
     const isJson = flags.json === true
     const isShown = !isJson && process.stderr.isTTY
     const { comparisons, measured } = await compareDoors({
       runs: flags.runs,
       runBytes: flags.runMb * 1024 * 1024,
+      only: flags.only ?? null,
       onProgress: (what) => {
         if (isShown) process.stderr.write(`\r\u001B[K${what}`)
       },
     })
     if (isShown) process.stderr.write('\r\u001B[K')
+    if (comparisons.length + measured.length === 0)
+      throw new MembraneError('INVALID_REQUEST', `Nothing that is measured has "${flags.only}" in its name.`, {
+        remedy: 'Run `membrane bench` to see all names.',
+      })
     const rows = comparisons.map((one) => ({ ...one, ...spreadOf(one) }))
     if (isJson) {
       printJson({ machine: machine(), comparisons: rows, measured })
