@@ -70,6 +70,7 @@ export interface PrefillRequestMessage {
 }
 
 export interface PrefillResponseMessage {
+  readonly fragments: readonly FragmentMessage[]
   readonly kvSizeMib: number
   readonly latencySeconds: number
   readonly success: boolean
@@ -235,3 +236,26 @@ export interface GenerateSummaryMessage {
 }
 
 export type GenerateResponseMessage = { readonly text: string } | { readonly summary: GenerateSummaryMessage }
+
+export interface TransferRequestMessage {
+  readonly peer: string
+  readonly token: string
+  readonly tls: boolean
+}
+
+export interface TransferStateMessage {
+  readonly id: number
+  readonly peer: string
+  readonly state: string
+  readonly wantedFragments?: number
+  readonly wantedBytes?: number
+  readonly acceptedBytes: number
+  readonly resumedBytes: number
+  readonly discardedBytes: number
+  readonly cuts: number
+  readonly fetched?: number
+  readonly linked?: number
+  readonly unfinished?: number
+  readonly errorCode: string
+  readonly errorMessage: string
+}

@@ -89,7 +89,7 @@ describe('reflection', () => {
     const declared = loadFileDescriptorSetFromBuffer(set)
     const service = declared['membrane.Membrane'] as unknown as Record<string, { path: string; requestStream: boolean }>
     expect(service['Put']).toMatchObject({ path: '/membrane.Membrane/Put', requestStream: true })
-    expect(Object.keys(service)).toHaveLength(14)
+    expect(Object.keys(service)).toHaveLength(15)
   })
 })
 

@@ -141,6 +141,11 @@ describe('an old client', () => {
     expect(again).toMatchObject({ kvSizeBytes: 40 * 256 })
     expect(again.reusedTokens + again.prefilledTokens).toBe(40)
     expect(again.reusedTokens).toBeGreaterThanOrEqual(32)
+    for (const { fragments } of [made, again]) {
+      expect(fragments[0]).toMatchObject({ tokenStart: 0, layerStart: 0, layerEnd: 1 })
+      expect(fragments.at(-1).tokenEnd).toBeGreaterThanOrEqual(31)
+      for (const { contentHash } of fragments) expect(contentHash).toMatch(/^b3:/)
+    }
     expect(await failureOf(call(old, 'Prefill', { request: { promptTokens, modelId: 'other' } }))).toMatchObject({
       code: 'INVALID_REQUEST',
     })
@@ -150,7 +155,13 @@ describe('an old client', () => {
   })
 
   test('hears the heart of the node', async () => {
-    expect(await call(old, 'Heartbeat')).toMatchObject({ nodeId: 'node-7', healthy: true })
+    const heard = await call(old, 'Heartbeat')
+    expect(heard).toMatchObject({ nodeId: 'node-7', healthy: true })
+    // Of its own tenant; who may observe hears of the process.
+    expect(Number(heard.memoryUsedBytes)).toBeLessThan(1e6)
+    const observed = await call(old, 'Heartbeat', { token: 'monitor' })
+    expect(Number(observed.memoryUsedBytes)).toBeGreaterThan(1e7)
+    expect(Number(observed.memoryLimitBytes)).toBeGreaterThan(Number(observed.memoryUsedBytes))
   })
 })
 

@@ -1,5 +1,4 @@
 /** The five calls that the door always had: messages as they were, spans inclusive, and the bytes beside them. */
-import { availableParallelism, loadavg } from 'node:os'
 import { contextBytes } from '../core/compute.ts'
 import { MembraneError } from '../core/errors.ts'
 import { fragmentKey } from '../core/fragment-key.ts'
@@ -23,6 +22,7 @@ import type {
 import type { FragmentOperations } from '../server/fragment-operations.ts'
 import type { ComputeOperations } from '../server/compute-operations.ts'
 import type { Described, FabricPut } from '../server/tenant-fabric.ts'
+import type { ObserveOperations } from '../server/observe-operations.ts'
 import type { CallContext } from './grpc-admission.ts'
 import { artifactDescription, OCTET_STREAM, readDescription, wholeNumber } from './grpc-description.ts'
 import { firstKeys } from './grpc-inventory.ts'
@@ -86,7 +86,7 @@ export async function retrieveFragment(
       throw new MembraneError('LIMIT_REACHED', `One message takes ${LIMITS.grpcMessageBytesMax} bytes at most.`, {
         remedy: `Get ${one} in pieces, by Get.`,
       })
-    return { found: true, fragment: fragmentMessage(found), payload }
+    return { found: true, fragment: fragmentMessage(found, found.expiresAtMs), payload }
   }
   return { found: false, fragment: null, payload: new Uint8Array(0) }
 }
@@ -96,9 +96,13 @@ function keysOf(contentHash: string): readonly string[] {
   return hashes.map((hash) => fragmentKey({ kind: 'artifact', name: parseContentHash(hash) }))
 }
 
-function fragmentMessage({ key, contentHash, payloadBytes, description, ...rest }: Described<StoredFragment>) {
+type Listed = Pick<Described<StoredFragment>, 'key' | 'contentHash' | 'payloadBytes' | 'description'>
+
+function fragmentMessage(
+  { key, contentHash, payloadBytes, description }: Listed,
+  expiresAtMs: number | null,
+): FragmentMessage {
   const { kind, tokens, layers, model } = description.signature
-  const { expiresAtMs } = rest
   return {
     contentHash,
     embedding: [],
@@ -114,7 +118,7 @@ function fragmentMessage({ key, contentHash, payloadBytes, description, ...rest 
     sizeBytes: payloadBytes,
     description: encodeDescription(description),
     key,
-  } satisfies FragmentMessage
+  }
 }
 
 /** Of an empty span its start, because there is no token before the first. */
@@ -146,9 +150,10 @@ export async function prefill(
   if (negative !== undefined) throw new MembraneError('INVALID_REQUEST', `Token ids are 0 or more; found ${negative}.`)
   const tokenIds = Uint32Array.from(promptTokens)
   const asked = { prompt: { tokenIds }, session: session === '' ? null : session, signal }
-  const rebuilt = await compute.rebuild(caller, asked)
+  const { rebuilt, fragments } = await compute.prefill(caller, asked)
   const kvSizeBytes = engine.kind === 'node' ? contextBytes(engine.node.backend.model, rebuilt.promptTokens) : 0
   return {
+    fragments: fragments.map((fragment) => fragmentMessage(fragment, null)),
     kvSizeMib: kvSizeBytes / 1024 ** 2,
     latencySeconds: rebuilt.seconds,
     success: true,
@@ -165,17 +170,17 @@ function checkModel(modelId: string, { name, fingerprint }: { readonly name: str
 }
 
 export function heartbeat(
-  fragments: FragmentOperations,
+  observe: ObserveOperations,
   nodeId: string,
   { caller }: CallContext,
 ): HeartbeatResponseMessage {
-  const { entries, payloadBytes } = fragments.usage(caller)
+  const { load, fragments, isTakingRequests } = observe.heartbeat(caller)
   return {
     nodeId,
-    load: (loadavg()[0] ?? 0) / availableParallelism(),
-    memoryUsedBytes: payloadBytes,
-    memoryLimitBytes: 0,
-    fragmentCount: Math.min(entries, INT32_MAX),
-    healthy: true,
+    load: load.eventLoopRatio,
+    memoryUsedBytes: load.memoryBytes,
+    memoryLimitBytes: load.memoryBytesMax,
+    fragmentCount: Math.min(fragments, INT32_MAX),
+    healthy: isTakingRequests,
   }
 }

@@ -22,6 +22,8 @@ import type {
   GetResponseMessage,
   PutRequestMessage,
   PutResponseMessage,
+  TransferRequestMessage,
+  TransferStateMessage,
 } from '../api/grpc-messages.ts'
 import { LIMITS } from '../core/limits.ts'
 import type { Alarm } from '../core/ports.ts'
@@ -33,6 +35,7 @@ import { getInPieces, has, headOf, longestPrefix, putInPieces, remove } from './
 import { openListener } from './grpc-listener.ts'
 import { heartbeat, prefill, retrieveFragment, storeFragment, syncInventory } from './grpc-original.ts'
 import { explain, generate, rebuild } from './grpc-prompts.ts'
+import { transfer } from './grpc-transfer.ts'
 
 /** What the gRPC door is opened with beside what all doors are. */
 export interface GrpcDoorOptions extends DoorOptions {
@@ -106,7 +109,7 @@ function handlersOf(
   { admission, encode }: { readonly admission: Admission; readonly encode: (message: GetResponseMessage) => Buffer },
 ): UntypedServiceImplementation {
   const { operations, log, payloadBytesMax, nodeId = 'local' } = options
-  const { fragments, compute } = operations
+  const { fragments, compute, observe, pulls } = operations
   const parts = { admission, log }
   const put: handleClientStreamingCall<PutRequestMessage, PutResponseMessage> = clientStream(
     parts,
@@ -120,12 +123,16 @@ function handlersOf(
     parts,
     (request, context, send) => generate(compute, request, { context, send }),
   )
+  const transferred: handleServerStreamingCall<TransferRequestMessage, TransferStateMessage> = serverStream(
+    parts,
+    (request, context, send) => transfer(pulls, request, { context, send }),
+  )
   return {
     StoreFragment: unary(parts, (request, context) => storeFragment(fragments, request, context)),
     RetrieveFragment: unary(parts, (request, context) => retrieveFragment(fragments, request, context)),
     SyncInventory: unary(parts, (request, context) => syncInventory(fragments, request, { nodeId, context })),
     Prefill: unary(parts, (request, context) => prefill(compute, request, context)),
-    Heartbeat: unary(parts, (_, context) => heartbeat(fragments, nodeId, context)),
+    Heartbeat: unary(parts, (_, context) => heartbeat(observe, nodeId, context)),
     Put: put,
     Get: get,
     Head: unary(parts, ({ key }: GetRequestMessage, context) => headOf(fragments, key, context)),
@@ -135,5 +142,6 @@ function handlersOf(
     Rebuild: unary(parts, (request, context) => rebuild(compute, request, context)),
     Explain: unary(parts, (request, context) => explain(compute, request, context)),
     Generate: generated,
+    Transfer: transferred,
   }
 }

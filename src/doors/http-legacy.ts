@@ -55,7 +55,9 @@ const HEARTBEAT = z
   .object({
     node_id: z.string(),
     load: z.number().describe('Share of the time, 0 to 1, in which the event loop had work since it was last asked.'),
-    memory_used_bytes: z.number().describe('Resident bytes of the process.'),
+    memory_used_bytes: z
+      .number()
+      .describe('Payload bytes of the tenant; resident bytes of the process for who may observe.'),
     memory_limit_bytes: z.number().describe("Bytes of its control group's bound, or of the machine's memory."),
     fragment_count: z.number().int().describe("Fragments: the caller's, or, for who may observe, all."),
     healthy: z.boolean().describe('It takes requests.'),

@@ -1,6 +1,6 @@
 /** A node told to copy from another one, and how far it is: for administrators. */
 import { z } from 'zod'
-import type { Pull } from '../server/pull-operations.ts'
+import { pullState } from '../server/pull-operations.ts'
 import { callerOf, type HttpRoutes, TIME_MS } from './http-app.ts'
 
 const PULL = z
@@ -43,7 +43,7 @@ export const pullRoutes: HttpRoutes = (app, { operations: { pulls } }) => {
         response: { 200: z.object({ pulls: z.array(STATE) }).describe('Pulls, in fragments and bytes.') },
       },
     },
-    async (request) => ({ pulls: pulls.list(callerOf(request)).map(stateOf) }),
+    async (request) => ({ pulls: pulls.list(callerOf(request)).map(pullState) }),
   )
   app.post(
     '/v1/transfer/pull',
@@ -60,28 +60,7 @@ export const pullRoutes: HttpRoutes = (app, { operations: { pulls } }) => {
     async (request, reply) => {
       const { peer, token = null, tls } = request.body
       const call = { caller: callerOf(request), requestId: request.id }
-      return reply.code(202).send(stateOf(await pulls.start(call, { peer, token, isTls: tls })))
+      return reply.code(202).send(pullState(await pulls.start(call, { peer, token, isTls: tls })))
     },
   )
-}
-
-function stateOf({ id, tenant, peer, startedMs, wanted, counters, end }: Pull): z.infer<typeof STATE> {
-  const report = end.kind === 'done' ? end.report : null
-  return {
-    id,
-    tenant,
-    peer,
-    startedMs,
-    state: end.kind,
-    wantedFragments: wanted?.fragments ?? null,
-    wantedBytes: wanted?.payloadBytes ?? null,
-    acceptedBytes: counters?.bytesAccepted ?? 0,
-    resumedBytes: counters?.bytesResumed ?? 0,
-    discardedBytes: counters?.bytesDiscarded ?? 0,
-    cuts: counters?.cuts ?? 0,
-    fetched: report?.fetched ?? null,
-    linked: report?.linked ?? null,
-    unfinished: report === null ? null : report.unfinished + report.refused.length + report.lost.length,
-    error: end.kind === 'failed' ? { code: end.code, message: end.message } : null,
-  }
 }

@@ -39,6 +39,7 @@ export interface Observation {
 /** What others ask to know whether a node is well. */
 export interface Heartbeat {
   readonly node: string
+  /** Its memory is what the payloads of the caller's tenant take; that of the process for those who may observe. */
   readonly load: ProcessLoad
   /** Of the caller's tenant; of all tenants for those who may observe. */
   readonly fragments: number
@@ -66,8 +67,12 @@ export class ObserveOperations {
   heartbeat(caller: Caller): Heartbeat {
     const { fabric, gate, node } = this.#parts
     const observes = this.#enter(caller)
-    const fragments = observes ? fabric.stats().fragments : fabric.of(caller.tenant).usage.entries
-    return { node, load: this.#load.load(), fragments, isTakingRequests: !gate.isDraining }
+    const { entries, payloadBytes } = fabric.of(caller.tenant).usage
+    const load = this.#load.load()
+    const state = { node, isTakingRequests: !gate.isDraining }
+    if (observes) return { ...state, load, fragments: fabric.stats().fragments }
+    // What the process takes would tell what other tenants do.
+    return { ...state, load: { ...load, memoryBytes: payloadBytes }, fragments: entries }
   }
 
   numbers(caller: Caller): Observation {

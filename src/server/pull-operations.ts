@@ -2,6 +2,8 @@
  * A node that copies from another one because an administrator asked it to: only from peers that its configuration
  * names, so that no request makes it reach anywhere else. Pulls run beside the request that began them.
  */
+import { EventEmitter, once } from 'node:events'
+import { abortedError } from '../core/cancel.ts'
 import { MembraneError } from '../core/errors.ts'
 import type { ErrorCode } from '../core/errors.ts'
 import type { TenantId } from '../core/ids.ts'
@@ -40,6 +42,46 @@ export interface Pull {
     | { readonly kind: 'failed'; readonly code: ErrorCode; readonly message: string }
 }
 
+/** A pull in plain values, as doors tell it. Bytes are of payloads; null is not known yet. */
+export interface PullState {
+  readonly id: number
+  readonly tenant: string
+  readonly peer: string
+  readonly startedMs: number
+  readonly state: Pull['end']['kind']
+  readonly wantedFragments: number | null
+  readonly wantedBytes: number | null
+  readonly acceptedBytes: number
+  readonly resumedBytes: number
+  readonly discardedBytes: number
+  readonly cuts: number
+  readonly fetched: number | null
+  readonly linked: number | null
+  readonly unfinished: number | null
+  readonly error: { readonly code: string; readonly message: string } | null
+}
+
+export function pullState({ id, tenant, peer, startedMs, wanted, counters, end }: Pull): PullState {
+  const report = end.kind === 'done' ? end.report : null
+  return {
+    id,
+    tenant,
+    peer,
+    startedMs,
+    state: end.kind,
+    wantedFragments: wanted?.fragments ?? null,
+    wantedBytes: wanted?.payloadBytes ?? null,
+    acceptedBytes: counters?.bytesAccepted ?? 0,
+    resumedBytes: counters?.bytesResumed ?? 0,
+    discardedBytes: counters?.bytesDiscarded ?? 0,
+    cuts: counters?.cuts ?? 0,
+    fetched: report?.fetched ?? null,
+    linked: report?.linked ?? null,
+    unfinished: report === null ? null : report.unfinished + report.refused.length + report.lost.length,
+    error: end.kind === 'failed' ? { code: end.code, message: end.message } : null,
+  }
+}
+
 export interface PullOperationsParts {
   readonly fabric: Fabric
   readonly gate: Gate
@@ -58,6 +100,8 @@ export class PullOperations {
   /** The last LIMITS.transferPullsKept of them, by id. */
   readonly #pulls = new Map<number, Pull>()
   readonly #running = new Map<TenantId, Promise<void>>()
+  /** Says `change` when any pull has changed. */
+  readonly #changes = new EventEmitter().setMaxListeners(0)
   #ids = 0
 
   constructor(parts: PullOperationsParts) {
@@ -80,6 +124,22 @@ export class PullOperations {
   list(caller: Caller): readonly Pull[] {
     this.#parts.gate.enter(caller, 'observe')
     return [...this.#pulls.values()].toReversed()
+  }
+
+  /** A pull as it changes, until it has ended; states that came while the last one was looked at are left out. */
+  async *follow(caller: Caller, id: number, signal: AbortSignal): AsyncGenerator<Pull> {
+    this.#parts.gate.enter(caller, 'observe')
+    let last: Pull | undefined
+    for (;;) {
+      const pull = this.#pulls.get(id)
+      if (pull === undefined) return
+      if (pull !== last) yield pull
+      last = pull
+      if (pull.end.kind !== 'running') return
+      // It may have changed while it was looked at.
+      if (this.#pulls.get(id) === pull)
+        await once(this.#changes, 'change', { signal }).catch(() => Promise.reject(abortedError(signal)))
+    }
   }
 
   /** Ends when all pulls have stopped and what has come is kept. */
@@ -149,6 +209,8 @@ export class PullOperations {
 
   #change(id: number, change: Partial<Pull>): void {
     const pull = this.#pulls.get(id)
-    if (pull !== undefined) this.#pulls.set(id, { ...pull, ...change })
+    if (pull === undefined) return
+    this.#pulls.set(id, { ...pull, ...change })
+    this.#changes.emit('change')
   }
 }
