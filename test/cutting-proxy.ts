@@ -9,8 +9,15 @@ export interface CuttingProxy {
   close(): Promise<void>
 }
 
-/** Cuts the connection on which the `at[i]`-th byte of all answers passes, counted over all connections. */
-export async function openCuttingProxy(serverPort: number, at: readonly number[]): Promise<CuttingProxy> {
+/**
+ * Cuts the connection on which the `at[i]`-th byte of all answers passes, counted over all connections. Answers go no
+ * faster than `bytesPerSecond` on each connection.
+ */
+export async function openCuttingProxy(
+  serverPort: number,
+  at: readonly number[],
+  bytesPerSecond = Infinity,
+): Promise<CuttingProxy> {
   const places = [...at].sort((one, other) => one - other)
   const sockets = new Set<Socket>()
   let passedBytes = 0
@@ -42,7 +49,11 @@ export async function openCuttingProxy(serverPort: number, at: readonly number[]
         server.destroy()
         return
       }
-      if (!client.write(piece)) {
+      const isTaken = client.write(piece)
+      if (bytesPerSecond < Infinity) {
+        server.pause()
+        setTimeout(() => server.resume(), (1000 * piece.length) / bytesPerSecond)
+      } else if (!isTaken) {
         server.pause()
         client.once('drain', () => server.resume())
       }

@@ -93,7 +93,7 @@ function connectionsOf(text: string = String(CONNECTIONS_DEFAULT)): number {
 }
 
 function printReport(report: SyncReport): void {
-  const { missing, differing, fetched, linked, refused, lost, unfinished, transfer, comparedBytes } = report
+  const { missing, differing, fetched, linked, refused, lost, unfinished, transfer, comparedBytes, compressed } = report
   if (missing === 0) printText(`nothing is missing: comparing took ${bytesText(comparedBytes)}`)
   else {
     const { bytesReceived = 0, bytesResumed = 0, cuts = 0 } = transfer?.counters ?? {}
@@ -107,9 +107,13 @@ function printReport(report: SyncReport): void {
     printText(`${fragmentsText(missing)} missing: ${parts.join(', ')}`)
     const seconds = transfer === null ? '' : ` in ${transfer.seconds.toFixed(1)} s`
     const resumed = bytesResumed > 0 ? `, ${bytesText(bytesResumed)} from an earlier sync` : ''
+    const packed =
+      compressed.wireBytes > 0
+        ? `, ${bytesText(compressed.plainBytes)} of them as ${bytesText(compressed.wireBytes)} compressed`
+        : ''
     const cut = cuts > 0 ? `, ${cuts} cuts` : ''
     printText(
-      `${bytesText(bytesReceived)} received${seconds}${resumed}${cut}; comparing took ${bytesText(comparedBytes)}`,
+      `${bytesText(bytesReceived)} received${packed}${seconds}${resumed}${cut}; comparing took ${bytesText(comparedBytes)}`,
     )
   }
   if (differing > 0) printText(`${fragmentsText(differing)} with other bytes than there: left as they are`)

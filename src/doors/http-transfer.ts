@@ -6,6 +6,7 @@ import { parseContentHash } from '../core/ids.ts'
 import { LIMITS } from '../core/limits.ts'
 import { checkAllowed } from '../server/caller.ts'
 import { DEFAULT_CHUNK_BYTES } from '../transfer/chunks.ts'
+import { FRAMES_ENCODING, FRAMES_HEADERS } from '../transfer/frames.ts'
 import { encodeManifest } from '../transfer/manifest-codec.ts'
 import { callerOf, type HttpRoutes, KEY } from './http-app.ts'
 import { withBody } from './http-body.ts'
@@ -35,6 +36,10 @@ const CHUNKS = z.object({
   contentHash: z.string().describe('Of the payload that is wanted: 404 when other bytes are there.'),
   start: z.coerce.number().int().min(0).describe('The first byte.'),
   end: z.coerce.number().int().min(1).describe('The byte after the last.'),
+  encoding: z
+    .enum(['identity', FRAMES_ENCODING])
+    .default('identity')
+    .describe('How the span comes: as it is, or as frames of split planes, each with its length before it.'),
 })
 
 const tags = ['transfer']
@@ -110,8 +115,14 @@ export const transferRoutes: HttpRoutes = (app, { operations: { transfer } }) =>
     },
     async (request, reply) => {
       const key = request.params['*']
-      const { contentHash, start, end } = request.query
+      const { contentHash, start, end, encoding } = request.query
       const wanted = { key, contentHash: parseContentHash(contentHash), span: { start, end } }
+      if (encoding === FRAMES_ENCODING) {
+        const found = await transfer.frames(callerOf(request), wanted)
+        if (found === null) throw notFound(key)
+        reply.headers({ [FRAMES_HEADERS.encoding]: encoding, [FRAMES_HEADERS.seconds]: found.seconds })
+        return sendBytes(reply, found.packed)
+      }
       const bytes = await transfer.chunks(callerOf(request), wanted)
       if (bytes === null) throw notFound(key)
       return sendBytes(reply, bytes)

@@ -28,6 +28,11 @@ export function compressionGain(rates: CompressionRates): number {
 /** Numbers of which the codec knows how to take the exponents out. */
 const COMPRESSED_DTYPES: readonly string[] = ['F16', 'BF16']
 
+/** Whether numbers of a safetensors dtype may shrink at all: int8 does not by more than it costs. */
+export function canShrink(dtype: string): boolean {
+  return COMPRESSED_DTYPES.includes(dtype)
+}
+
 /** When to begin and when to stop: gains between the two change nothing, so that noise does not. */
 export interface CompressionThresholds {
   readonly gainToBegin: number
@@ -57,11 +62,11 @@ export class CompressionChoice {
     return this.#isOn
   }
 
-  /** Of data of a safetensors dtype. Never for numbers of other widths: int8 does not shrink by more than it costs. */
+  /** Of data of a safetensors dtype. Never for what `canShrink` says no to. */
   choose(dtype: string, rates: CompressionRates): boolean {
     const { gainToBegin, gainToStop, ratioMin } = this.#thresholds
     // Such data says nothing about the link: what was chosen for other data stays.
-    if (!COMPRESSED_DTYPES.includes(dtype) || !(rates.ratio >= ratioMin)) return false
+    if (!canShrink(dtype) || !(rates.ratio >= ratioMin)) return false
     this.#isOn = compressionGain(rates) >= (this.#isOn ? gainToStop : gainToBegin)
     return this.#isOn
   }

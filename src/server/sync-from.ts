@@ -14,6 +14,7 @@ import { TokenBucket } from '../policy/token-bucket.ts'
 import { DEFAULT_CHUNK_BYTES } from '../transfer/chunks.ts'
 import { compareInventories, planSync } from '../transfer/delta-sync.ts'
 import { Inventory, type InventoryEntry } from '../transfer/inventory.ts'
+import { type CompressionReport, LinkCompression } from '../transfer/link-compression.ts'
 import type { TransferCounters, TransferReport } from '../transfer/receive-ports.ts'
 import { receiveFragments } from '../transfer/receive.ts'
 import { FabricSink } from './fabric-sink.ts'
@@ -70,6 +71,8 @@ export interface SyncReport {
   readonly unfinished: number
   /** Null when nothing had to be fetched. */
   readonly transfer: Pick<TransferReport, 'counters' | 'seconds'> | null
+  /** Of what was asked for compressed, because the link is slower than that: before and after. */
+  readonly compressed: CompressionReport
 }
 
 /** Patience of one connection, in seconds: the other side may read gigabytes to make a manifest. */
@@ -91,7 +94,8 @@ export async function syncFrom(parts: SyncParts, options: SyncOptions = {}): Pro
   const plan = planSync(missing, { holds: (contentHash) => held.contents.has(contentHash) })
   const wanted = plan.fetch.slice(0, LIMITS.transferFragmentsMax)
   options.planned?.({ fragments: wanted.length, payloadBytes: sum(wanted) })
-  const sources = Array.from({ length: connections }, () => new HttpChunkSource(peer, chunkBytes))
+  const link = new LinkCompression(systemStopwatch)
+  const sources = Array.from({ length: connections }, () => new HttpChunkSource(peer, chunkBytes, link))
   const sink = new FabricSink({
     own,
     describe: (key) => peer.describe(key, call),
@@ -138,6 +142,7 @@ export async function syncFrom(parts: SyncParts, options: SyncOptions = {}): Pro
     unfinished:
       named.filter(({ kind }) => kind === 'unfinished').length + plan.fetch.length - wanted.length + links.waiting,
     transfer: transfer === null ? null : { counters: transfer.counters, seconds: transfer.seconds },
+    compressed: link.report,
   }
 }
 

@@ -1,13 +1,16 @@
 /** What another node needs to copy from this one: inventories to compare, manifests, descriptions, and chunks. */
 import { randomBytes } from 'node:crypto'
+import { setImmediate } from 'node:timers/promises'
 import { MembraneError } from '../core/errors.ts'
 import { writeHex } from '../core/hex.ts'
 import type { ContentHash, TenantId } from '../core/ids.ts'
 import { LIMITS } from '../core/limits.ts'
 import type { ByteSpan, HashFunction } from '../core/ports.ts'
 import { loadChainHashes } from '../hashing/chain-hashes.ts'
+import { canShrink } from '../policy/compress.ts'
 import type { ChunkManifest } from '../transfer/chunks.ts'
 import { answerEntries } from '../transfer/entry-messages.ts'
+import { encodeFrames } from '../transfer/frames.ts'
 import type { Inventory } from '../transfer/inventory.ts'
 import { answerInventory } from '../transfer/reconcile.ts'
 import type { Caller } from './caller.ts'
@@ -16,6 +19,7 @@ import { encodeHead } from './fragment-head.ts'
 import type { Gate } from './gate.ts'
 import { TenantInventories } from './tenant-inventories.ts'
 import { TransferManifests } from './transfer-manifests.ts'
+import { zstdCodec } from './zstd.ts'
 
 /** What a comparison begins with. */
 export interface InventoryName {
@@ -116,6 +120,26 @@ export class TransferOperations {
     if (entry === null || entry.contentHash !== contentHash || span.end > entry.payloadBytes) return null
     const found = await own.read(key, { span, isVerifiedByReader: true })
     return found === null || found.contentHash !== contentHash ? null : found.payload
+  }
+
+  /** The same, packed by `encodeFrames`, and how many seconds that took: for links that are slower than packing. */
+  async frames(
+    caller: Caller,
+    read: ChunkRead,
+  ): Promise<{ readonly packed: Uint8Array; readonly seconds: number } | null> {
+    const bytes = await this.chunks(caller, read)
+    if (bytes === null) return null
+    const entry = await this.#parts.fabric.of(caller.tenant).head(read.key)
+    const dtype = entry?.description.signature.dtype ?? ''
+    let seconds = 0
+    let since = performance.now()
+    const packed = await encodeFrames(bytes, canShrink(dtype) ? zstdCodec : null, async () => {
+      seconds += (performance.now() - since) / 1000
+      // Packing is done in this thread: what is small comes between.
+      await setImmediate()
+      since = performance.now()
+    })
+    return { packed, seconds: seconds + (performance.now() - since) / 1000 }
   }
 
   async #inventoryOf({ tenant }: Caller): Promise<Inventory> {
