@@ -36,8 +36,6 @@ import { explain, generate, rebuild } from './grpc-prompts.ts'
 
 /** What the gRPC door is opened with beside what all doors are. */
 export interface GrpcDoorOptions extends DoorOptions {
-  /** How answers call this node. */
-  readonly nodeId?: string
   /** When it is time to give a request up; the system's own by default. */
   readonly alarm?: Alarm
 }
@@ -105,8 +103,8 @@ function handlersOf(
   options: GrpcDoorOptions,
   { admission, encode }: { readonly admission: Admission; readonly encode: (message: GetResponseMessage) => Buffer },
 ): UntypedServiceImplementation {
-  const { operations, log, payloadBytesMax, nodeId = 'local' } = options
-  const { fragments, compute } = operations
+  const { operations, log, payloadBytesMax } = options
+  const { fragments, compute, observe } = operations
   const parts = { admission, log }
   const put: handleClientStreamingCall<PutRequestMessage, PutResponseMessage> = clientStream(
     parts,
@@ -123,9 +121,11 @@ function handlersOf(
   return {
     StoreFragment: unary(parts, (request, context) => storeFragment(fragments, request, context)),
     RetrieveFragment: unary(parts, (request, context) => retrieveFragment(fragments, request, context)),
-    SyncInventory: unary(parts, (request, context) => syncInventory(fragments, request, { nodeId, context })),
+    SyncInventory: unary(parts, (request, context) =>
+      syncInventory(fragments, request, { nodeId: observe.node, context }),
+    ),
     Prefill: unary(parts, (request, context) => prefill(compute, request, context)),
-    Heartbeat: unary(parts, (_, context) => heartbeat(fragments, nodeId, context)),
+    Heartbeat: unary(parts, (_, context) => heartbeat(observe, context)),
     Put: put,
     Get: get,
     Head: unary(parts, ({ key }: GetRequestMessage, context) => headOf(fragments, key, context)),
