@@ -149,11 +149,7 @@ describe('an old client', () => {
   })
 
   test('hears the heart of the node', async () => {
-    const { memoryUsedBytes, memoryLimitBytes, ...rest } = await call(old, 'Heartbeat')
-    expect(rest).toMatchObject({ nodeId: 'test', healthy: true })
-    // Of the process, as the HTTP door says it.
-    expect(Number(memoryUsedBytes)).toBeGreaterThan(1e6)
-    expect(Number(memoryLimitBytes)).toBeGreaterThan(Number(memoryUsedBytes))
+    expect(await call(old, 'Heartbeat')).toMatchObject({ nodeId: 'test', healthy: true })
   })
 })
 

@@ -1,4 +1,5 @@
 /** The five calls that the door always had: messages as they were, spans inclusive, and the bytes beside them. */
+import { availableParallelism, loadavg } from 'node:os'
 import { contextBytes } from '../core/compute.ts'
 import { MembraneError } from '../core/errors.ts'
 import { fragmentKey } from '../core/fragment-key.ts'
@@ -22,7 +23,6 @@ import type {
 import type { FragmentOperations } from '../server/fragment-operations.ts'
 import type { ComputeOperations } from '../server/compute-operations.ts'
 import type { Described, FabricPut } from '../server/tenant-fabric.ts'
-import type { ObserveOperations } from '../server/observe-operations.ts'
 import type { CallContext } from './grpc-admission.ts'
 import { artifactDescription, OCTET_STREAM, readDescription, wholeNumber } from './grpc-description.ts'
 import { firstKeys } from './grpc-inventory.ts'
@@ -164,14 +164,18 @@ function checkModel(modelId: string, { name, fingerprint }: { readonly name: str
   throw new MembraneError('INVALID_REQUEST', `This node's model is ${name}; found ${JSON.stringify(modelId)}.`)
 }
 
-export function heartbeat(observe: ObserveOperations, { caller }: CallContext): HeartbeatResponseMessage {
-  const { node, load, fragments, isTakingRequests } = observe.heartbeat(caller)
+export function heartbeat(
+  fragments: FragmentOperations,
+  nodeId: string,
+  { caller }: CallContext,
+): HeartbeatResponseMessage {
+  const { entries, payloadBytes } = fragments.usage(caller)
   return {
-    nodeId: node,
-    load: load.eventLoopRatio,
-    memoryUsedBytes: load.memoryBytes,
-    memoryLimitBytes: load.memoryBytesMax,
-    fragmentCount: Math.min(fragments, INT32_MAX),
-    healthy: isTakingRequests,
+    nodeId,
+    load: (loadavg()[0] ?? 0) / availableParallelism(),
+    memoryUsedBytes: payloadBytes,
+    memoryLimitBytes: 0,
+    fragmentCount: Math.min(entries, INT32_MAX),
+    healthy: true,
   }
 }

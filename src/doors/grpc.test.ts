@@ -122,10 +122,10 @@ describe('the gRPC door', () => {
     expect(await call(client, 'RetrieveFragment', { ...bob, request: { contentHash } })).toMatchObject({ found: false })
     expect(await call(client, 'Remove', { ...bob, request: { keys: [key] } })).toEqual({ removed: 0 })
     expect(await call(client, 'SyncInventory', bob)).toMatchObject({ digest: {}, entries: [] })
-    expect(await call(client, 'Heartbeat', bob)).toMatchObject({ fragmentCount: 0 })
+    expect(await call(client, 'Heartbeat', bob)).toMatchObject({ fragmentCount: 0, memoryUsedBytes: 0 })
     // The same bytes are new to whoever did not have them.
     expect(await put(client, { header: {}, payload, token: 'bob' })).toMatchObject({ outcome: 'stored' })
-    expect(await call(client, 'Heartbeat')).toMatchObject({ fragmentCount: 1, healthy: true })
+    expect(await call(client, 'Heartbeat')).toMatchObject({ fragmentCount: 1, memoryUsedBytes: 100, healthy: true })
   })
 
   test('lets readers read, writers write, and nobody in who is not known', async () => {

@@ -125,7 +125,7 @@ function handlersOf(
       syncInventory(fragments, request, { nodeId: observe.node, context }),
     ),
     Prefill: unary(parts, (request, context) => prefill(compute, request, context)),
-    Heartbeat: unary(parts, (_, context) => heartbeat(observe, context)),
+    Heartbeat: unary(parts, (_, context) => heartbeat(fragments, observe.node, context)),
     Put: put,
     Get: get,
     Head: unary(parts, ({ key }: GetRequestMessage, context) => headOf(fragments, key, context)),
