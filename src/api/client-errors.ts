@@ -74,7 +74,8 @@ const UNSENT = new Set([
 export function errorOfConnection(error: unknown, url: string): MembraneError {
   if (error instanceof MembraneError) return error
   const cause = error instanceof Error ? error : new Error(String(error))
-  const code = 'code' in cause ? String(cause.code) : cause.name
+  // An error of Node has a code; one of the HTTP package may have the field without one.
+  const code = 'code' in cause && typeof cause.code === 'string' ? cause.code : cause.message
   return new MembraneError('PEER_UNAVAILABLE', `${url} cannot be reached, or broke off: ${code}.`, {
     remedy: 'Check the URL, and that the server runs.',
     details: { isUnsent: UNSENT.has(code), ...(isOfTls(code) ? { isRetryable: false } : {}) },

@@ -292,7 +292,7 @@ export const LIMITS = {
   base64BodyBytesMax: 64 * 1024 * 1024,
   /** Entries of a memory tier; beyond, some leave it. Their places take 32 bytes each, of which only those in use are backed. */
   hotEntriesMax: 4_194_304,
-  /** Milliseconds for which a request over lm:// may be half there; then the connection is cut. It holds room meanwhile. */
+  /** Milliseconds for which a request over lm:// may be half there, or its answer not be taken; then the connection is cut. It holds memory meanwhile. */
   lmStallMsMax: 30_000,
   /** Bytes of a chunk in flight; outside is rejected with INVALID_REQUEST. Hashes of smaller ones cost more than a cut; larger ones wait long. */
   transferChunkBytesMin: 64 * 1024,

@@ -169,14 +169,10 @@ function checkModel(modelId: string, { name, fingerprint }: { readonly name: str
   throw new MembraneError('INVALID_REQUEST', `This node's model is ${name}; found ${JSON.stringify(modelId)}.`)
 }
 
-export function heartbeat(
-  observe: ObserveOperations,
-  nodeId: string,
-  { caller }: CallContext,
-): HeartbeatResponseMessage {
-  const { load, fragments, isTakingRequests } = observe.heartbeat(caller)
+export function heartbeat(observe: ObserveOperations, { caller }: CallContext): HeartbeatResponseMessage {
+  const { node, load, fragments, isTakingRequests } = observe.heartbeat(caller)
   return {
-    nodeId,
+    nodeId: node,
     load: load.eventLoopRatio,
     memoryUsedBytes: load.memoryBytes,
     memoryLimitBytes: load.memoryBytesMax,

@@ -39,8 +39,6 @@ import { transfer } from './grpc-transfer.ts'
 
 /** What the gRPC door is opened with beside what all doors are. */
 export interface GrpcDoorOptions extends DoorOptions {
-  /** How answers call this node. */
-  readonly nodeId?: string
   /** When it is time to give a request up; the system's own by default. */
   readonly alarm?: Alarm
 }
@@ -108,7 +106,7 @@ function handlersOf(
   options: GrpcDoorOptions,
   { admission, encode }: { readonly admission: Admission; readonly encode: (message: GetResponseMessage) => Buffer },
 ): UntypedServiceImplementation {
-  const { operations, log, payloadBytesMax, nodeId = 'local' } = options
+  const { operations, log, payloadBytesMax } = options
   const { fragments, compute, observe, pulls } = operations
   const parts = { admission, log }
   const put: handleClientStreamingCall<PutRequestMessage, PutResponseMessage> = clientStream(
@@ -130,9 +128,11 @@ function handlersOf(
   return {
     StoreFragment: unary(parts, (request, context) => storeFragment(fragments, request, context)),
     RetrieveFragment: unary(parts, (request, context) => retrieveFragment(fragments, request, context)),
-    SyncInventory: unary(parts, (request, context) => syncInventory(fragments, request, { nodeId, context })),
+    SyncInventory: unary(parts, (request, context) =>
+      syncInventory(fragments, request, { nodeId: observe.node, context }),
+    ),
     Prefill: unary(parts, (request, context) => prefill(compute, request, context)),
-    Heartbeat: unary(parts, (_, context) => heartbeat(observe, nodeId, context)),
+    Heartbeat: unary(parts, (_, context) => heartbeat(observe, context)),
     Put: put,
     Get: get,
     Head: unary(parts, ({ key }: GetRequestMessage, context) => headOf(fragments, key, context)),

@@ -35,16 +35,28 @@ test('a body that is too short, or breaks off, is no body', async () => {
   await rejectsWith(other, 'ABORTED')
 })
 
-test('a body has a second, and one more for every ten bytes, and is given up then', async () => {
+test('a body has a second, and one more for every ten bytes that come, and is given up then', async () => {
   vi.useFakeTimers()
   const raw = body()
-  const outcome = rejectsWith(readBody(raw, Buffer.alloc(30), PATIENCE), 'DEADLINE_EXCEEDED')
+  const outcome = rejectsWith(readBody(raw, Buffer.alloc(1_000_000), PATIENCE), 'DEADLINE_EXCEEDED')
   raw.write('0123')
-  await vi.advanceTimersByTimeAsync(3999)
+  await vi.advanceTimersByTimeAsync(1399)
   expect(raw.listenerCount('data')).toBe(1)
-  await vi.advanceTimersByTimeAsync(1)
+  await vi.advanceTimersByTimeAsync(2)
   await outcome
   expect(raw.listenerCount('data')).toBe(0)
+})
+
+test('a body that comes at the least rate is waited for to its end', async () => {
+  vi.useFakeTimers()
+  const raw = body()
+  const read = readBody(raw, Buffer.alloc(100), PATIENCE)
+  for (let sent = 0; sent < 100; sent += 5) {
+    raw.write('01234')
+    await vi.advanceTimersByTimeAsync(500)
+  }
+  raw.end()
+  expect(await read).toHaveLength(100)
 })
 
 test.each([

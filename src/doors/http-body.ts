@@ -10,7 +10,7 @@ import { lengthRequired } from './http-refusal.ts'
 /** How slow a sender may be: a body holds a part of the budget that others wait for. */
 export interface BodyPatience {
   readonly graceMs: number
-  /** After that, on the whole. */
+  /** What comes at this rate is waited for longer. */
   readonly bytesPerSecondMin: number
 }
 
@@ -60,17 +60,18 @@ export async function readBody(raw: IncomingMessage, body: Uint8Array, patience:
   raw.once('error', () => reject(brokeOff(filled, bytes)))
   raw.once('close', () => reject(brokeOff(filled, bytes)))
   const { graceMs, bytesPerSecondMin } = patience
-  const patienceMs = graceMs + (1000 * bytes) / bytesPerSecondMin
-  const deadline = setTimeout(
-    () =>
-      reject(
-        new MembraneError(
-          'DEADLINE_EXCEEDED',
-          `The body is too slow: ${filled} of ${bytes} bytes came in ${patienceMs / 1000} seconds.`,
-        ),
-      ),
-    Math.min(patienceMs, 2 ** 31 - 1),
-  )
+  // Bytes earn their sender the time that they may take, so that who announces much and sends little is soon given up.
+  let sinceMs = performance.now()
+  let counted = 0
+  const check = (): void => {
+    const nowMs = performance.now()
+    sinceMs = Math.min(nowMs, sinceMs + (1000 * (filled - counted)) / bytesPerSecondMin)
+    counted = filled
+    const leftMs = Math.ceil(sinceMs + graceMs - nowMs)
+    if (leftMs > 0) deadline = setTimeout(check, leftMs)
+    else reject(tooSlow(filled, bytes))
+  }
+  let deadline = setTimeout(check, graceMs)
   try {
     await promise
   } finally {
@@ -80,6 +81,10 @@ export async function readBody(raw: IncomingMessage, body: Uint8Array, patience:
   }
   if (filled < bytes) throw brokeOff(filled, bytes)
   return body
+}
+
+function tooSlow(filled: number, bytes: number): MembraneError {
+  return new MembraneError('DEADLINE_EXCEEDED', `The body is too slow: ${filled} of ${bytes} bytes have come.`)
 }
 
 function brokeOff(filled: number, bytes: number): MembraneError {

@@ -12,7 +12,7 @@ import { sendError } from './http-errors.ts'
 import { fragmentRoutes } from './http-fragments.ts'
 import { getRoutes } from './http-get.ts'
 import { healthRoutes } from './http-health.ts'
-import { checkHost, isTrustingLoopback } from './http-host.ts'
+import { checkHost, checkOrigin, isTrustingLoopback } from './http-host.ts'
 import { legacyRoutes } from './http-legacy.ts'
 import { lookUpRoutes } from './http-lookup.ts'
 import { metricsRoutes } from './http-metrics.ts'
@@ -113,7 +113,10 @@ function admit(app: HttpApp, options: DoorOptions): void {
   app.addHook('onRequest', async (request, reply) => {
     void reply.headers({ ...SECURITY_HEADERS, 'x-request-id': request.id })
     if (operations.gate.isDraining) void reply.header('connection', 'close')
-    if (isTrusting) checkHost(request.headers.host, address)
+    if (isTrusting) {
+      checkHost(request.headers.host, address)
+      checkOrigin(request.headers.origin, request.headers.host)
+    }
     if (request.routeOptions.config.isOpen === true) return
     const caller = callerOfSocket(options, request.raw.socket, request.headers.authorization)
     request.caller = operations.gate.admit(caller)

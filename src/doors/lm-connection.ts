@@ -39,6 +39,8 @@ export interface LmCounts {
 
 /** A header and a body leave in one segment when they are small. */
 const JOINED_BYTES_MAX = 16 * 1024
+/** Given to the socket in one call: so that it is seen whether the peer takes a large value, or nothing of it. */
+const SLICE_BYTES = 8 * 1024 * 1024
 
 /** See the top of this file. */
 export class LmConnection {
@@ -49,6 +51,8 @@ export class LmConnection {
   readonly #gone = new AbortController()
   #isBusy = false
   #isClosing = false
+  /** Since when the peer has taken nothing of what is written to it; null when nothing is. */
+  #writingSinceMs: number | null = null
 
   constructor(parts: LmDoorParts, socket: Socket, caller: Caller) {
     this.#parts = parts
@@ -87,9 +91,12 @@ export class LmConnection {
     this.#socket.destroy()
   }
 
-  /** Cuts a connection on which a request has been half there for too long. */
-  check(halfMsMax: number): void {
-    if (this.#reader.halfMs > halfMsMax) this.#violated(new Error('A request stayed half there.'))
+  /** Cuts a connection on which a request has been half there, or an answer has not been taken, for too long. */
+  check(stallMsMax: number): void {
+    const { nowMs } = this.#parts
+    if (this.#reader.halfMs > stallMsMax) this.#violated(stalled('A request stayed half there.'))
+    else if (this.#writingSinceMs !== null && nowMs() - this.#writingSinceMs > stallMsMax)
+      this.#violated(stalled('An answer was not taken.'))
   }
 
   /** False when the peer ended in the middle of it. */
@@ -166,13 +173,22 @@ export class LmConnection {
     // The header is one segment; the payload goes out of the store's own memory.
     this.#socket.cork()
     this.#socket.write(header)
-    const written = this.#write(payload)
+    const written = this.#write(payload.subarray(0, SLICE_BYTES))
     this.#socket.uncork()
-    return written
+    if (!(await written)) return false
+    for (let start = SLICE_BYTES; start < length; start += SLICE_BYTES)
+      if (!(await this.#write(payload.subarray(start, start + SLICE_BYTES)))) return false
+    return true
   }
 
   #write(bytes: Uint8Array): Promise<boolean> {
-    return new Promise((resolve) => this.#socket.write(bytes, (error) => resolve(error == null)))
+    this.#writingSinceMs = this.#parts.nowMs()
+    return new Promise((resolve) =>
+      this.#socket.write(bytes, (error) => {
+        this.#writingSinceMs = null
+        resolve(error == null)
+      }),
+    )
   }
 
   #putFailed(reason: string): void {
@@ -190,6 +206,10 @@ export class LmConnection {
     else this.#parts.log.error({ error }, 'connection ended')
     this.#socket.destroy()
   }
+}
+
+function stalled(message: string): MembraneError {
+  return new MembraneError('DEADLINE_EXCEEDED', message)
 }
 
 /** Ours, as a media type that says the rest. */

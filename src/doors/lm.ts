@@ -12,7 +12,7 @@ import { renewTls } from './renew-tls.ts'
 export interface LmDoorOptions extends DoorOptions {
   /** For the forked version of the client that reads the location before the shape; default false. */
   readonly isLocationFirst?: boolean
-  /** Milliseconds for which a request may be half there; default LIMITS.lmStallMsMax. */
+  /** Milliseconds for which a request may be half there, or an answer not be taken; default LIMITS.lmStallMsMax. */
   readonly stallMs?: number
   readonly nowMs?: () => number
 }

@@ -29,6 +29,11 @@ for (const [container, table] of CONTAINERS)
 export type FoundCommand =
   | { readonly kind: 'found'; readonly name: string; readonly command: RespCommand }
   | { readonly kind: 'refused'; readonly text: string }
+  /** Whoever sends it does not know what it speaks to: nothing that follows it may be carried out. */
+  | { readonly kind: 'foreign'; readonly text: string }
+
+/** What begins a request of HTTP, and a line of every one: a page in a browser can send both to any port. */
+const WORDS_OF_HTTP = new Set(['post', 'host:'])
 
 /** HOT: once for every command. What is refused is refused in Redis's words. */
 export function findCommand(word: string, args: RespArgs): FoundCommand {
@@ -41,6 +46,8 @@ export function findCommand(word: string, args: RespArgs): FoundCommand {
     if (command === undefined)
       return refused(`ERR unknown subcommand '${shown(part)}'. Try ${word.toUpperCase()} HELP.`)
   }
+  if (command === undefined && WORDS_OF_HTTP.has(word))
+    return { kind: 'foreign', text: 'ERR this port speaks RESP, not HTTP' }
   if (command === undefined) return refused(CONTAINERS.has(word) ? wrongNumber(word) : unknown(args))
   const { arity } = command
   if (arity >= 0 ? args.length !== arity : args.length < -arity) return refused(wrongNumber(name))

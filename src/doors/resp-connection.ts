@@ -46,7 +46,7 @@ export class RespConnection {
   #admittedBytes = 0
   /** Of the command that is carried out: for the meters. */
   #measured = { route: '', outcome: '', count: 0 }
-  /** Since when a command is half there; null when none is. */
+  /** Since when a command is half there, moved on by what has come of it; null when none is. */
   #halfSinceMs: number | null = null
 
   constructor(door: RespDoorParts, { socket, start }: RespIncoming, id: number, caller: Caller | null) {
@@ -92,6 +92,8 @@ export class RespConnection {
     socket.once('close', () => {
       this.#gone.abort()
       this.#output.close()
+      // One that was reset or cut has no end, and half a command of it may hold room; what runs gives it back itself.
+      if (!this.#isRunning) this.#release()
     })
     start(
       (segment, isShared) => this.#received(segment, isShared),
@@ -112,10 +114,8 @@ export class RespConnection {
 
   /** Now and then: cuts a peer that sends half a command and no more, or does not take its answers. */
   check(nowMs: number): void {
-    const { commandTimeoutMs, senderBytesPerSecondMin, answerTimeoutMs, log } = this.#door
-    const half = this.#halfSinceMs
-    const allowedMs = commandTimeoutMs + (1000 * this.#reader.missingBytes) / senderBytesPerSecondMin
-    const isSlow = half !== null && nowMs - half > allowedMs
+    const { commandTimeoutMs, answerTimeoutMs, log } = this.#door
+    const isSlow = this.#halfSinceMs !== null && nowMs - this.#halfSinceMs > commandTimeoutMs
     if (!isSlow && this.#output.stalledMs() <= answerTimeoutMs) return
     log.info({ peer: this.session.peer, reason: isSlow ? 'half a command' : 'answers not taken' }, 'connection cut')
     this.cut()
@@ -123,6 +123,7 @@ export class RespConnection {
 
   #received(segment: Uint8Array, isShared: boolean): void {
     if (this.#isDone) return
+    if (this.#halfSinceMs !== null) this.#halfSinceMs = this.#later(this.#halfSinceMs, segment.length)
     if (isShared) this.#reader.pushShared(segment)
     else this.#reader.push(segment)
     this.#go()
@@ -130,11 +131,18 @@ export class RespConnection {
     if (this.#reader.bufferedBytes > BUFFERED_BYTES_MAX) this.#socket.pause()
   }
 
+  /** Bytes earn their sender the time that they may take. */
+  #later(sinceMs: number, bytes: number): number {
+    const { nowMs, senderBytesPerSecondMin } = this.#door
+    return Math.min(nowMs(), sinceMs + (1000 * bytes) / senderBytesPerSecondMin)
+  }
+
   #go(): void {
     if (this.#isRunning || this.#gone.signal.aborted) return
     this.#isRunning = true
     this.#run().catch((error: unknown) => {
       this.#door.log.error({ err: error, peer: this.session.peer }, 'connection failed')
+      this.#release()
       this.cut()
     })
   }
@@ -142,7 +150,10 @@ export class RespConnection {
   /** Carries out all that was read. Still running when it ends without having waited for more: nothing comes after. */
   async #run(): Promise<void> {
     for (;;) {
-      if (this.#gone.signal.aborted) return
+      if (this.#gone.signal.aborted) {
+        this.#release()
+        return
+      }
       if (this.#isClosing || this.session.isLeaving) break
       if (this.#output.isFull) {
         this.#flush()
@@ -158,6 +169,8 @@ export class RespConnection {
       }
       if (input.kind === 'room') {
         this.#flush()
+        // While it waits for room, it is not the sender that is slow.
+        this.#halfSinceMs = null
         // Without waiting where there is room: whatever waits has to be copied out of shared memory first.
         if (!this.#hasRoomNow(input.bytes) && !(await this.#makeRoom(input.bytes))) break
         continue
@@ -274,7 +287,8 @@ export class RespConnection {
     session.commands += 1
     this.#door.counts.commands += 1
     const found = findCommand(name, args)
-    if (found.kind === 'refused') {
+    if (found.kind === 'foreign') session.isLeaving = true
+    if (found.kind !== 'found') {
       this.#measured.outcome = 'INVALID_REQUEST'
       return respError(found.text)
     }

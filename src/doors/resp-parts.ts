@@ -13,7 +13,7 @@ export interface RespSettings {
   readonly version: string
   /** Milliseconds since 1970. */
   readonly nowMs: () => number
-  /** A command that is half there is waited for so long, and longer by its bytes over `senderBytesPerSecondMin`. */
+  /** A command that is half there is waited for so long, and longer by what comes of it over `senderBytesPerSecondMin`. */
   readonly commandTimeoutMs: number
   readonly senderBytesPerSecondMin: number
   /** A peer that takes no byte of its answers for so long is cut. */

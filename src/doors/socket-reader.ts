@@ -4,6 +4,9 @@ import type { Socket } from 'node:net'
 /** Of bytes that came before they were asked for; then the sender waits. */
 const AHEAD_BYTES_MAX = 256 * 1024
 
+/** Bytes earn their sender the time that they may take at a megabit a second: it holds room meanwhile. */
+const SENDER_BYTES_PER_SECOND_MIN = 125_000
+
 /** One `fill` at a time. */
 export class SocketReader {
   readonly #socket: Socket
@@ -14,7 +17,7 @@ export class SocketReader {
   #filled = 0
   #hasEnded = false
   #resolve: (isFilled: boolean) => void = () => {}
-  /** Since when what is half there has not grown. */
+  /** Since when something is half there, moved on by what has come of it. */
   #halfSinceMs: number | null = null
 
   constructor(socket: Socket, nowMs: () => number) {
@@ -28,7 +31,7 @@ export class SocketReader {
     socket.once('end', ended).once('close', ended)
   }
 
-  /** Milliseconds for which a part has been there, and the rest has not come; 0 when nothing is half there. */
+  /** Milliseconds for which less came of what is half there than a slow sender sends; 0 when nothing is half there. */
   get halfMs(): number {
     return this.#halfSinceMs === null ? 0 : this.#nowMs() - this.#halfSinceMs
   }
@@ -57,7 +60,8 @@ export class SocketReader {
     if (target !== null) {
       taken = segment.copy(target, this.#filled)
       this.#filled += taken
-      this.#halfSinceMs = this.#nowMs()
+      if (this.#halfSinceMs === null) this.#halfSinceMs = this.#nowMs()
+      else this.#halfSinceMs = Math.min(this.#nowMs(), this.#halfSinceMs + (1000 * taken) / SENDER_BYTES_PER_SECOND_MIN)
       if (this.#filled === target.length) this.#settle(true)
     }
     if (taken === segment.length) return

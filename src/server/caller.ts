@@ -54,8 +54,8 @@ export function isAllowed({ role }: Caller, permission: Permission): boolean {
 export function authenticate(authenticator: Authenticator, token: string | null): Caller {
   const caller = token === null ? authenticator.anonymous : authenticator.byToken(token)
   if (caller !== null) return caller
-  throw new MembraneError(
-    'UNAUTHENTICATED',
-    token === null ? 'A credential is needed.' : 'The credential is not known.',
-  )
+  if (token !== null) throw new MembraneError('UNAUTHENTICATED', 'The credential is not known.')
+  throw new MembraneError('UNAUTHENTICATED', 'A credential is needed.', {
+    remedy: 'Send the token that `membrane token new` printed; commands take it from MEMBRANE_TOKEN or --token-file.',
+  })
 }

@@ -64,6 +64,11 @@ export class ObserveOperations {
     this.#parts = parts
   }
 
+  /** How this node is called among others. */
+  get node(): string {
+    return this.#parts.node
+  }
+
   heartbeat(caller: Caller): Heartbeat {
     const { fabric, gate, node } = this.#parts
     const observes = this.#enter(caller)

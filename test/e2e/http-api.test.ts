@@ -259,6 +259,27 @@ describe('a browser', () => {
     expect(preflight.status).toBe(405)
   })
 
+  test('leaves nothing on a node without credentials that its page was not asked for', async () => {
+    // No browser asks beforehand whether it may send this one.
+    const post = (origin: string): Promise<Response> =>
+      trusting.ask('/v1/fragments', {
+        method: 'POST',
+        body: 'planted',
+        headers: { origin, 'content-type': 'text/plain' },
+      })
+    for (const origin of [
+      'https://evil.example',
+      'null',
+      'http://localhost:3000',
+      `http://127.0.0.1:${trusting.port}@evil`,
+    ]) {
+      const refused = await post(origin)
+      expect(refused.status, origin).toBe(403)
+      expect(await refused.json(), origin).toMatchObject({ error: { code: 'FORBIDDEN', details: { origin } } })
+    }
+    expect((await post(`http://127.0.0.1:${trusting.port}`)).status).toBe(201)
+  })
+
   test('cannot reach a node without credentials by a name of its own', async () => {
     const get = (host: string): Promise<string> =>
       sendRaw(trusting.port, `GET /v1/usage HTTP/1.1\r\nhost: ${host}\r\nconnection: close\r\n\r\n`)

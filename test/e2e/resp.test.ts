@@ -509,6 +509,21 @@ describe('bounds', () => {
     await until(async () => world.budget.bytes === 0)
   })
 
+  test('who is reset with half a body, or waiting for room, gives its room back', async () => {
+    const world = await opened({ budget: new BodyBudget(3 * MB) })
+    const [half, waiting] = [await connected(world), await connected(world)]
+    const begun = `*3\r\n$3\r\nset\r\n$1\r\na\r\n$${2 * MB}\r\nabc`
+    half.write(begun)
+    await until(async () => world.budget.bytes > 0)
+    waiting.write(begun)
+    const behind = await connected(world)
+    const answer = said(behind, 'set', 'b', randomBytes(2 * MB))
+    half.socket.resetAndDestroy()
+    waiting.socket.resetAndDestroy()
+    expect(await answer).toBe('OK')
+    await until(async () => world.budget.bytes === 0)
+  })
+
   test('half a command is waited for, and not for ever', async () => {
     let nowMs = 1_000_000
     const world = await opened({ nowMs: () => nowMs, commandTimeoutMs: 30_000 })
@@ -523,6 +538,32 @@ describe('bounds', () => {
     nowMs += 2000
     await until(async () => world.door.connections === 1)
     expect(await said(idle, 'ping')).toBe('PONG')
+  })
+
+  test('who announces much and sends little does not keep its room for long', async () => {
+    let nowMs = 1_000_000
+    const budget = new BodyBudget(25 * MB)
+    const world = await opened({ nowMs: () => nowMs, budget, senderBytesPerSecondMin: MB / 8 })
+    const [silent, slow, fast] = [await connected(world), await connected(world), await connected(world)]
+    for (const client of [silent, slow, fast]) client.write(`*3\r\n$3\r\nset\r\n$1\r\na\r\n$${8 * MB}\r\nabc`)
+    await until(async () => world.budget.bytes > 24 * MB)
+    for (let passed = 0; passed < 32; passed += 16) {
+      nowMs += 16_000
+      slow.write('a few')
+      fast.write(randomBytes(2 * MB))
+    }
+    await until(async () => world.budget.bytes < 9 * MB)
+    expect(world.door.connections).toBe(1)
+  })
+
+  test('what a page in a browser sends to this port is not carried out', async () => {
+    const world = await opened()
+    for (const lines of ['POST / HTTP/1.1\r\n', 'GET / HTTP/1.1\r\nHost: localhost\r\n']) {
+      const page = await connected(world)
+      page.write(`${lines}Content-Length: 17\r\n\r\nSET planted yes\r\n`)
+      expect(await page.rest()).toMatch(/-ERR this port speaks RESP, not HTTP\r\n$/)
+    }
+    expect(await said(await connected(world), 'exists', 'planted')).toBe(0)
   })
 
   test('who does not read its answers is not read from, takes no memory, and is cut', async () => {
