@@ -29,6 +29,8 @@ import { openStore, type StorePorts } from './start-store.ts'
 /** What the edge hands in. */
 export interface StartPorts {
   readonly log: OpenLog
+  /** Of the program, as clients are told it. */
+  readonly version: string
   readonly environment: Readonly<Record<string, string | undefined>>
   readonly readCredentials: SecurityPorts['readCredentials']
 }
@@ -97,6 +99,7 @@ export async function startServer(config: ServerConfig, ports: StartPorts): Prom
     closing.push(() => operations.pulls.close())
     const server = await openServer({
       operations,
+      version: ports.version,
       doors: doorsOf(config, security),
       log,
       bodyBytesMax: config.bodiesBytesMax,

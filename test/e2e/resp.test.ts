@@ -334,6 +334,12 @@ describe('who one is', () => {
   })
 })
 
+test('the version of the program is told to who asks', async () => {
+  const client = await connected(await opened({ version: '4.5.6' }))
+  expect(await said(client, 'info', 'server')).toContain('membrane_version:4.5.6\r\n')
+  expect(await said(client, 'hello', '2')).toEqual(expect.arrayContaining(['version', '4.5.6']))
+})
+
 test('what is answered is counted, by command and outcome', async () => {
   const world = await opened()
   const client = await connected(world)
