@@ -92,6 +92,8 @@ export class RespConnection {
     socket.once('close', () => {
       this.#gone.abort()
       this.#output.close()
+      // A connection that was reset has no end: nothing else would give its room back.
+      if (!this.#isRunning) this.#release()
     })
     start(
       (segment, isShared) => this.#received(segment, isShared),
@@ -142,7 +144,10 @@ export class RespConnection {
   /** Carries out all that was read. Still running when it ends without having waited for more: nothing comes after. */
   async #run(): Promise<void> {
     for (;;) {
-      if (this.#gone.signal.aborted) return
+      if (this.#gone.signal.aborted) {
+        this.#release()
+        return
+      }
       if (this.#isClosing || this.session.isLeaving) break
       if (this.#output.isFull) {
         this.#flush()

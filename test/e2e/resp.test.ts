@@ -486,6 +486,15 @@ describe('bounds', () => {
     await until(async () => world.budget.bytes === 0)
   })
 
+  test('who resets the connection in the middle of a body gives its room back', async () => {
+    const world = await opened({ budget: new BodyBudget(3 * MB) })
+    const gone = await connected(world)
+    gone.write(`*3\r\n$3\r\nset\r\n$1\r\na\r\n$${2 * MB}\r\nabc`)
+    await until(async () => world.budget.bytes > 0)
+    gone.socket.resetAndDestroy()
+    await until(async () => world.budget.bytes === 0)
+  })
+
   test('half a command is waited for, and not for ever', async () => {
     let nowMs = 1_000_000
     const world = await opened({ nowMs: () => nowMs, commandTimeoutMs: 30_000 })
