@@ -30,6 +30,7 @@ async function openOurs(): Promise<number> {
   const gate = new Gate(null)
   const { address } = await openGrpcDoor({
     operations: await operationsOn({ fabric, clock, gate }),
+    version: 'bench',
     authenticator: {
       anonymous: { tenant: DEFAULT_TENANT, role: 'writer', name: 'bench' },
       byToken: () => null,

@@ -38,6 +38,7 @@ const server = await openServer({
     audit: { around: (_, act) => act() },
     scrub: null,
   }),
+  version: 'bench',
   doors: [
     {
       name: 'http',

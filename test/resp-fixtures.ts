@@ -55,6 +55,7 @@ export async function openRespWorld(options: RespWorldOptions = {}): Promise<Res
   const { fabric: _, ...given } = options
   const door = await openRespDoor({
     operations,
+    version: '1.2.3',
     authenticator: authenticatorWith(ANYBODY),
     address: { kind: 'tcp', host: '127.0.0.1', port: 0 },
     tls: null,

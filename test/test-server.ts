@@ -13,7 +13,7 @@ import { MeasuredRates } from '../src/policy/measured-rates.ts'
 import type { Authenticator, Caller } from '../src/server/caller.ts'
 import { type Engine } from '../src/server/compute-operations.ts'
 import { DEFAULT_FABRIC_OPTIONS, type Fabric, type FabricOptions, openFabric } from '../src/server/fabric.ts'
-import { Gate } from '../src/server/gate.ts'
+import { Gate, type RateLimiter } from '../src/server/gate.ts'
 import { openNode } from '../src/server/node.ts'
 import { DEFAULT_NODE_OPTIONS } from '../src/server/node-options.ts'
 import { systemAlarm, systemStopwatch } from '../src/server/system-time.ts'
@@ -32,6 +32,8 @@ export interface TestServerOptions {
   readonly bodyBytesMax?: number
   readonly connectionsMax?: number
   readonly allowedPeers?: readonly string[]
+  /** Slows callers down. */
+  readonly limiter?: RateLimiter
   /** Lines that the server logs. */
   readonly logged?: string[]
 }
@@ -59,10 +61,11 @@ export async function openTestServer(options: TestServerOptions = {}): Promise<T
     ...options.fabric,
   })
   const engine = await engineOf(compute, fabric)
-  const gate = new Gate(null)
+  const gate = new Gate(options.limiter ?? null)
   const authenticator = authenticatorOf(options.tokens)
   const server = await openServer({
     operations: await operationsOn({ fabric, clock, gate, engine, allowedPeers: options.allowedPeers ?? [] }),
+    version: '1.2.3',
     doors: doors.map((name) => ({ name, address: { kind: 'tcp', host: '127.0.0.1', port: 0 }, tls, authenticator })),
     log: pino({ level: 'trace' }, { write: (line) => options.logged?.push(line) }),
     bodyBytesMax: options.bodyBytesMax ?? 256 * 1024 * 1024,

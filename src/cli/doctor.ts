@@ -13,6 +13,7 @@ import { bad, dim, good, printJson, printText } from './print.ts'
 import { printable } from './printable.ts'
 import { type GlobalFlags, onRun } from './run-command.ts'
 import { addServerFlags, type ServerFlags, tokenOf, withServer } from './server-client.ts'
+import { packageVersion } from './version.ts'
 
 interface DoctorFlags extends GlobalFlags, ServerFlags {
   readonly dataDir?: string
@@ -65,7 +66,7 @@ async function checksOf(flags: DoctorFlags, client: MembraneClient | null): Prom
   const { grpcCheck } = await import('./doctor-grpc.ts')
   const removeLm = client === null ? null : async (key: string) => (await client.remove([keyOfName(key)])) > 0
   return [
-    ...versionChecks(await ownVersion()),
+    ...versionChecks(packageVersion()),
     ...(dataDir === undefined ? [] : directoryChecks(dataDir, url !== undefined)),
     ...(client === null || url === undefined ? [] : serverChecks(client, new URL(url), ca)),
     ...(resp === undefined ? [] : [respCheck({ address: resp, tls }, token)]),
@@ -73,11 +74,6 @@ async function checksOf(flags: DoctorFlags, client: MembraneClient | null): Prom
     ...(grpc === undefined ? [] : [grpcCheck({ address: grpc, tls }, token)]),
     ...(redis === undefined ? [] : [redisCheck(redisUrl(redis), ca)]),
   ]
-}
-
-async function ownVersion(): Promise<string> {
-  const text = await readFile(new URL('../../package.json', import.meta.url), 'utf8')
-  return (JSON.parse(text) as { readonly version: string }).version
 }
 
 function redisUrl(text: string): URL {

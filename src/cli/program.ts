@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
 import { printJson } from './print.ts'
+import { packageVersion } from './version.ts'
 
 interface Entry {
   readonly summary: string
@@ -130,7 +130,7 @@ export async function run(argv: readonly string[]): Promise<void> {
   })
   const program = new Command('membrane')
     .description('Plan, run and scale remote prefill and KV-cache reuse for LLM inference.')
-    .version(version())
+    .version(packageVersion())
     .option('--json', 'print JSON on standard output')
     .option('--debug', 'print the stack of an error')
     .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'membrane: ')) })
@@ -160,11 +160,4 @@ export async function run(argv: readonly string[]): Promise<void> {
 function usageError({ message }: CommanderError): object {
   const remedy = 'Run the command with --help for what it takes.'
   return { error: { code: 'USAGE', message: message.replace(/^error: /, ''), remedy, details: {} } }
-}
-
-function version(): string {
-  const { version: text }: { version: string } = JSON.parse(
-    readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
-  )
-  return text
 }

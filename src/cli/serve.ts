@@ -9,6 +9,7 @@ import { onRun } from './run-command.ts'
 import { addServeFlags, type ServeFlags } from './serve-flags.ts'
 import { loadServerConfig } from './server-config-load.ts'
 import { printServerConfig } from './server-config-print.ts'
+import { packageVersion } from './version.ts'
 
 export function defineServe(command: Command): void {
   addServeFlags(command.description('run a node: its memory, its engine, and doors for others'))
@@ -21,7 +22,12 @@ export function defineServe(command: Command): void {
     const { config, notes } = effective
     const log = openLog(config, { nodeId: config.nodeId })
     try {
-      const running = await startServer(config, { log, environment: process.env, readCredentials: readCredentialsFile })
+      const running = await startServer(config, {
+        log,
+        version: packageVersion(),
+        environment: process.env,
+        readCredentials: readCredentialsFile,
+      })
       for (const note of [...notes, ...running.notes]) log.log.warn(note)
       announce(running, flags)
       await untilStopped(running, log)

@@ -24,6 +24,8 @@ export interface DoorTls {
 /** What every door is opened with. */
 export interface DoorOptions {
   readonly operations: Operations
+  /** Of the program, as protocols that ask for one are told it. */
+  readonly version: string
   readonly authenticator: Authenticator
   readonly address: ListenAddress
   readonly tls: DoorTls | null

@@ -3,7 +3,12 @@
  * gathers a message in memory before anybody sees it, so room for the largest is reserved while one is on its way, and
  * a call that does not go on is ended. Bodies that were put whole keep room for themselves until the call ends.
  */
-import { type Metadata, ServerInterceptingCall, type ServerInterceptingCallInterface } from '@grpc/grpc-js'
+import {
+  type Metadata,
+  ServerInterceptingCall,
+  type ServerInterceptingCallInterface,
+  status as Status,
+} from '@grpc/grpc-js'
 import type { ServerInterceptor } from '@grpc/grpc-js'
 import { MembraneError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
@@ -11,7 +16,7 @@ import type { Alarm } from '../core/ports.ts'
 import { authenticate, type Caller } from '../server/caller.ts'
 import type { DoorOptions } from './door.ts'
 import { errorStatus } from './grpc-errors.ts'
-import { SERVICE_NAME } from '../api/grpc-service.ts'
+import { ERROR_METADATA, SERVICE_NAME } from '../api/grpc-service.ts'
 
 /** What a handler knows of its call. */
 export interface CallContext {
@@ -25,7 +30,7 @@ export interface CallContext {
   takeBody(bytes: number): Promise<void>
 }
 
-export type AdmissionOptions = Pick<DoorOptions, 'authenticator' | 'budget' | 'log' | 'tls'> & {
+export type AdmissionOptions = Pick<DoorOptions, 'operations' | 'authenticator' | 'budget' | 'log' | 'tls'> & {
   /** Bytes of one message; more is refused before it is read. */
   readonly messageBytesMax: number
   readonly alarm: Alarm
@@ -52,8 +57,11 @@ export class Admission {
       path,
       isBodyInPieces: isOurs && requestStream,
       admit: (metadata, context) => {
-        if (isOurs) this.#contexts.set(metadata, context(callerOf(this.#options, call, metadata)))
-        else this.#services.add(admitted)
+        if (isOurs) {
+          const caller = callerOf(this.#options, call, metadata)
+          // What begins before the node drains goes on while it does.
+          this.#contexts.set(metadata, context(this.#options.operations.gate.admit(caller)))
+        } else this.#services.add(admitted)
       },
       ended: () => this.#services.delete(admitted),
     })
@@ -77,7 +85,7 @@ export class Admission {
 interface AdmittedCallOptions extends AdmissionOptions {
   readonly path: string
   readonly isBodyInPieces: boolean
-  /** Throws UNAUTHENTICATED. */
+  /** Throws UNAUTHENTICATED and DRAINING. */
   readonly admit: (metadata: Metadata, contextFor: (caller: Caller) => CallContext) => void
   readonly ended: () => void
 }
@@ -96,6 +104,9 @@ class AdmittedCall implements ServerInterceptingCallInterface {
   #isAnswered = false
   /** Messages handed to the package and not sent yet. */
   #unsent = 0
+  /** What the call was answered with; null until then. For the meters. */
+  #outcome: string | null = null
+  readonly #startMs = performance.now()
 
   constructor(next: ServerInterceptingCallInterface, options: AdmittedCallOptions) {
     this.#next = next
@@ -152,9 +163,10 @@ class AdmittedCall implements ServerInterceptingCallInterface {
     this.#next.sendMetadata(metadata)
   }
 
-  sendStatus(status: Parameters<ServerInterceptingCallInterface['sendStatus']>[0]): void {
+  sendStatus(status: CallStatus): void {
     this.#isAnswered = true
     this.#stopTimer()
+    this.#outcome ??= outcomeOf(status)
     this.#next.sendStatus(status)
   }
 
@@ -162,8 +174,10 @@ class AdmittedCall implements ServerInterceptingCallInterface {
   fail(error: unknown): void {
     const { log, path } = this.#options
     this.#stopTimer()
+    const status = errorStatus(error, log, path)
+    this.#outcome ??= outcomeOf(status)
     // oxlint-disable-next-line typescript/no-unsafe-enum-assignment -- Our table has the numbers of the protocol.
-    this.#next.sendStatus(errorStatus(error, log, path))
+    this.#next.sendStatus(status)
   }
 
   getPeer(): string {
@@ -258,19 +272,43 @@ class AdmittedCall implements ServerInterceptingCallInterface {
     if (freeBytes > 0) this.#options.budget.release(freeBytes)
   }
 
+  /** When the call is over. Who goes away first, or sends what the package itself refuses, has no answer of ours. */
+  #count(): void {
+    const { operations, path } = this.#options
+    const isSent = this.#outcome !== null && this.#unsent === 0
+    const unanswered = Number(this.getDeadline()) <= Date.now() ? 'DEADLINE_EXCEEDED' : 'ABORTED'
+    operations.meters.answered({
+      door: 'grpc',
+      route: path.slice(1),
+      outcome: (isSent ? this.#outcome : null) ?? unanswered,
+      seconds: (performance.now() - this.#startMs) / 1000,
+    })
+  }
+
   #stopTimer(): void {
     this.#cancelTimer?.()
     this.#cancelTimer = null
   }
 
   #end(): void {
+    if (this.#state === 'ended') return
     this.#stopTimer()
+    this.#count()
     this.#state = 'ended'
     // Nobody listens any more once the handler has answered; and the reason that is made by default takes its time.
     if (!this.#isAnswered) this.#abort.abort(GONE)
     this.#keep(0)
     this.#options.ended()
   }
+}
+
+type CallStatus = Parameters<ServerInterceptingCallInterface['sendStatus']>[0]
+
+/** Our code where there is one, else the name that gRPC has for it. */
+function outcomeOf({ code, metadata }: Pick<CallStatus, 'metadata'> & { readonly code: number }): string {
+  const [ours] = metadata?.get(ERROR_METADATA.code) ?? []
+  if (ours !== undefined) return String(ours)
+  return code === Status.OK ? 'ok' : (Status[code] ?? 'UNKNOWN')
 }
 
 /** A token counts before a certificate. Throws UNAUTHENTICATED. */

@@ -6,6 +6,7 @@ import fc from 'fast-check'
 import { afterEach, describe, expect, test } from 'vitest'
 import { LIMITS } from '../core/limits.ts'
 import { runs } from '../../test/effort.ts'
+import { hostileGrpcBytes, hostileGrpcCall, sendHostileCall } from '../../test/hostile-messages.ts'
 import { manualTimers } from '../../test/mocks/manual-timers.ts'
 import {
   as,
@@ -220,19 +221,8 @@ describe('random bytes', () => {
     const under = await opened({ connectionsMax: 64 })
     const { client, budget, door } = under
     const port = portOf(under)
-    const frame = fc.record({
-      type: fc.oneof(fc.integer({ min: 0, max: 10 }), fc.nat(255)),
-      flags: fc.nat(255),
-      stream: fc.oneof(fc.integer({ min: 0, max: 7 }), fc.nat()),
-      body: fc.uint8Array({ maxLength: 200 }),
-      lie: fc.oneof({ weight: 9, arbitrary: fc.constant(0) }, { weight: 1, arbitrary: fc.nat(2 ** 24 - 300) }),
-    })
-    const raw = fc.oneof(
-      fc.uint8Array({ maxLength: 2000 }).map((bytes) => Buffer.from(bytes)),
-      fc.array(frame, { maxLength: 30 }).map((frames) => Buffer.concat([PREFACE, ...frames.map(encodeFrame)])),
-    )
     await fc.assert(
-      fc.asyncProperty(raw, fc.integer({ min: 1, max: 500 }), async (bytes, segmentBytes) => {
+      fc.asyncProperty(hostileGrpcBytes, fc.integer({ min: 1, max: 500 }), async (bytes, segmentBytes) => {
         const socket = await connectedSocket(port)
         for (let at = 0; at < bytes.length; at += segmentBytes) socket.write(bytes.subarray(at, at + segmentBytes))
         socket.end()
@@ -250,38 +240,9 @@ describe('random bytes', () => {
   test('as messages of every call get a status, and leave no room taken', async () => {
     const under = await opened()
     const port = portOf(under)
-    const methods = [
-      'StoreFragment RetrieveFragment SyncInventory Prefill Heartbeat Put Get Head Has LongestPrefix Remove',
-      'Rebuild Explain Generate Nothing',
-    ]
-      .join(' ')
-      .split(' ')
-    const paths = [
-      ...methods.map((method) => `/membrane.Membrane/${method}`),
-      '/grpc.health.v1.Health/Check',
-      '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo',
-    ]
-    const message = fc.record({
-      path: fc.constantFrom(...paths),
-      body: fc.uint8Array({ maxLength: 300 }),
-      compressed: fc.constantFrom(0, 0, 0, 1, 7),
-      encoding: fc.constantFrom('identity', 'gzip', 'other'),
-      timeout: fc.constantFrom(undefined, '10S', 'soon', '1n', '99999999H'),
-      lie: fc.constantFrom(0, 0, 0, 0, 1, 2 ** 24, 2 ** 31),
-    })
     const session = await http2Session(port)
     await fc.assert(
-      fc.asyncProperty(message, async ({ path, body, compressed, encoding, timeout, lie }) => {
-        const headers = { ...headersOf(path, 'ann'), 'grpc-encoding': encoding }
-        const stream = session.request(timeout === undefined ? headers : { ...headers, 'grpc-timeout': timeout })
-        stream.on('error', () => {})
-        const prefix = Buffer.alloc(5)
-        prefix[0] = compressed
-        prefix.writeUInt32BE((body.length + lie) % 2 ** 32, 1)
-        stream.end(Buffer.concat([prefix, body]))
-        stream.resume()
-        await new Promise((resolve) => stream.once('close', resolve))
-      }),
+      fc.asyncProperty(hostileGrpcCall, (call) => sendHostileCall(session, call, headersOf(call.path, 'ann'))),
       { numRuns: runs(500, 100_000) },
     )
     expect(await call(under.client, 'Heartbeat')).toMatchObject({ healthy: true })
@@ -289,28 +250,6 @@ describe('random bytes', () => {
     expect(under.logged).toEqual([])
   })
 })
-
-const PREFACE = Buffer.concat([
-  Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'),
-  Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]),
-])
-
-interface Frame {
-  readonly type: number
-  readonly flags: number
-  readonly stream: number
-  readonly body: Uint8Array
-  readonly lie: number
-}
-
-function encodeFrame({ type, flags, stream, body, lie }: Frame): Buffer {
-  const head = Buffer.alloc(9)
-  head.writeUIntBE(body.length + lie, 0, 3)
-  head[3] = type
-  head[4] = flags
-  head.writeUInt32BE(stream & 0x7fff_ffff, 5)
-  return Buffer.concat([head, body])
-}
 
 async function connectedSocket(port: number): Promise<Socket> {
   const socket = connect(port, '127.0.0.1')

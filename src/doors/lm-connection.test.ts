@@ -40,7 +40,11 @@ test('who takes nothing of an answer for the time of a stall is cut, and who tak
     nowMs: () => nowMs,
     counts: { failedPuts: 0, violations: 0 },
     log: pino({ enabled: false }),
-    operations: { fragments: { get: async () => found } },
+    operations: {
+      fragments: { get: async () => found },
+      gate: { admit: (caller: unknown) => caller },
+      meters: { answered: () => {} },
+    },
   }
   const [patient, stalled] = [new Peer(), new Peer()]
   const connections = [patient, stalled].map(

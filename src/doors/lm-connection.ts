@@ -15,10 +15,11 @@ import {
   writeLmAnswer,
 } from '../api/lm-codec.ts'
 import { byteSignature } from '../core/fragment-bytes.ts'
-import { MembraneError, unreachable } from '../core/errors.ts'
+import { type ErrorCode, MembraneError, unreachable } from '../core/errors.ts'
 import type { FragmentDescription } from '../core/fragment.ts'
 import type { Caller } from '../server/caller.ts'
 import { opaqueKey } from '../server/fragment-operations.ts'
+import { OTHER_ROUTES } from '../server/request-meters.ts'
 import type { DoorOptions } from './door.ts'
 import { SocketReader } from './socket-reader.ts'
 
@@ -53,6 +54,8 @@ export class LmConnection {
   #isClosing = false
   /** Since when the peer has taken nothing of what is written to it; null when nothing is. */
   #writingSinceMs: number | null = null
+  /** Of the request that is carried out: for the meters, which know failures that the protocol has no word for. */
+  #outcome = 'ok'
 
   constructor(parts: LmDoorParts, socket: Socket, caller: Caller) {
     this.#parts = parts
@@ -69,8 +72,7 @@ export class LmConnection {
     try {
       while (!this.#isClosing && (await this.#reader.fill(header, false))) {
         this.#isBusy = true
-        const request = parseLmRequest(header)
-        if (!(await this.#carryOut(request))) break
+        if (!(await this.#measured(header))) break
         this.#isBusy = false
       }
       this.#socket.destroySoon()
@@ -99,15 +101,52 @@ export class LmConnection {
       this.#violated(stalled('An answer was not taken.'))
   }
 
+  /** Carries a request out and counts it, however it ends. False when it was the last one of the connection. */
+  async #measured(header: Uint8Array): Promise<boolean> {
+    const startMs = performance.now()
+    let route = OTHER_ROUTES
+    this.#outcome = 'ok'
+    try {
+      const request = parseLmRequest(header)
+      route = request.command
+      const caller = this.#admitted()
+      if (caller === null) return false
+      const isDone = await this.#carryOut(caller, request)
+      if (!isDone) this.#outcome = 'ABORTED'
+      return isDone
+    } catch (error) {
+      this.#outcome = error instanceof MembraneError ? error.code : 'INTERNAL'
+      throw error
+    } finally {
+      const seconds = (performance.now() - startMs) / 1000
+      this.#parts.operations.meters.answered({ door: 'lm', route, outcome: this.#outcome, seconds })
+    }
+  }
+
+  /** A request that has begun goes on while the node drains; null for one that comes then, which ends the connection. */
+  #admitted(): Caller | null {
+    try {
+      return this.#parts.operations.gate.admit(this.#caller)
+    } catch (error) {
+      if (!(error instanceof MembraneError) || error.code !== 'DRAINING') throw error
+      this.#outcome = error.code
+      return null
+    }
+  }
+
   /** False when the peer ended in the middle of it. */
-  async #carryOut(request: LmRequest): Promise<boolean> {
+  async #carryOut(caller: Caller, request: LmRequest): Promise<boolean> {
     switch (request.command) {
       case 'put':
-        return this.#put(request)
+        return this.#put(caller, request)
       case 'get':
-        return this.#get(request)
+        return this.#get(caller, request)
       case 'exist':
-        return this.#answer((await this.#isThere(request)) ? LM_CODES.found : LM_CODES.missing, LM_MISSING, null)
+        return this.#answer(
+          (await this.#isThere(caller, request)) ? LM_CODES.found : LM_CODES.missing,
+          LM_MISSING,
+          null,
+        )
       case 'health':
         return this.#answer(LM_CODES.found, LM_MISSING, null)
       case 'list':
@@ -118,7 +157,7 @@ export class LmConnection {
     }
   }
 
-  async #put(request: LmRequest): Promise<boolean> {
+  async #put(caller: Caller, request: LmRequest): Promise<boolean> {
     const { length, key } = request
     const { budget, payloadBytesMax, operations } = this.#parts
     if (length > payloadBytesMax)
@@ -128,8 +167,8 @@ export class LmConnection {
       const payload = operations.fragments.memoryFor(length)
       if (!(await this.#reader.fill(payload, true))) return false
       const put = { description: descriptionOf(request), foreignKey: key, payload, isGivenAway: true }
-      const { outcome } = await operations.fragments.put(this.#caller, put)
-      if (outcome === 'refused') this.#putFailed('the store keeps what is worth more')
+      const { outcome } = await operations.fragments.put(caller, put)
+      if (outcome === 'refused') this.#putFailed('STORE_FULL')
     } catch (error) {
       if (!(error instanceof MembraneError) || error.code === 'ABORTED') throw error
       this.#putFailed(error.code)
@@ -139,8 +178,8 @@ export class LmConnection {
     return true
   }
 
-  async #get({ key }: LmRequest): Promise<boolean> {
-    const found = await this.#orMissing(this.#parts.operations.fragments.get(this.#caller, opaqueKey(key)))
+  async #get(caller: Caller, { key }: LmRequest): Promise<boolean> {
+    const found = await this.#orMissing(this.#parts.operations.fragments.get(caller, opaqueKey(key)))
     if (found === null) return this.#answer(LM_CODES.missing, LM_MISSING, null)
     const { payload, description, done } = found
     const isSent = await this.#answer(LM_CODES.found, shapeOf(description) ?? lmShapeOfBytes(payload.length), payload)
@@ -148,8 +187,8 @@ export class LmConnection {
     return isSent
   }
 
-  async #isThere({ key }: LmRequest): Promise<boolean> {
-    const presence = await this.#orMissing(this.#parts.operations.fragments.has(this.#caller, [opaqueKey(key)]))
+  async #isThere(caller: Caller, { key }: LmRequest): Promise<boolean> {
+    const presence = await this.#orMissing(this.#parts.operations.fragments.has(caller, [opaqueKey(key)]))
     return presence?.isPresent[0] === true
   }
 
@@ -159,6 +198,7 @@ export class LmConnection {
       return await reading
     } catch (error) {
       if (!(error instanceof MembraneError)) throw error
+      this.#outcome = error.code
       this.#parts.log.warn({ code: error.code, caller: this.#caller.name }, 'a read failed, and was answered as a miss')
       return null
     }
@@ -191,7 +231,8 @@ export class LmConnection {
     )
   }
 
-  #putFailed(reason: string): void {
+  #putFailed(reason: ErrorCode): void {
+    this.#outcome = reason
     this.#parts.counts.failedPuts += 1
     const { failedPuts } = this.#parts.counts
     // The first, and then ever fewer.

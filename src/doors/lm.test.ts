@@ -1,7 +1,16 @@
-import { connect, type Socket } from 'node:net'
+import { connect } from 'node:net'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { runs } from '../../test/effort.ts'
+import {
+  LM_HEALTH as health,
+  LmClient,
+  lmExist as exist,
+  lmGet as get,
+  lmPut as put,
+  lmRequest,
+} from '../../test/lm-client.ts'
+import { hostileLmPieces } from '../../test/hostile-messages.ts'
 import { openTestServer, type TestServer } from '../../test/test-server.ts'
 import { DEFAULT_TENANT } from '../core/ids.ts'
 import { opaqueKey } from '../server/fragment-operations.ts'
@@ -17,67 +26,10 @@ beforeAll(async () => {
 })
 afterAll(() => node.close())
 
-/** What a client reads and writes, as the protocol's table has it: nothing here is the door's own code. */
-class Client {
-  readonly socket: Socket
-  #received = Buffer.alloc(0)
-  #wake = (): void => {}
-  isClosed = false
-  /** Bytes of each segment that came. */
-  readonly segments: number[] = []
+const connected = (server: TestServer): LmClient => new LmClient(connect(server.port('lm'), '127.0.0.1'))
 
-  constructor(port: number) {
-    this.socket = connect(port, '127.0.0.1')
-    this.socket.on('data', (piece) => {
-      this.segments.push(piece.length)
-      this.#received = Buffer.concat([this.#received, piece])
-      this.#wake()
-    })
-    const closed = (): void => {
-      this.isClosed = true
-      this.#wake()
-    }
-    this.socket.on('close', closed).on('error', closed)
-  }
-
-  /** Null when the server closed before so many had come. */
-  async read(bytes: number): Promise<Buffer | null> {
-    while (this.#received.length < bytes && !this.isClosed) {
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve
-      })
-    }
-    if (this.#received.length < bytes) return null
-    const read = this.#received.subarray(0, bytes)
-    this.#received = this.#received.subarray(bytes)
-    return read
-  }
-
-  async answer(): Promise<{ readonly code: number; readonly rest: readonly number[]; readonly body: Buffer } | null> {
-    const head = await this.read(36)
-    if (head === null) return null
-    const [code = 0, length = 0, ...rest] = Array.from({ length: 9 }, (_, index) => head.readInt32LE(4 * index))
-    return { code, rest, body: (await this.read(length)) ?? Buffer.alloc(0) }
-  }
-}
-
-function request(integers: readonly number[], key: string): Buffer {
-  const made = Buffer.alloc(186, ' ')
-  for (const [index, value] of integers.entries()) made.writeInt32LE(value, 4 * index)
-  made.write(key, 36)
-  return made
-}
-
-const put = (key: string, body: Uint8Array, shape: readonly number[] = [1, 3, 1, 2, 32, 16, 128]): Buffer => {
-  const [format = 0, dtype = 0, location = 0, ...dimensions] = shape
-  return Buffer.concat([request([1, body.length, format, dtype, location, ...dimensions], key), body])
-}
-const get = (key: string): Buffer => request([2, 0, 0, 0, 0, 0, 0, 0, 0], key)
-const exist = (key: string): Buffer => request([3, 0, 0, 0, 0, 0, 0, 0, 0], key)
-const health = request([5, 0, 0, 0, 0, 0, 0, 0, 0], '')
-
-async function withClient<T>(use: (client: Client) => Promise<T>): Promise<T> {
-  const client = new Client(node.port('lm'))
+async function withClient<T>(use: (client: LmClient) => Promise<T>): Promise<T> {
+  const client = connected(node)
   try {
     return await use(client)
   } finally {
@@ -187,11 +139,11 @@ describe('the lm:// door', () => {
     }))
 
   test.each([
-    ['an unknown command', request([9, 0, 0, 0, 0, 0, 0, 0, 0], 'k')],
-    ['a negative length', request([1, -1, 0, 0, 0, 0, 0, 0, 0], 'k')],
-    ['a length above the bound', request([1, 2 ** 31 - 1, 0, 0, 0, 0, 0, 0, 0], 'k')],
-    ['a length where there is no body', request([2, 5, 0, 0, 0, 0, 0, 0, 0], 'k')],
-    ['no key', request([2, 0, 0, 0, 0, 0, 0, 0, 0], '')],
+    ['an unknown command', lmRequest([9, 0, 0, 0, 0, 0, 0, 0, 0], 'k')],
+    ['a negative length', lmRequest([1, -1, 0, 0, 0, 0, 0, 0, 0], 'k')],
+    ['a length above the bound', lmRequest([1, 2 ** 31 - 1, 0, 0, 0, 0, 0, 0, 0], 'k')],
+    ['a length where there is no body', lmRequest([2, 5, 0, 0, 0, 0, 0, 0, 0], 'k')],
+    ['no key', lmRequest([2, 0, 0, 0, 0, 0, 0, 0, 0], '')],
     [
       'a key that is no UTF-8',
       Buffer.concat([get('').subarray(0, 36), Buffer.from('ff', 'hex'), get('').subarray(37)]),
@@ -223,31 +175,17 @@ describe('the lm:// door', () => {
 
   test('outlives whatever is sent', () =>
     fc.assert(
-      fc.asyncProperty(
-        fc.array(
-          fc.oneof(
-            fc.uint8Array({ maxLength: 400 }).map((bytes) => Buffer.from(bytes)),
-            fc.constantFrom(health, get('x'), exist('y'), put('z', Buffer.from('zz'))),
-            fc.tuple(fc.nat({ max: 185 }), fc.nat({ max: 255 })).map(([at, value]) => {
-              const mutated = Buffer.from(get('mutated'))
-              mutated[at] = value
-              return mutated
-            }),
-          ),
-          { maxLength: 6 },
-        ),
-        async (pieces) => {
-          await withClient(async (client) => {
-            for (const piece of pieces) client.socket.write(piece)
-            client.socket.end()
-            while (!client.isClosed && (await client.read(36)) !== null);
-          })
-          await withClient(async (client) => {
-            client.socket.write(health)
-            expect((await client.answer())?.code).toBe(200)
-          })
-        },
-      ),
+      fc.asyncProperty(hostileLmPieces, async (pieces) => {
+        await withClient(async (client) => {
+          for (const piece of pieces) client.socket.write(piece)
+          client.socket.end()
+          while (!client.isClosed && (await client.read(36)) !== null);
+        })
+        await withClient(async (client) => {
+          client.socket.write(health)
+          expect((await client.answer())?.code).toBe(200)
+        })
+      }),
       { numRuns: runs(60, 3000) },
     ))
 
@@ -257,7 +195,7 @@ describe('the lm:// door', () => {
 
   test('ends after the request under way when it is closed', async () => {
     const own = await openTestServer({ doors: ['lm'] })
-    const client = new Client(own.port('lm'))
+    const client = connected(own)
     client.socket.write(health)
     expect((await client.answer())?.code).toBe(200)
     await own.close()

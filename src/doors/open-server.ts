@@ -17,6 +17,8 @@ export interface DoorPlan {
 /** What a server is put together from. */
 export interface ServerParts {
   readonly operations: Operations
+  /** Of the program. */
+  readonly version: string
   readonly doors: readonly DoorPlan[]
   readonly log: Logger
   /** Bytes of bodies on their way in, over all doors. */
@@ -39,13 +41,13 @@ export interface Server {
 
 /** Throws ADDRESS_UNAVAILABLE and INVALID_CONFIG; then no door is left open. */
 export async function openServer(parts: ServerParts): Promise<Server> {
-  const { operations, log, payloadBytesMax, connectionsMax } = parts
+  const { operations, version, log, payloadBytesMax, connectionsMax } = parts
   const budget = new BodyBudget(parts.bodyBytesMax)
   operations.meters.watchBodies(() => budget.bytes)
   const opened: Door[] = []
   try {
     for (const { name, ...plan } of parts.doors) {
-      const common = { operations, budget, payloadBytesMax, connectionsMax }
+      const common = { operations, version, budget, payloadBytesMax, connectionsMax }
       const door = await openDoor(name, { ...common, ...plan, log: log.child({ door: name }) })
       log.info({ door: name, address: addressText(door.address), tls: door.isTls }, 'listening')
       opened.push(door)

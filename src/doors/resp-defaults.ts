@@ -2,7 +2,6 @@
 import type { RespSettings } from './resp-parts.ts'
 
 export const RESP_NOT_ASKED: RespSettings = {
-  version: '0.1.0',
   nowMs: Date.now,
   commandTimeoutMs: 30_000,
   // A megabit a second: below, a gigabyte would hold its memory for hours.

@@ -9,8 +9,6 @@ import type { SerialTasks } from '../store/serial.ts'
 
 /** What a RESP door may be told beyond what every door is; see `DEFAULT_RESP_SETTINGS`. */
 export interface RespSettings {
-  /** Of the program, as HELLO and INFO say it. */
-  readonly version: string
   /** Milliseconds since 1970. */
   readonly nowMs: () => number
   /** A command that is half there is waited for so long, and longer by what comes of it over `senderBytesPerSecondMin`. */

@@ -2,6 +2,7 @@
  * A whole server from one configuration: its store, its memory, its engine, who may do what, and its doors. What is
  * opened first is closed last, also when something in between fails.
  */
+import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { randomInt } from 'node:crypto'
 import type { Logger } from 'pino'
@@ -29,6 +30,8 @@ import { openStore, type StorePorts } from './start-store.ts'
 /** What the edge hands in. */
 export interface StartPorts {
   readonly log: OpenLog
+  /** Of the program, as clients are told it. */
+  readonly version: string
   readonly environment: Readonly<Record<string, string | undefined>>
   readonly readCredentials: SecurityPorts['readCredentials']
 }
@@ -66,6 +69,8 @@ export async function startServer(config: ServerConfig, ports: StartPorts): Prom
     const { fabric, quotas, scrub, payloadMemory } = await openMemory(config, { hashers, clock })
     closing.push(() => fabric.close())
     const auditPath = auditPathOf(config)
+    // A store on disk has made it; others may be the first to need it.
+    if (config.dataDir !== null) await mkdir(config.dataDir, { recursive: true, mode: 0o700 })
     const file = auditPath === null ? null : await AuditLog.open(auditPath, clock)
     if (file !== null) closing.push(() => file.close())
     const audit = file ?? auditInLog(log)
@@ -97,6 +102,7 @@ export async function startServer(config: ServerConfig, ports: StartPorts): Prom
     closing.push(() => operations.pulls.close())
     const server = await openServer({
       operations,
+      version: ports.version,
       doors: doorsOf(config, security),
       log,
       bodyBytesMax: config.bodiesBytesMax,

@@ -112,6 +112,7 @@ export async function openTestDoor({
   const operations = await operationsOn({ fabric, clock, gate, engine: engineOpened })
   const door = await openGrpcDoor({
     operations,
+    version: '1.2.3',
     authenticator: AUTHENTICATOR,
     address: { kind: 'tcp', host: '127.0.0.1', port: 0 },
     tls: null,

@@ -1,6 +1,10 @@
 import { createHash } from 'node:crypto'
 import { describe, expect, test, vi } from 'vitest'
+import { encodeFrameStart, FRAGMENT_TYPE } from '../../src/api/fragment-frame.ts'
 import { isTrustingLoopback } from '../../src/doors/http-host.ts'
+import { loadSemanticPorts } from '../../src/server/semantic-ports.ts'
+import { BYTES, kvOf } from '../contracts/fabric-fixtures.ts'
+import { bytesOf } from '../contracts/store-fixtures.ts'
 import { type HttpWorld, opaque, openHttpWorld, sendRaw } from './http-world.ts'
 
 const world = await openHttpWorld()
@@ -132,6 +136,40 @@ describe('sessions', () => {
   test('are found by what they say only where there is a semantic index', async () => {
     const answer = await post('/v1/search', { text: 'the sea', model: 'ab'.repeat(32) })
     expect([answer.status, (await answer.json()).error.code]).toEqual([501, 'NOT_SUPPORTED'])
+  })
+
+  test('are found by what they say where there is one: the nearest first, of this tenant only', async () => {
+    const semantic = await openHttpWorld({ fabric: { semantic: await loadSemanticPorts() } })
+    const [fragment] = kvOf(Array.from({ length: 8 }, (_, index) => index))
+    if (fragment === undefined) throw new Error('no fragment')
+    const { model } = fragment.description.signature
+    const putSaying = async (text: string, seed: number, as: string): Promise<string> => {
+      const description = { ...BYTES, signature: { ...BYTES.signature, model }, text }
+      const body = Buffer.concat([encodeFrameStart(description), bytesOf(64, seed)])
+      const headers = { 'content-type': FRAGMENT_TYPE }
+      const stored = await semantic.ask('/v1/fragments', { method: 'POST', body, headers, as })
+      expect(stored.status).toBe(201)
+      return (await stored.json()).key
+    }
+    const search = async (text: string, more: object, as: string) => {
+      const answer = await post('/v1/search', { text, model, ...more }, { as, via: semantic })
+      expect(answer.status).toBe(200)
+      return (await answer.json()).fragments
+    }
+    const texts = ['a library that compresses files', 'a game of cards for one player', 'a text editor for programmers']
+    const keys: string[] = []
+    for (const [seed, text] of texts.entries()) keys.push(await putSaying(text, seed, 'writer@anna'))
+    await putSaying('archive compression of many files', 9, 'writer@ben')
+
+    const found = await search('archive compression', { similarityMin: -1 }, 'reader@anna')
+    expect(found[0]).toMatchObject({ key: keys[0], text: texts[0], payloadBytes: 64 })
+    expect(found.map(({ key }: { readonly key: string }) => key).sort()).toEqual(keys.toSorted())
+    const similarities = found.map(({ similarity }: { readonly similarity: number }) => similarity)
+    expect(similarities).toEqual(similarities.toSorted((one: number, other: number) => other - one))
+    expect(await search('playing cards', { limit: 1 }, 'reader@anna')).toMatchObject([{ key: keys[1] }])
+    expect(await search('archive compression', { similarityMin: 0.999 }, 'reader@anna')).toEqual([])
+    expect(await search('archive compression', { similarityMin: -1 }, 'reader@carl')).toEqual([])
+    expect(await search('a game of cards for one player', { similarityMin: -1 }, 'reader@ben')).toHaveLength(1)
   })
 })
 

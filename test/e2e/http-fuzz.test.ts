@@ -2,6 +2,7 @@ import { connect } from 'node:net'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { runs } from '../effort.ts'
+import { brokenHttpRequests, lyingHttpRequests, randomPieces } from '../hostile-messages.ts'
 import { opaque, openHttpWorld, sendRaw } from './http-world.ts'
 
 const world = await openHttpWorld({ isOpen: true, bodyBytesMax: 1_000_000, payloadBytesMax: 500_000 })
@@ -31,18 +32,10 @@ async function expectSound(): Promise<void> {
   await expect.poll(() => meters.bodyBytes()).toBe(0)
 }
 
-const REQUESTS = [
-  `GET ${opaque('x')} HTTP/1.1\r\nhost: localhost\r\n\r\n`,
-  `PUT ${opaque('y')} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\n\r\nhello`,
-  `POST /v1/has HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 14\r\n\r\n{"keys":["a"]}`,
-  `POST /v1/remove HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\ne\r\n{"keys":["a"]}\r\n0\r\n\r\n`,
-  `HEAD /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n`,
-]
-
 describe('the HTTP door', () => {
   test('outlives random bytes', async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(fc.uint8Array({ maxLength: 2000 }), { maxLength: 5 }), async (pieces) => {
+      fc.asyncProperty(randomPieces, async (pieces) => {
         await sendPieces(pieces)
       }),
       { numRuns: runs(60) },
@@ -51,38 +44,12 @@ describe('the HTTP door', () => {
   })
 
   test('outlives requests with bytes changed, cut anywhere and run together', async () => {
-    const change = fc.record({ at: fc.nat(), byte: fc.integer({ min: 0, max: 255 }) })
-    const arbitrary = fc.record({
-      chosen: fc.array(fc.constantFrom(...REQUESTS), { minLength: 1, maxLength: 6 }),
-      changes: fc.array(change, { maxLength: 3 }),
-      cuts: fc.array(fc.nat(), { maxLength: 8 }),
-    })
-    await fc.assert(
-      fc.asyncProperty(arbitrary, async ({ chosen, changes, cuts }) => {
-        const bytes = Buffer.from(chosen.join(''))
-        for (const { at, byte } of changes) bytes[at % bytes.length] = byte
-        const ends = [...cuts.map((cut) => cut % bytes.length), bytes.length].toSorted((a, b) => a - b)
-        await sendPieces(ends.map((end, index) => bytes.subarray(ends[index - 1] ?? 0, end)))
-      }),
-      { numRuns: runs(80) },
-    )
+    await fc.assert(fc.asyncProperty(brokenHttpRequests, sendPieces), { numRuns: runs(80) })
     await expectSound()
   })
 
   test('outlives lengths that lie', async () => {
-    const length = fc.oneof(
-      fc.constantFrom('-1', '1e9', '0x10', '99999999999999999999', '18446744073709551616', '4, 4', ' ', '+5', '500001'),
-      fc.nat(600_000).map(String),
-    )
-    const arbitrary = fc.record({ length, body: fc.uint8Array({ maxLength: 5000 }), isChunked: fc.boolean() })
-    await fc.assert(
-      fc.asyncProperty(arbitrary, async ({ length: said, body, isChunked }) => {
-        const also = isChunked ? 'transfer-encoding: chunked\r\n' : ''
-        const head = `PUT ${opaque('z')} HTTP/1.1\r\nhost: localhost\r\n${also}content-length: ${said}\r\n\r\n`
-        await sendPieces([Buffer.from(head), body])
-      }),
-      { numRuns: runs(80) },
-    )
+    await fc.assert(fc.asyncProperty(lyingHttpRequests, sendPieces), { numRuns: runs(80) })
     await expectSound()
   })
 

@@ -99,6 +99,7 @@ describe('the description of the API', () => {
     const { operations: node } = world.server
     const { app, routeNames } = await createHttpApp({
       operations: node,
+      version: '1.2.3',
       authenticator: { anonymous: null, byToken: () => null, byCertificate: () => null },
       address: { kind: 'tcp', host: '127.0.0.1', port: 0 },
       tls: null,

@@ -89,6 +89,7 @@ export async function openHttpWorld(options: WorldOptions = {}): Promise<HttpWor
       audit: auditInto(audit),
       scrub: options.scrub ?? null,
     }),
+    version: '1.2.3',
     doors: [{ name: 'http', address: { kind: 'tcp', host: '127.0.0.1', port: 0 }, tls: null, authenticator }],
     log: pino({ level: 'debug' }, { write: (line: string) => logged.push(line) }),
     bodyBytesMax: options.bodyBytesMax ?? 64 * 1024 * 1024,
