@@ -35,6 +35,8 @@ export interface BenchOptions {
   readonly isReal: boolean
   /** Where to write a picture; null for none. */
   readonly svgPath: string | null
+  /** How many, where a bench sends many; each has a number of its own. */
+  readonly messages?: number
 }
 
 export interface Bench {
@@ -75,6 +77,7 @@ export const BENCH_NAMES = [
   'http',
   'transfer',
   'transfer-http',
+  'fuzz',
 ] as const
 export type BenchName = (typeof BENCH_NAMES)[number]
 

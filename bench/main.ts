@@ -1,5 +1,5 @@
 /**
- * Runs benches and prints what they find: npm run bench [-- [name…] [--json] [--real] [--svg FILE]]
+ * Runs benches and prints what they find: npm run bench [-- [name…] [--json] [--real] [--svg FILE] [--messages N]]
  * Benches are no tests: nothing fails because a machine was busy.
  */
 import { parseArgs } from 'node:util'
@@ -10,7 +10,12 @@ import { findingsText, isMet, machineText, spreadOf, timeText } from './print.ts
 
 const { values: flags, positionals } = parseArgs({
   allowPositionals: true,
-  options: { json: { type: 'boolean' }, real: { type: 'boolean' }, svg: { type: 'string' } },
+  options: {
+    json: { type: 'boolean' },
+    real: { type: 'boolean' },
+    svg: { type: 'string' },
+    messages: { type: 'string' },
+  },
 })
 const unknown = positionals.find((name) => !isBenchName(name))
 if (unknown !== undefined) {
@@ -42,7 +47,8 @@ async function runBenches(names: readonly (typeof BENCH_NAMES)[number][]): Promi
 /** One bench that cannot run (a build that fails, a file that is gone) keeps no other from running. */
 async function findingsOf(bench: Bench): Promise<Findings> {
   try {
-    return await bench.run({ isReal: flags.real === true, svgPath: flags.svg ?? null })
+    const messages = flags.messages === undefined ? {} : { messages: Number(flags.messages) }
+    return await bench.run({ isReal: flags.real === true, svgPath: flags.svg ?? null, ...messages })
   } catch (error) {
     process.exitCode = 1
     return { rows: [], notes: [`FAILED: ${error instanceof Error ? error.message : String(error)}`] }
