@@ -29,3 +29,12 @@ export function commandsBelow(text: string, heading: string): readonly string[] 
     .map((line) => line.replace(/ +# .*$/, ''))
     .filter((line) => line.startsWith('./membrane '))
 }
+
+/** TypeScript blocks. */
+export function programsOf(text: string): readonly Example[] {
+  return [...text.matchAll(/^```ts\n([\s\S]*?)^```$/gm)].map(({ index, 1: code = '' }) => ({
+    line: text.slice(0, index).split('\n').length + 1,
+    language: 'ts',
+    code,
+  }))
+}

@@ -308,7 +308,8 @@ type CallStatus = Parameters<ServerInterceptingCallInterface['sendStatus']>[0]
 function outcomeOf({ code, metadata }: Pick<CallStatus, 'metadata'> & { readonly code: number }): string {
   const [ours] = metadata?.get(ERROR_METADATA.code) ?? []
   if (ours !== undefined) return String(ours)
-  return code === Status.OK ? 'ok' : (Status[code] ?? 'UNKNOWN')
+  const name = Status[code] ?? 'UNKNOWN'
+  return name === 'OK' ? 'ok' : name
 }
 
 /** A token counts before a certificate. Throws UNAUTHENTICATED. */

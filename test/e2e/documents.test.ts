@@ -12,7 +12,7 @@ import {
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { commandsBelow, runnableExamples } from '../documents.ts'
+import { commandsBelow, programsOf, runnableExamples } from '../documents.ts'
 import { freePort, type MembraneServer, startMembraneServer } from '../membrane-server.ts'
 import { missingPrograms } from '../redis-server.ts'
 import { PROGRAM, ROOT } from './command.ts'
@@ -89,6 +89,41 @@ test('README.md runs: the memory and the rebuild', async () => {
     // One key of `has` is not there, as the document says.
     expect(code, `${command}\n${said}`).toBe(command.startsWith('./membrane has') ? 1 : 0)
   }
+})
+
+test('README.md runs: the first commands, and the question about your own traffic', async () => {
+  const place = join(folder, 'plan')
+  mkdirSync(place)
+  for (const name of ['examples', 'schemas']) symlinkSync(join(ROOT, name), join(place, name))
+  symlinkSync(join(folder, 'bin/membrane'), join(place, 'membrane'))
+  const readme = readFileSync(join(ROOT, 'README.md'), 'utf8')
+  const commands = ['## Two commands', '## Answer it for your own model and traffic'].flatMap((heading) =>
+    commandsBelow(readme, heading),
+  )
+  expect(commands.length).toBeGreaterThan(6)
+  for (const command of commands) {
+    const { code, said } = await run(place, 'bash', '-c', command)
+    expect(code, `${command}\n${said}`).toBe(0)
+  }
+})
+
+const programs = programsOf(readFileSync(join(ROOT, 'README.md'), 'utf8'))
+/** What an example leaves to its reader. */
+const GIVEN =
+  "const prompt = [1, 2, 3]\nconst model = 'ab'.repeat(32) as import('membrane').ModelFingerprint\nconst tenantSalt = 'salt'\n"
+
+test('README.md has programs', () => {
+  expect(programs.length).toBeGreaterThan(2)
+})
+
+test.each(programs)('README.md runs: ts, line $line', async ({ code, line }) => {
+  const place = join(folder, `ts-${line}`)
+  mkdirSync(place)
+  const given = code.includes('tenantSalt') && !code.includes('const tenantSalt') ? GIVEN : ''
+  const text = `${given}${code}`.replaceAll('http://127.0.0.1:8080', server.url)
+  writeFileSync(join(place, 'example.mts'), text)
+  const { code: exitCode, said } = await run(place, process.execPath, 'example.mts')
+  expect(exitCode, said).toBe(0)
 })
 
 async function run(cwd: string, program: string, ...words: readonly string[]) {

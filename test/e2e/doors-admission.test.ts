@@ -42,7 +42,7 @@ async function resp(node: TestServer) {
 const codeOf = (asked: Promise<unknown>): Promise<string> =>
   asked.then(
     () => 'ok',
-    (error: { readonly code?: string }) => error.code ?? String(error),
+    (error: { readonly code?: string }) => error.code ?? 'no code',
   )
 
 /** As Prometheus reads them: `route outcome` and how many, of one door. */

@@ -44,8 +44,17 @@ describe.skipIf(missingPrograms('curl').length > 0)('curl', () => {
   const curl = async (...args: readonly string[]): Promise<string> =>
     (
       await run('curl', [
-        ...['--silent', '--show-error', '--fail', '--max-time', '30', '--cacert', join(folder, 'ca.crt')],
-        ...['--resolve', `localhost:${node.port('http')}:127.0.0.1`, '--header', `authorization: Bearer ${TOKEN}`],
+        '--silent',
+        '--show-error',
+        '--fail',
+        '--max-time',
+        '30',
+        '--cacert',
+        join(folder, 'ca.crt'),
+        '--resolve',
+        `localhost:${node.port('http')}:127.0.0.1`,
+        '--header',
+        `authorization: Bearer ${TOKEN}`,
         ...args,
       ])
     ).stdout
