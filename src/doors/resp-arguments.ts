@@ -46,12 +46,14 @@ export function keyOf(bytes: Uint8Array): string {
   return opaqueKey(bytes)
 }
 
-/** For an error: in one line, of bounded length, with everything that is not printable ASCII escaped. */
+/** For an error: in one line, of bounded length, with spaces for ends of line, and everything else that is not printable ASCII escaped. */
 export function shown(bytes: Uint8Array, charactersMax = 128): string {
   let text = ''
   for (const byte of bytes) {
     if (text.length >= charactersMax) break
-    text += byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : `\\x${byte.toString(16).padStart(2, '0')}`
+    // An end of line would end the error: Redis writes a space for it.
+    if (byte === 0x0d || byte === 0x0a) text += ' '
+    else text += byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : `\\x${byte.toString(16).padStart(2, '0')}`
   }
   return text.slice(0, charactersMax)
 }

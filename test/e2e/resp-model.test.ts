@@ -150,7 +150,18 @@ describe.skipIf(missing.length > 0)(`RESP beside a redis-server${missing.length 
   test('answers in the same way to any commands', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(command, { minLength: 1, maxLength: 40 }), (commands) => compare(commands)),
-      { numRuns: runs(150) },
+      {
+        numRuns: runs(150),
+        examples: [
+          [
+            [
+              ['client', 'line\r\nline'],
+              ['nonsense', 'line\r\nline'],
+              ['ttl', 'a'],
+            ],
+          ],
+        ],
+      },
     )
   })
 
