@@ -6,8 +6,7 @@ import { randomFillSync } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { byteSignature } from '../src/core/fragment-bytes.ts'
-import type { FragmentDescription } from '../src/core/fragment.ts'
+import { byteDescription } from '../src/core/fragment-bytes.ts'
 import { DEFAULT_TENANT } from '../src/core/ids.ts'
 import { loadContentHashers } from '../src/hashing/content-hashers.ts'
 import { DEFAULT_FABRIC_OPTIONS, type Fabric, type FabricOptions, openFabric } from '../src/server/fabric.ts'
@@ -27,16 +26,7 @@ const HOT_BYTES = 512 * MB
 
 const { hashers } = await loadContentHashers()
 const clock = { nowMs: Date.now }
-const DESCRIPTION: FragmentDescription = {
-  signature: byteSignature('artifact', 'application/octet-stream'),
-  parent: null,
-  blocks: [],
-  blockTokens: 1,
-  group: null,
-  text: null,
-  sequence: null,
-  derivedFrom: [],
-}
+const DESCRIPTION = byteDescription('artifact')
 
 export const bench: Bench = {
   summary: 'reads from memory and verified puts of given memory, through all wrappers, against a copy and a hash',

@@ -5,7 +5,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { byteSignature } from '../src/core/fragment-bytes.ts'
+import { byteDescription } from '../src/core/fragment-bytes.ts'
 import { DEFAULT_TENANT } from '../src/core/ids.ts'
 import { seededRandom } from '../src/core/random.ts'
 import { loadContentHashers } from '../src/hashing/content-hashers.ts'
@@ -96,16 +96,7 @@ async function putRandom(fabric: Fabric, index: number, payloadBytes: number): P
   const hasher = hashers.b3.start()
   for (const one of pieces()) hasher.update(one)
   await fabric.of().put({
-    description: {
-      signature: byteSignature('opaque', 'application/octet-stream'),
-      parent: null,
-      blocks: [],
-      blockTokens: 1,
-      group: null,
-      text: null,
-      sequence: null,
-      derivedFrom: [],
-    },
+    description: byteDescription('opaque'),
     foreignKey: new TextEncoder().encode(`payload ${index}`),
     payload: inOrder(pieces()),
     contentHash: hasher.contentHash(),

@@ -7,8 +7,8 @@ import { zstdCodec } from '../src/server/zstd.ts'
 import { joinPlanes, splitPlanes } from '../src/transfer/byte-planes.ts'
 import { decodeFrame, encodeFrame } from '../src/transfer/compression.ts'
 import { Inventory, type InventoryEntry } from '../src/transfer/inventory.ts'
-import { answerInventory, Reconciliation } from '../src/transfer/reconcile.ts'
 import { decodeTokenDelta, encodeTokenDelta } from '../src/transfer/token-delta.ts'
+import { exchangeInventories } from '../test/exchange-inventories.ts'
 import type { Bench, Findings, Probe, Row } from './bench.ts'
 import { measureWarm, ratioOf } from './harness.ts'
 
@@ -45,24 +45,6 @@ function millionTwice(): readonly [Inventory, Inventory] {
   return inventories
 }
 
-interface Exchange {
-  readonly bytes: number
-  readonly roundTrips: number
-  readonly differences: number
-}
-
-function exchange(here: Inventory, there: Inventory): Exchange {
-  const reconciliation = new Reconciliation(here)
-  let [bytes, roundTrips] = [0, 0]
-  for (let request: Uint8Array | null = reconciliation.start(); request !== null; roundTrips++) {
-    const response = answerInventory(there, request)
-    bytes += request.length + response.length
-    request = reconciliation.next(response)
-  }
-  const { missingHere, missingThere } = reconciliation.difference
-  return { bytes, roundTrips, differences: missingHere.length + missingThere.length }
-}
-
 /** BF16 numbers as KV has them: normal, scaled by channel, each like the one of the token before. */
 function kvLike(): Uint8Array {
   const channels = 1024
@@ -97,8 +79,8 @@ function work(call: () => unknown): Probe {
 
 const probes = {
   change: { prepare: changeWork },
-  'reconcile-differing': { prepare: () => () => exchange(...millionTwice()) },
-  'reconcile-equal': { prepare: () => () => exchange(millionTwice()[0], millionTwice()[0]) },
+  'reconcile-differing': { prepare: () => () => exchangeInventories(...millionTwice()) },
+  'reconcile-equal': { prepare: () => () => exchangeInventories(millionTwice()[0], millionTwice()[0]) },
   split: work(() => splitPlanes(chunk, lower, upper)),
   join: work(() => joinPlanes(lower, upper, into)),
   copy: work(() => into.set(chunk)),
@@ -134,8 +116,8 @@ export const bench: Bench = {
   probes,
   run: async (): Promise<Findings> => {
     const warm = measureWarm(probes, Object.keys(probes) as (keyof typeof probes)[])
-    const differing = exchange(...millionTwice())
-    const equal = exchange(millionTwice()[0], millionTwice()[0])
+    const differing = exchangeInventories(...millionTwice())
+    const equal = exchangeInventories(millionTwice()[0], millionTwice()[0])
     const kilobytes = (bytes: Uint8Array): string => `${(bytes.length / 1000).toFixed(1)} kB`
     return Promise.resolve({
       rows: [
@@ -163,7 +145,7 @@ export const bench: Bench = {
         ratioOf('frames over plain zstd, decoding', warm['zstd-decompress'], warm.decode),
       ],
       notes: [
-        `${differing.differences} differences in a million took ${differing.bytes} bytes in ${differing.roundTrips} round trips; none, ${equal.bytes} bytes in ${equal.roundTrips}.`,
+        `${differing.missingHere.length + differing.missingThere.length} differences in a million took ${differing.bytes} bytes in ${differing.roundTrips} round trips; none, ${equal.bytes} bytes in ${equal.roundTrips}.`,
         `KV-like BF16 shrinks ${(chunk.length / frame.length).toFixed(3)} times as a frame, ${(chunk.length / raw.length).toFixed(3)} times by plain zstd.`,
         `131,072 tokens are ${kilobytes(turnDelta)} as the next turn, ${kilobytes(editedDelta)} moved and changed, 524.3 kB raw.`,
       ],

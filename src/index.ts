@@ -208,7 +208,7 @@ export {
   buildArtifact,
   buildOpaque,
   buildToolTrace,
-  byteSignature,
+  byteDescription,
   NO_MODEL,
   parseArtifact,
   parseToolTrace,

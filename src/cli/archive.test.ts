@@ -1,7 +1,7 @@
 import { PassThrough, Readable } from 'node:stream'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { byteSignature } from '../core/fragment-bytes.ts'
+import { byteDescription } from '../core/fragment-bytes.ts'
 import { MembraneError } from '../core/errors.ts'
 import { DEFAULT_TENANT } from '../core/ids.ts'
 import { loadContentHashers } from '../hashing/content-hashers.ts'
@@ -29,16 +29,7 @@ async function newFabric(payloadBytesMax = Infinity): Promise<TenantFabric> {
 }
 
 async function put(own: TenantFabric, name: string, payload: Uint8Array): Promise<string> {
-  const description = {
-    signature: byteSignature('opaque', 'application/octet-stream'),
-    parent: null,
-    blocks: [],
-    blockTokens: 1,
-    group: null,
-    text: `text of ${name}`,
-    sequence: null,
-    derivedFrom: [],
-  }
+  const description = byteDescription('opaque', undefined, { text: `text of ${name}` })
   return (await own.put({ description, payload, foreignKey: new TextEncoder().encode(name) })).key
 }
 

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { access, constants, open, rm, stat, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import { MembraneError } from '../core/errors.ts'
-import { byteSignature } from '../core/fragment-bytes.ts'
+import { byteDescription } from '../core/fragment-bytes.ts'
 import { loadContentHashers } from '../hashing/content-hashers.ts'
 import { withDataDir } from './data-dir.ts'
 import { type Check, failed, type Finding, ok, warning } from './doctor-check.ts'
@@ -136,7 +136,7 @@ async function store(dataDir: string, isServed: boolean): Promise<Finding> {
   try {
     return await withDataDir({ dataDir }, async ({ own, fabric }) => {
       const payload = randomBytes(VALUE_BYTES)
-      const { key } = await own.put({ payload, description: DESCRIPTION })
+      const { key } = await own.put({ payload, description: byteDescription('artifact') })
       const found = await own.get(key)
       await own.remove([key])
       if (found === null || !payload.equals(found.payload))
@@ -150,14 +150,3 @@ async function store(dataDir: string, isServed: boolean): Promise<Finding> {
     return failed(error.message, 'If that is a server, test it with --url in place of --data-dir.')
   }
 }
-
-const DESCRIPTION = {
-  signature: byteSignature('artifact', 'application/octet-stream'),
-  parent: null,
-  blocks: [],
-  blockTokens: 1,
-  group: null,
-  text: null,
-  sequence: null,
-  derivedFrom: [],
-} as const

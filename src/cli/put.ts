@@ -3,7 +3,7 @@ import { readFile, stat } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { type Command, Option } from 'commander'
 import { MembraneError } from '../core/errors.ts'
-import { byteSignature } from '../core/fragment-bytes.ts'
+import { byteDescription } from '../core/fragment-bytes.ts'
 import { decodeDescription } from '../core/fragment-codec.ts'
 import type { FragmentDescription } from '../core/fragment.ts'
 import type { ContentHash } from '../core/ids.ts'
@@ -85,16 +85,7 @@ export function definePut(command: Command): void {
 async function descriptionOf({ description, key, mediaType, text }: PutFlags): Promise<FragmentDescription> {
   if (description !== undefined) return readDescription(description)
   const kind = key === undefined ? 'artifact' : 'opaque'
-  return {
-    signature: byteSignature(kind, mediaType ?? 'application/octet-stream'),
-    parent: null,
-    blocks: [],
-    blockTokens: 1,
-    group: null,
-    text: text ?? null,
-    sequence: null,
-    derivedFrom: [],
-  }
+  return byteDescription(kind, mediaType, { text: text ?? null })
 }
 
 async function readDescription(path: string): Promise<FragmentDescription> {

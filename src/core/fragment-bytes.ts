@@ -5,7 +5,7 @@
 import { MembraneError } from './errors.ts'
 import type { FragmentContent } from './fragment-kv.ts'
 import { checkMetadata, signatureMetadata } from './fragment-metadata.ts'
-import type { ByteKind, StructuralSignature } from './fragment.ts'
+import type { ByteKind, FragmentDescription, StructuralSignature } from './fragment.ts'
 import { parseModelFingerprint } from './ids.ts'
 import { safetensorsPieces } from './safetensors-writer.ts'
 import { readSafetensors, type Tensor } from './safetensors.ts'
@@ -34,10 +34,19 @@ export interface Artifact {
 }
 
 /**
- * Of a fragment without model, tokens, layers and context, for one whose bytes are streamed. The media type of opaque
- * bytes is `application/octet-stream`.
+ * A whole description of bytes that belong to no model and have no tokens, layers and context. `text` is for the
+ * semantic index, `sequence` for the positional one; null keeps the fragment out of it.
  */
-export function byteSignature(kind: ByteKind, mediaType: string): StructuralSignature {
+export function byteDescription(
+  kind: ByteKind,
+  mediaType = 'application/octet-stream',
+  { text = null, sequence = null }: Partial<Pick<FragmentDescription, 'text' | 'sequence'>> = {},
+): FragmentDescription {
+  const signature = byteSignature(kind, mediaType)
+  return { signature, parent: null, blocks: [], blockTokens: 1, group: null, text, sequence, derivedFrom: [] }
+}
+
+function byteSignature(kind: ByteKind, mediaType: string): StructuralSignature {
   return {
     model: NO_MODEL,
     kind,

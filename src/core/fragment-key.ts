@@ -74,6 +74,17 @@ export function fragmentKey(name: FragmentName): string {
   return key
 }
 
+/** Of the numbers under a key; null for bytes that are not numbers of one dtype, and for keys of another kind than ours. */
+export function dtypeOfKey(key: string): string | null {
+  try {
+    const name = parseFragmentKey(key)
+    return 'dtype' in name ? name.dtype : null
+  } catch (error) {
+    if (error instanceof MembraneError) return null
+    throw error
+  }
+}
+
 /** The name that has this key. Throws INVALID_FRAGMENT for what `fragmentKey` does not write. */
 export function parseFragmentKey(key: string): FragmentName {
   const [kind, ...rest] = key.split('/')

@@ -1,5 +1,5 @@
 /** What fragments are, as gRPC messages say it. */
-import { byteSignature } from '../core/fragment-bytes.ts'
+import { byteDescription } from '../core/fragment-bytes.ts'
 import { decodeDescription, encodeDescription } from '../core/fragment-codec.ts'
 import type { FragmentDescription } from '../core/fragment.ts'
 import { MembraneError } from '../core/errors.ts'
@@ -7,8 +7,6 @@ import type { StoredEntry } from '../core/ports.ts'
 import type { EntryMessage } from '../api/grpc-messages.ts'
 import { PRIORITIES, type PriorityName, type RetentionHints } from '../server/fragment-head.ts'
 import type { Described } from '../server/tenant-fabric.ts'
-
-export const OCTET_STREAM = 'application/octet-stream'
 
 /** A whole number that came over the wire, 0 or more. Throws INVALID_REQUEST. */
 export function wholeNumber(name: string, value: number, max: number = Number.MAX_SAFE_INTEGER): number {
@@ -18,20 +16,9 @@ export function wholeNumber(name: string, value: number, max: number = Number.MA
 
 /** Of canonical JSON; of bytes without a context where there is none. Throws INVALID_FRAGMENT. */
 export function readDescription(json: Uint8Array, mediaType: string): FragmentDescription {
-  return json.length > 0 ? decodeDescription(json) : artifactDescription(mediaType === '' ? OCTET_STREAM : mediaType)
-}
-
-export function artifactDescription(mediaType: string, sequence: string | null = null): FragmentDescription {
-  return {
-    signature: byteSignature('artifact', mediaType),
-    parent: null,
-    blocks: [],
-    blockTokens: 1,
-    group: null,
-    text: null,
-    sequence,
-    derivedFrom: [],
-  }
+  return json.length > 0
+    ? decodeDescription(json)
+    : byteDescription('artifact', mediaType === '' ? undefined : mediaType)
 }
 
 /** Throws INVALID_REQUEST. */

@@ -1,5 +1,6 @@
 /** The five calls that the door always had: messages as they were, spans inclusive, and the bytes beside them. */
 import { contextBytes } from '../core/compute.ts'
+import { byteDescription } from '../core/fragment-bytes.ts'
 import { MembraneError } from '../core/errors.ts'
 import { fragmentKey } from '../core/fragment-key.ts'
 import { isContextKind, type FragmentDescription } from '../core/fragment.ts'
@@ -24,7 +25,7 @@ import type { ComputeOperations } from '../server/compute-operations.ts'
 import type { Described, FabricPut } from '../server/tenant-fabric.ts'
 import type { ObserveOperations } from '../server/observe-operations.ts'
 import type { CallContext } from './grpc-admission.ts'
-import { artifactDescription, OCTET_STREAM, readDescription, wholeNumber } from './grpc-description.ts'
+import { readDescription, wholeNumber } from './grpc-description.ts'
 import { firstKeys } from './grpc-inventory.ts'
 
 const INT32_MAX = 2 ** 31 - 1
@@ -64,7 +65,7 @@ function parseSentHash(text: string): ContentHash {
 function descriptionOf(fragment: FragmentMessage): FragmentDescription {
   if (fragment.description.length > 0) return readDescription(fragment.description, '')
   const { modelId, tokenStart, tokenEnd } = fragment
-  const description = artifactDescription(OCTET_STREAM, modelId === '' ? null : modelId)
+  const description = byteDescription('artifact', undefined, { sequence: modelId === '' ? null : modelId })
   // Nothing was said, which here reads like the span of the first token.
   if (tokenStart === 0 && tokenEnd === 0) return description
   const start = wholeNumber('token_start', tokenStart)

@@ -1,6 +1,7 @@
 /** Routes of version 0, kept for the clients that call them, with the status codes that HTTP has for what happens. */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
+import { byteDescription } from '../core/fragment-bytes.ts'
 import { MembraneError } from '../core/errors.ts'
 import type { StoredEntry } from '../core/ports.ts'
 import { LIMITS } from '../core/limits.ts'
@@ -15,7 +16,6 @@ import {
   oldContentHash,
   type OldFragment,
   type OldRecord,
-  plain,
   recordDescription,
   recordedVersion,
   recordKey,
@@ -181,7 +181,7 @@ async function storeOld(
   const contentHash = oldContentHash(old.content_hash)
   const caller = callerOf(request)
   const expiry = old.ttl === 0 ? {} : { expiresAtMs: Date.now() + Math.round(old.ttl * 1000) }
-  const description = plain('application/octet-stream')
+  const description = byteDescription('artifact')
   const { key, outcome } = await fragments.put(caller, { description, payload, contentHash, ...expiry })
   const record: OldRecord = { ...old, content_hash: contentHash, is_primary, key }
   const kept = await fragments.put(caller, { ...recordPut(record), ...expiry })

@@ -2,10 +2,9 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import { decodeFrameStart, FRAGMENT_TYPE } from '../api/fragment-frame.ts'
-import { byteSignature } from '../core/fragment-bytes.ts'
+import { byteDescription } from '../core/fragment-bytes.ts'
 import { MembraneError } from '../core/errors.ts'
 import { contextName, fragmentKey, parseFragmentKey } from '../core/fragment-key.ts'
-import type { FragmentDescription } from '../core/fragment.ts'
 import { parseContentHash } from '../core/ids.ts'
 import { checkAllowed } from '../server/caller.ts'
 import { PRIORITIES } from '../server/fragment-head.ts'
@@ -113,9 +112,9 @@ function putOf(request: FastifyRequest, key: string | null, body: Uint8Array): F
     return checkedKey(key, { ...common, description, payload: body.subarray(payloadStart) })
   }
   const name = key === null ? null : parseFragmentKey(key)
-  if (name === null) return { ...common, description: bytesOf('artifact', type), payload: body }
+  if (name === null) return { ...common, description: byteDescription('artifact', type), payload: body }
   if ('name' in name && (name.kind === 'artifact' || name.kind === 'opaque')) {
-    const description = bytesOf(name.kind, name.kind === 'artifact' ? type : 'application/octet-stream')
+    const description = byteDescription(name.kind, name.kind === 'artifact' ? type : undefined)
     if (typeof name.name !== 'string') return { ...common, description, foreignKey: name.name, payload: body }
     // The path names the bytes by their hash: other bytes are refused.
     if (common.contentHash !== undefined && common.contentHash !== name.name)
@@ -141,19 +140,6 @@ function checkedKey(key: string | null, put: FabricPut): FabricPut {
     )
   if (typeof name.name !== 'string') return { ...put, foreignKey: name.name }
   return { ...put, contentHash: name.name }
-}
-
-function bytesOf(kind: 'artifact' | 'opaque', mediaType: string): FragmentDescription {
-  return {
-    signature: byteSignature(kind, mediaType),
-    parent: null,
-    blocks: [],
-    blockTokens: 1,
-    group: null,
-    text: null,
-    sequence: null,
-    derivedFrom: [],
-  }
 }
 
 function answerOf({ key, contentHash, outcome }: FabricPutResult, { payload }: FabricPut): z.infer<typeof PUT_RESULT> {

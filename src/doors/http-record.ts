@@ -3,7 +3,7 @@
  * Now the bytes come along, and the object is kept beside them as a record of its own, under their content hash.
  */
 import { z } from 'zod'
-import { byteSignature } from '../core/fragment-bytes.ts'
+import { byteDescription } from '../core/fragment-bytes.ts'
 import { MembraneError } from '../core/errors.ts'
 import { fragmentKey } from '../core/fragment-key.ts'
 import type { FragmentDescription } from '../core/fragment.ts'
@@ -64,7 +64,7 @@ export function recordKey(contentHash: ContentHash): string {
 
 /** The version stands in the type, so that an inventory reads no payload. */
 export function recordDescription({ version_id }: OldRecord, contentHash: ContentHash): FragmentDescription {
-  return { ...plain(`${RECORD_TYPE}${version_id}`), derivedFrom: [contentHash] }
+  return { ...byteDescription('artifact', `${RECORD_TYPE}${version_id}`), derivedFrom: [contentHash] }
 }
 
 /** Null for what is no record. */
@@ -85,19 +85,5 @@ export function decodeRecord(payload: Uint8Array): OldRecord {
     return RECORD.parse(JSON.parse(new TextDecoder().decode(payload)))
   } catch (cause) {
     throw new MembraneError('INVALID_FRAGMENT', 'The record of this fragment cannot be read.', { cause })
-  }
-}
-
-/** A description of bytes without context. */
-export function plain(mediaType: string): FragmentDescription {
-  return {
-    signature: byteSignature('artifact', mediaType),
-    parent: null,
-    blocks: [],
-    blockTokens: 1,
-    group: null,
-    text: null,
-    sequence: null,
-    derivedFrom: [],
   }
 }

@@ -14,7 +14,7 @@ import {
   parseLmRequest,
   writeLmAnswer,
 } from '../api/lm-codec.ts'
-import { byteSignature } from '../core/fragment-bytes.ts'
+import { byteDescription } from '../core/fragment-bytes.ts'
 import { type ErrorCode, MembraneError, unreachable } from '../core/errors.ts'
 import type { FragmentDescription } from '../core/fragment.ts'
 import type { Caller } from '../server/caller.ts'
@@ -257,16 +257,7 @@ function stalled(message: string): MembraneError {
 const LAYOUT = /^lm:(-?\d+),(-?\d+),(-?\d+),(-?\d+),(-?\d+),(-?\d+),(-?\d+)$/
 
 function descriptionOf({ format, dtype, location, shape }: LmShape): FragmentDescription {
-  return {
-    signature: byteSignature('opaque', `lm:${[format, dtype, location, ...shape].join(',')}`),
-    parent: null,
-    blocks: [],
-    blockTokens: 1,
-    group: null,
-    text: null,
-    sequence: null,
-    derivedFrom: [],
-  }
+  return byteDescription('opaque', `lm:${[format, dtype, location, ...shape].join(',')}`)
 }
 
 /** Null for bytes that came by another door. */

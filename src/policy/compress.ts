@@ -28,9 +28,9 @@ export function compressionGain(rates: CompressionRates): number {
 /** Numbers of which the codec knows how to take the exponents out. */
 const COMPRESSED_DTYPES: readonly string[] = ['F16', 'BF16']
 
-/** Whether numbers of a safetensors dtype may shrink at all: int8 does not by more than it costs. */
-export function canShrink(dtype: string): boolean {
-  return COMPRESSED_DTYPES.includes(dtype)
+/** Whether numbers of a safetensors dtype may shrink at all: int8 does not by more than it costs. Null: no numbers. */
+export function canShrink(dtype: string | null): boolean {
+  return dtype !== null && COMPRESSED_DTYPES.includes(dtype)
 }
 
 /** When to begin and when to stop: gains between the two change nothing, so that noise does not. */

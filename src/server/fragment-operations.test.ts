@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
-import { ANN, BYTES, open } from '../../test/contracts/fabric-fixtures.ts'
+import { ANN, open } from '../../test/contracts/fabric-fixtures.ts'
 import { fragmentKey } from '../core/fragment-key.ts'
-import { byteSignature } from '../core/fragment-bytes.ts'
+import { byteDescription } from '../core/fragment-bytes.ts'
 import { rejectsWith } from '../../test/contracts/store-fixtures.ts'
 import type { Caller } from './caller.ts'
 import { FragmentOperations, WHOLE_BYTES_MAX } from './fragment-operations.ts'
@@ -10,7 +10,7 @@ import { Gate } from './gate.ts'
 const CALLER: Caller = { tenant: ANN, role: 'writer', name: 'ann' }
 const NAME = new TextEncoder().encode('name')
 const KEY = fragmentKey({ kind: 'opaque', name: NAME })
-const description = { ...BYTES, signature: byteSignature('opaque', 'application/octet-stream') }
+const description = byteDescription('opaque')
 const putOf = (value: number) => ({ description, foreignKey: NAME, payload: Uint8Array.of(value) })
 
 async function openOperations() {

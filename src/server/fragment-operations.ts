@@ -1,10 +1,10 @@
 /** What can be done with stored fragments, once for all doors. Missing is an outcome; everything else that fails throws. */
 import { randomInt } from 'node:crypto'
 import type { BlockHashes } from '../core/block-hashes.ts'
-import { byteSignature } from '../core/fragment-bytes.ts'
+import { byteDescription } from '../core/fragment-bytes.ts'
 import { MembraneError } from '../core/errors.ts'
 import { contextName, fragmentKey } from '../core/fragment-key.ts'
-import { type FragmentDescription, isContextKind } from '../core/fragment.ts'
+import { isContextKind } from '../core/fragment.ts'
 import type { ModelFingerprint } from '../core/ids.ts'
 import type { ByteSpan, Clock, GetOptions, StoredEntry, StoredFragment, StoredStream } from '../core/ports.ts'
 import type { SimilarFragment } from '../indices/indexed-fragment.ts'
@@ -113,7 +113,7 @@ export class FragmentOperations {
 
   /** Bytes under a key that an engine gave them. */
   putOpaque(caller: Caller, put: Omit<FabricPut, 'description'> & { readonly foreignKey: Uint8Array }) {
-    return this.put(caller, { ...put, description: OPAQUE })
+    return this.put(caller, { ...put, description: byteDescription('opaque') })
   }
 
   get(caller: Caller, key: string, options?: GetOptions): Promise<Described<StoredFragment> | null> {
@@ -261,15 +261,4 @@ function nameOf({ description, foreignKey }: FabricPut): string | null {
 /** The key of bytes under a key that an engine gave them, 1 or more bytes. Throws INVALID_REQUEST for one that is too long. */
 export function opaqueKey(foreignKey: Uint8Array): string {
   return fragmentKey({ kind: 'opaque', name: foreignKey })
-}
-
-const OPAQUE: FragmentDescription = {
-  signature: byteSignature('opaque', 'application/octet-stream'),
-  parent: null,
-  blocks: [],
-  blockTokens: 1,
-  group: null,
-  text: null,
-  sequence: null,
-  derivedFrom: [],
 }

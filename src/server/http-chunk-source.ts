@@ -4,7 +4,7 @@ import type { BlobHead } from '../api/blob-head.ts'
 import { orNull, pathOf } from '../api/client-control.ts'
 import type { CallOptions } from '../core/compute.ts'
 import { MembraneError } from '../core/errors.ts'
-import { parseFragmentKey } from '../core/fragment-key.ts'
+import { dtypeOfKey } from '../core/fragment-key.ts'
 import type { ChunkManifest } from '../transfer/chunks.ts'
 import { FrameReader, FRAMES_ENCODING, FRAMES_HEADERS, framesBytesMax } from '../transfer/frames.ts'
 import type { LinkCompression, ObservedFetch } from '../transfer/link-compression.ts'
@@ -40,7 +40,7 @@ export class HttpChunkSource implements ChunkSource {
     into: Uint8Array,
     { signal = NEVER, progress }: FetchOptions,
   ): Promise<number | null> {
-    const isCompressed = this.#link?.begin(dtypeOf(key)) === true
+    const isCompressed = this.#link?.begin(dtypeOfKey(key)) === true
     const query = new URLSearchParams({
       contentHash,
       start: String(span.start),
@@ -62,17 +62,6 @@ export class HttpChunkSource implements ChunkSource {
 }
 
 const NEVER = new AbortController().signal
-
-/** Null for bytes that are not numbers of one dtype, and for keys of another kind than ours. */
-function dtypeOf(key: string): string | null {
-  try {
-    const name = parseFragmentKey(key)
-    return 'dtype' in name ? name.dtype : null
-  } catch (error) {
-    if (error instanceof MembraneError) return null
-    throw error
-  }
-}
 
 /** Exactly the bytes that were asked for, as they are or in frames. */
 class ChunkAnswer implements Answer {

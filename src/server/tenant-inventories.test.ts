@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { parseTenantId, type TenantId } from '../core/ids.ts'
 import { LIMITS } from '../core/limits.ts'
-import { byteSignature } from '../core/fragment-bytes.ts'
+import { byteDescription } from '../core/fragment-bytes.ts'
 import { loadChainHashes } from '../hashing/chain-hashes.ts'
 import { loadContentHashers } from '../hashing/content-hashers.ts'
 import { MemoryStore } from '../store/memory.ts'
@@ -23,16 +23,7 @@ const [one, other] = [parseTenantId('one'), parseTenantId('other')]
 
 async function put(fabric: Fabric, tenant: TenantId, name: string, text: string): Promise<string> {
   const { key } = await fabric.of(tenant).put({
-    description: {
-      signature: byteSignature('opaque', 'text/plain'),
-      parent: null,
-      blocks: [],
-      blockTokens: 1,
-      group: null,
-      text: null,
-      sequence: null,
-      derivedFrom: [],
-    },
+    description: byteDescription('opaque', 'text/plain'),
     foreignKey: new TextEncoder().encode(name),
     payload: new TextEncoder().encode(text),
   })

@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { setImmediate } from 'node:timers/promises'
 import { MembraneError } from '../core/errors.ts'
+import { dtypeOfKey } from '../core/fragment-key.ts'
 import { writeHex } from '../core/hex.ts'
 import type { ContentHash, TenantId } from '../core/ids.ts'
 import { LIMITS } from '../core/limits.ts'
@@ -129,11 +130,9 @@ export class TransferOperations {
   ): Promise<{ readonly packed: Uint8Array; readonly seconds: number } | null> {
     const bytes = await this.chunks(caller, read)
     if (bytes === null) return null
-    const entry = await this.#parts.fabric.of(caller.tenant).head(read.key)
-    const dtype = entry?.description.signature.dtype ?? ''
     let seconds = 0
     let since = performance.now()
-    const packed = await encodeFrames(bytes, canShrink(dtype) ? zstdCodec : null, async () => {
+    const packed = await encodeFrames(bytes, canShrink(dtypeOfKey(read.key)) ? zstdCodec : null, async () => {
       seconds += (performance.now() - since) / 1000
       // Packing is done in this thread: what is small comes between.
       await setImmediate()

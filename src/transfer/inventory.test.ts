@@ -5,9 +5,10 @@ import { parseContentHash } from '../core/ids.ts'
 import { seededRandom } from '../core/random.ts'
 import { loadChainHashes } from '../hashing/chain-hashes.ts'
 import { runs } from '../../test/effort.ts'
+import { exchangeInventories, type InventoryExchange } from '../../test/exchange-inventories.ts'
 import { Inventory, type InventoryEntry } from './inventory.ts'
 import { decodeRequest, encodeResponse } from './inventory-messages.ts'
-import { answerInventory, type InventoryDifference, Reconciliation } from './reconcile.ts'
+import { answerInventory, Reconciliation } from './reconcile.ts'
 
 const { blake3: hash } = await loadChainHashes()
 const secret = new Uint8Array(16).fill(7)
@@ -23,22 +24,6 @@ function inventoryOf(entries: Iterable<InventoryEntry>): Inventory {
   return inventory
 }
 
-interface Exchange extends InventoryDifference {
-  readonly bytes: number
-  readonly roundTrips: number
-}
-
-function exchange(here: Inventory, there: Inventory): Exchange {
-  const reconciliation = new Reconciliation(here)
-  let [bytes, roundTrips] = [0, 0]
-  for (let request: Uint8Array | null = reconciliation.start(); request !== null; roundTrips++) {
-    const response = answerInventory(there, request)
-    bytes += request.length + response.length
-    request = reconciliation.next(response)
-  }
-  return { ...reconciliation.difference, bytes, roundTrips }
-}
-
 function keys(entries: Iterable<InventoryEntry | null>): string[] {
   return [...entries].map((entry) => `${entry?.key} ${entry?.contentHash}`).sort()
 }
@@ -48,8 +33,8 @@ function expectExact(
   here: readonly InventoryEntry[],
   there: readonly InventoryEntry[],
   [a, b]: readonly [Inventory, Inventory],
-): Exchange {
-  const found = exchange(a, b)
+): InventoryExchange {
+  const found = exchangeInventories(a, b)
   const [inHere, inThere] = [new Set(keys(here)), new Set(keys(there))]
   expect(keys(found.missingThere)).toEqual(keys(here).filter((key) => !inThere.has(key)))
   expect(keys(found.missingHere.map((id) => b.find(id)))).toEqual(keys(there).filter((key) => !inHere.has(key)))
@@ -90,7 +75,11 @@ describe('an inventory', () => {
           const fresh = inventoryOf([...held.values()].sort(() => random() - 0.5))
           expect(inventory.count).toBe(held.size)
           expect(inventory.root()).toEqual(fresh.root())
-          expect(exchange(inventory, fresh)).toMatchObject({ missingHere: [], missingThere: [], roundTrips: 1 })
+          expect(exchangeInventories(inventory, fresh)).toMatchObject({
+            missingHere: [],
+            missingThere: [],
+            roundTrips: 1,
+          })
           expectExact([...held.values()], [], [inventory, inventoryOf([])])
         },
       ),
@@ -102,11 +91,11 @@ describe('an inventory', () => {
     const entries = Array.from({ length: 60_000 }, (_, number) => entryOf(number))
     const here = inventoryOf(entries)
     const there = inventoryOf(entries)
-    expect(exchange(here, there).bytes).toBeLessThan(100)
+    expect(exchangeInventories(here, there).bytes).toBeLessThan(100)
     const changed = entries.filter((_, index) => index % 1200 === 0)
     for (const entry of changed.slice(0, 25)) here.remove(entry)
     for (const entry of changed.slice(25)) there.remove(entry)
-    const found = exchange(here, there)
+    const found = exchangeInventories(here, there)
     expect(keys(found.missingThere)).toEqual(keys(changed.slice(25)))
     expect(keys(found.missingHere.map((id) => there.find(id)))).toEqual(keys(changed.slice(0, 25)))
     expect(found.bytes).toBeLessThan(30_000)

@@ -1,6 +1,6 @@
 /** Fabrics over memory, and KV fragments to put into them. */
 import { unpackBlockHashes } from '../../src/core/block-hashes.ts'
-import { byteSignature } from '../../src/core/fragment-bytes.ts'
+import { byteDescription } from '../../src/core/fragment-bytes.ts'
 import { createHashChain } from '../../src/core/hash-chains.ts'
 import type { Fragment, FragmentDescription, StructuralSignature } from '../../src/core/fragment.ts'
 import { parseModelFingerprint, parseTenantId, type TenantId } from '../../src/core/ids.ts'
@@ -85,13 +85,4 @@ export function prefixOf(fabric: Fabric, tenant: TenantId, tokens: readonly numb
   return fabric.of(tenant).longestPrefix(prompt, { leaseMs: 1000, blockTokens: BLOCK_TOKENS })
 }
 
-export const BYTES: FragmentDescription = {
-  signature: byteSignature('artifact', 'text/plain'),
-  parent: null,
-  blocks: [],
-  blockTokens: 1,
-  group: null,
-  text: null,
-  sequence: null,
-  derivedFrom: [],
-}
+export const BYTES: FragmentDescription = byteDescription('artifact', 'text/plain')

@@ -2,7 +2,7 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
-import { byteSignature } from '../../src/core/fragment-bytes.ts'
+import { byteDescription } from '../../src/core/fragment-bytes.ts'
 import {
   type BlockHash,
   DEFAULT_TENANT,
@@ -55,16 +55,7 @@ function bytesOf(length: number, seed: number): Uint8Array {
 
 async function put(fabric: Fabric, name: string, payload: Uint8Array, tenant: TenantId = DEFAULT_TENANT) {
   const { key } = await fabric.of(tenant).put({
-    description: {
-      signature: byteSignature('opaque', 'application/octet-stream'),
-      parent: null,
-      blocks: [],
-      blockTokens: 1,
-      group: null,
-      text: null,
-      sequence: null,
-      derivedFrom: [],
-    },
+    description: byteDescription('opaque'),
     foreignKey: new TextEncoder().encode(name),
     payload,
     hints: { priority: 2, isPinned: true },

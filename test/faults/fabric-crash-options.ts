@@ -1,5 +1,5 @@
 /** A fabric that evicts and compacts within a second of work. */
-import { byteSignature } from '../../src/core/fragment-bytes.ts'
+import { byteDescription } from '../../src/core/fragment-bytes.ts'
 import type { FragmentDescription } from '../../src/core/fragment.ts'
 import { parseTenantId } from '../../src/core/ids.ts'
 import { loadPureContentHashers } from '../../src/hashing/content-hashers.ts'
@@ -37,14 +37,5 @@ export async function openCrashFabric(
 
 /** Says in its text what its bytes are. */
 export function describedBytes(bytes: number, seed: number): FragmentDescription {
-  return {
-    signature: byteSignature('opaque', 'application/octet-stream'),
-    parent: null,
-    blocks: [],
-    blockTokens: 1,
-    group: null,
-    text: `${bytes} ${seed}`,
-    sequence: null,
-    derivedFrom: [],
-  }
+  return byteDescription('opaque', undefined, { text: `${bytes} ${seed}` })
 }
