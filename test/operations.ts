@@ -35,6 +35,7 @@ export interface TestOperations {
   readonly engine?: Engine
   readonly audited?: AuditedAction[]
   readonly allowedPeers?: readonly string[]
+  readonly answersBytesMax?: number
 }
 
 export async function operationsOn({

@@ -5,6 +5,7 @@ import { openSimulatedBackend } from '../src/compute/simulated.ts'
 import type { ComputeBackend } from '../src/core/compute.ts'
 import { createHashChain } from '../src/core/hash-chains.ts'
 import { DEFAULT_TENANT } from '../src/core/ids.ts'
+import { LIMITS } from '../src/core/limits.ts'
 import type { DoorName, DoorTls } from '../src/doors/door.ts'
 import { openServer, type Server } from '../src/doors/open-server.ts'
 import { loadChainHashes } from '../src/hashing/chain-hashes.ts'
@@ -16,6 +17,7 @@ import { DEFAULT_FABRIC_OPTIONS, type Fabric, type FabricOptions, openFabric } f
 import { Gate, type RateLimiter } from '../src/server/gate.ts'
 import { openNode } from '../src/server/node.ts'
 import { DEFAULT_NODE_OPTIONS } from '../src/server/node-options.ts'
+import type { Operations } from '../src/server/operations.ts'
 import { systemAlarm, systemStopwatch } from '../src/server/system-time.ts'
 import { MemoryStore } from '../src/store/memory.ts'
 import { operationsOn } from './operations.ts'
@@ -32,6 +34,8 @@ export interface TestServerOptions {
   readonly bodyBytesMax?: number
   readonly connectionsMax?: number
   readonly allowedPeers?: readonly string[]
+  /** See `FragmentOperationsParts`. */
+  readonly answersBytesMax?: number
   /** Slows callers down. */
   readonly limiter?: RateLimiter
   /** Lines that the server logs. */
@@ -41,6 +45,7 @@ export interface TestServerOptions {
 export interface TestServer {
   readonly server: Server
   readonly fabric: Fabric
+  readonly operations: Operations
   /** Port of a door. */
   port(door: DoorName): number
   close(): Promise<void>
@@ -63,8 +68,10 @@ export async function openTestServer(options: TestServerOptions = {}): Promise<T
   const engine = await engineOf(compute, fabric)
   const gate = new Gate(options.limiter ?? null)
   const authenticator = authenticatorOf(options.tokens)
+  const { allowedPeers = [], answersBytesMax = LIMITS.answersBytesMax } = options
+  const operations = await operationsOn({ fabric, clock, gate, engine, allowedPeers, answersBytesMax })
   const server = await openServer({
-    operations: await operationsOn({ fabric, clock, gate, engine, allowedPeers: options.allowedPeers ?? [] }),
+    operations,
     version: '1.2.3',
     doors: doors.map((name) => ({ name, address: { kind: 'tcp', host: '127.0.0.1', port: 0 }, tls, authenticator })),
     log: pino({ level: 'trace' }, { write: (line) => options.logged?.push(line) }),
@@ -75,6 +82,7 @@ export async function openTestServer(options: TestServerOptions = {}): Promise<T
   return {
     server,
     fabric,
+    operations,
     port: (name) => {
       const address = server.doors.find((door) => door.name === name)?.address
       if (address?.kind !== 'tcp') throw new Error(`The door ${name} is not open.`)

@@ -7,8 +7,7 @@ export type RespReply =
   /** Its first word is what clients branch on. One line. */
   | { readonly kind: 'error'; readonly text: string }
   | { readonly kind: 'integer'; readonly value: number }
-  /** `done` is for whoever sends it: called when the bytes are on their way. */
-  | { readonly kind: 'bytes'; readonly bytes: Uint8Array; readonly done?: (() => void) | undefined }
+  | { readonly kind: 'bytes'; readonly bytes: Uint8Array }
   | { readonly kind: 'text'; readonly text: string }
   | { readonly kind: 'null' }
   | { readonly kind: 'array'; readonly items: readonly RespReply[] }
@@ -98,6 +97,15 @@ export class RespReplyWriter {
       default:
         unreachable(reply)
     }
+  }
+
+  /** The beginning of bytes that come from elsewhere, and after them `bytesEnd`. */
+  bytesStart(length: number): void {
+    this.#line('$', String(length))
+  }
+
+  bytesEnd(): void {
+    this.#ascii('\r\n')
   }
 
   /** The beginning of an array whose items are written after it. */

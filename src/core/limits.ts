@@ -290,6 +290,8 @@ export const LIMITS = {
   tenantQuotasMax: 65_536,
   /** Bytes of a JSON body that carries a payload in base64; more is rejected with LIMIT_REACHED before parsing. It is held three times over while it is read. */
   base64BodyBytesMax: 64 * 1024 * 1024,
+  /** Bytes of payloads of more than a MiB that answers hold as a whole; beyond, they are read from below the memory tier in chunks, as they are taken. */
+  answersBytesMax: 512 * 1024 * 1024,
   /** Entries of a memory tier; beyond, some leave it. Their places take 32 bytes each, of which only those in use are backed. */
   hotEntriesMax: 4_194_304,
   /** Milliseconds for which a request over lm:// may be half there, or its answer not be taken; then the connection is cut. It holds memory meanwhile. */

@@ -133,6 +133,15 @@ export interface GetOptions {
   readonly isVerifiedByReader?: boolean
 }
 
+/** Which part of a payload to read as it is consumed, and from where. */
+export interface StreamOptions extends Pick<GetOptions, 'span'> {
+  /**
+   * Not out of a memory tier, nor into it: a reader who takes long then holds a chunk, where a view of a payload in memory
+   * would keep all of it alive after it has left the tier. Default false.
+   */
+  readonly isFromBelow?: boolean
+}
+
 /** What a store holds and what it found damaged. */
 export interface StoreStats {
   readonly entries: number
@@ -161,7 +170,7 @@ export interface FragmentStore {
    */
   put(fragment: FragmentPut): Promise<PutOutcome>
   get(key: string, options?: GetOptions): Promise<StoredFragment | null>
-  stream(key: string, options?: Pick<GetOptions, 'span'>): Promise<StoredStream | null>
+  stream(key: string, options?: StreamOptions): Promise<StoredStream | null>
   head(key: string): Promise<StoredEntry | null>
   /** One answer a key, in order. */
   has(keys: readonly string[]): Promise<readonly boolean[]>

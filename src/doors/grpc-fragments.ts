@@ -3,6 +3,7 @@ import { packBlockHashes, type BlockHashes } from '../core/block-hashes.ts'
 import { MembraneError } from '../core/errors.ts'
 import { parseBlockHash, parseContentHash, parseModelFingerprint } from '../core/ids.ts'
 import { LIMITS } from '../core/limits.ts'
+import { spanWithin } from '../store/arguments.ts'
 import type {
   EntryMessage,
   GetRequestMessage,
@@ -96,18 +97,24 @@ export async function getInPieces(
 ): Promise<void> {
   const { key } = request
   const start = wholeNumber('start', request.start ?? 0)
-  const end = request.end ?? (start === 0 ? null : (await headOf(fragments, key, context)).payloadBytes)
-  const options = end === null ? {} : { span: { start, end: wholeNumber('end', end) } }
-  const found = await fragments.stream(context.caller, key, options)
+  const found = await fragments.read(context.caller, key, ({ payloadBytes }) => {
+    const end = request.end === undefined || request.end === null ? payloadBytes : wholeNumber('end', request.end)
+    return spanWithin({ start, end }, { key, payloadBytes })
+  })
   if (found === null) throw notFound(key)
-  await send({ data: NOTHING, offset: start, entry: entryMessage(found) })
-  let offset = start
-  for await (const bytes of found.chunks) {
-    for (let from = 0; from < bytes.length; from += CHUNK_BYTES) {
-      const data = bytes.subarray(from, from + CHUNK_BYTES)
-      await send(encode({ data, offset: offset + from }))
+  try {
+    await send({ data: NOTHING, offset: start, entry: entryMessage(found.entry) })
+    let offset = start
+    for await (const bytes of found.chunks ?? [found.payload ?? NOTHING]) {
+      for (let from = 0; from < bytes.length; from += CHUNK_BYTES) {
+        const data = bytes.subarray(from, from + CHUNK_BYTES)
+        await send(encode({ data, offset: offset + from }))
+      }
+      offset += bytes.length
     }
-    offset += bytes.length
+  } finally {
+    // Each message has a copy of its bytes.
+    found.ended(true)
   }
 }
 

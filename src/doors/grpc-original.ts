@@ -80,14 +80,14 @@ export async function retrieveFragment(
 ): Promise<RetrieveResponseMessage> {
   const keys = key === '' ? keysOf(contentHash) : [key]
   for (const one of keys) {
-    const found = await fragments.get(caller, one)
-    if (found === null) continue
-    const { payload } = found
-    if (payload.length > LIMITS.grpcMessageBytesMax)
+    const entry = await fragments.head(caller, one)
+    if (entry !== null && entry.payloadBytes > LIMITS.grpcMessageBytesMax)
       throw new MembraneError('LIMIT_REACHED', `One message takes ${LIMITS.grpcMessageBytesMax} bytes at most.`, {
         remedy: `Get ${one} in pieces, by Get.`,
       })
-    return { found: true, fragment: fragmentMessage(found, found.expiresAtMs), payload }
+    const found = entry === null ? null : await fragments.get(caller, one)
+    if (found === null) continue
+    return { found: true, fragment: fragmentMessage(found, found.expiresAtMs), payload: found.payload }
   }
   return { found: false, fragment: null, payload: new Uint8Array(0) }
 }

@@ -36,6 +36,8 @@ export const getRoutes: HttpRoutes = (app, options) => {
     if (head.status === 412)
       throw new MembraneError('PRECONDITION_FAILED', 'The bytes under this key are not those that If-Match names.')
     const { raw } = reply
+    // After the answer, or in the middle of it: whoever was told first that it is sent is not told again.
+    raw.once('close', () => found.ended(false))
     reply.hijack()
     raw.writeHead(head.status, { ...safeHeaders(reply), ...head.headers })
     if (request.method === 'HEAD' || head.span === null) {
@@ -43,7 +45,7 @@ export const getRoutes: HttpRoutes = (app, options) => {
       return
     }
     if (head.frame.length > 0) raw.write(head.frame)
-    if (found.chunks === null) raw.end(found.payload ?? NONE, found.done)
+    if (found.chunks === null) raw.end(found.payload ?? NONE, () => found.ended(true))
     else await sendChunks(request, raw, found.chunks)
   }
   const common = { tags: ['fragments'], params: KEY, headers: GET_HEADERS }

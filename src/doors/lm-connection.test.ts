@@ -34,14 +34,15 @@ function get(key: string): Buffer {
 test('who takes nothing of an answer for the time of a stall is cut, and who takes a part of it is not', async () => {
   let nowMs = 1_000_000
   const payload = new Uint8Array(20 * 1024 * 1024)
-  const found = { payload, description: { signature: { layout: 'application/octet-stream' } } }
+  const entry = { payloadBytes: payload.length, description: { signature: { layout: 'application/octet-stream' } } }
+  const found = { entry, payload, chunks: null, ended: () => {} }
   const parts = {
     isLocationFirst: false,
     nowMs: () => nowMs,
     counts: { failedPuts: 0, violations: 0 },
     log: pino({ enabled: false }),
     operations: {
-      fragments: { get: async () => found },
+      fragments: { read: async () => found },
       gate: { admit: (caller: unknown) => caller },
       meters: { answered: () => {} },
     },

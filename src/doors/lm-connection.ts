@@ -17,8 +17,9 @@ import {
 import { byteDescription } from '../core/fragment-bytes.ts'
 import { type ErrorCode, MembraneError, unreachable } from '../core/errors.ts'
 import type { FragmentDescription } from '../core/fragment.ts'
+import type { ByteSpan, StoredEntry } from '../core/ports.ts'
 import type { Caller } from '../server/caller.ts'
-import { opaqueKey } from '../server/fragment-operations.ts'
+import { opaqueKey, SLICED_BYTES_MAX } from '../server/fragment-operations.ts'
 import { OTHER_ROUTES } from '../server/request-meters.ts'
 import type { DoorOptions } from './door.ts'
 import { SocketReader } from './socket-reader.ts'
@@ -179,12 +180,27 @@ export class LmConnection {
   }
 
   async #get(caller: Caller, { key }: LmRequest): Promise<boolean> {
-    const found = await this.#orMissing(this.#parts.operations.fragments.get(caller, opaqueKey(key)))
+    const { fragments } = this.#parts.operations
+    const found = await this.#orMissing(fragments.read(caller, opaqueKey(key), allOf, SLICED_BYTES_MAX))
     if (found === null) return this.#answer(LM_CODES.missing, LM_MISSING, null)
-    const { payload, description, done } = found
-    const isSent = await this.#answer(LM_CODES.found, shapeOf(description) ?? lmShapeOfBytes(payload.length), payload)
-    if (isSent) done?.()
+    const { entry, payload, chunks, ended } = found
+    const shape = shapeOf(entry.description) ?? lmShapeOfBytes(entry.payloadBytes)
+    let isSent = false
+    try {
+      if (chunks === null) isSent = await this.#answer(LM_CODES.found, shape, payload)
+      else isSent = await this.#answerChunks({ shape, payloadBytes: entry.payloadBytes, chunks })
+    } finally {
+      ended(isSent)
+    }
     return isSent
+  }
+
+  /** A value that breaks off ends the connection: its length has been said. */
+  async #answerChunks({ shape, payloadBytes, chunks }: LmChunks): Promise<boolean> {
+    if (!(await this.#write(writeLmAnswer(LM_CODES.found, payloadBytes, shape, this.#parts.isLocationFirst))))
+      return false
+    for await (const chunk of chunks) if (!(await this.#write(chunk))) return false
+    return true
   }
 
   async #isThere(caller: Caller, { key }: LmRequest): Promise<boolean> {
@@ -251,6 +267,16 @@ export class LmConnection {
 
 function stalled(message: string): MembraneError {
   return new MembraneError('DEADLINE_EXCEEDED', message)
+}
+
+interface LmChunks {
+  readonly shape: LmShape
+  readonly payloadBytes: number
+  readonly chunks: AsyncIterable<Uint8Array>
+}
+
+function allOf({ payloadBytes }: Pick<StoredEntry, 'payloadBytes'>): ByteSpan {
+  return { start: 0, end: payloadBytes }
 }
 
 /** Ours, as a media type that says the rest. */

@@ -13,7 +13,7 @@ import { LIMITS } from '../core/limits.ts'
 import type { Caller } from '../server/caller.ts'
 import { OTHER_ROUTES } from '../server/request-meters.ts'
 import { wordOf } from './resp-arguments.ts'
-import type { RespAnswer, RespArgs } from './resp-command.ts'
+import type { RespAnswer, RespArgs, RespStoredValue } from './resp-command.ts'
 import { RespRefusal } from './resp-refusal.ts'
 import { findCommand } from './resp-commands.ts'
 import { isPresenceQuestion, presenceOf } from './resp-presence.ts'
@@ -25,6 +25,7 @@ import type { RespDoorParts, RespSession } from './resp-parts.ts'
 const BUFFERED_BYTES_MAX = 256 * 1024
 /** After the last answer, until the peer closes its side too. */
 const LINGER_MS = 1000
+const NOTHING = new Uint8Array(0)
 /** What a command counts in a pass of the event loop, beside its bytes. */
 const COMMAND_BYTES = 2048
 
@@ -78,7 +79,7 @@ export class RespConnection {
       failed: (error) => this.#failed(error),
       send: async (part) => {
         if (part.kind === 'arrayStart') this.#writer.arrayStart(part.items)
-        else this.#writer.write(part)
+        else await this.#answer(part)
         this.#flush()
         await this.#output.room()
       },
@@ -188,7 +189,9 @@ export class RespConnection {
       this.#measured = { route: OTHER_ROUTES, outcome: 'ok', count: 1 }
       const answer = this.#carryOut(input.args)
       const reply = answer instanceof Promise ? await answer : answer
-      if (reply !== null) this.#answer(reply)
+      const sending = reply === null ? null : this.#answer(reply)
+      // Nearly always there is nothing to wait for, and a turn of the queue costs as much as a small command.
+      if (sending !== null) await sending
       this.#release()
       this.#count((performance.now() - startMs) / 1000)
     }
@@ -197,12 +200,42 @@ export class RespConnection {
     this.#end()
   }
 
-  #answer(reply: RespReply): void {
-    this.#writer.write(reply)
-    if (reply.kind !== 'bytes' || reply.done === undefined) return
+  /** What to wait for, if anything. */
+  #answer(reply: RespReply | RespStoredValue): Promise<void> | null {
+    if (reply.kind !== 'value') {
+      this.#writer.write(reply)
+      return null
+    }
+    const { payload, chunks, ended } = reply
+    if (chunks !== null) return this.#answerChunks(reply, chunks)
+    // A view for this answer alone: one value may be asked for twice in a pipeline.
+    const bytes = payload?.subarray() ?? NOTHING
+    this.#writer.write({ kind: 'bytes', bytes })
     // Short bytes were copied.
-    if (reply.bytes.length <= RESP_COPIED_BYTES_MAX) reply.done()
-    else this.#output.whenSent(reply.bytes, reply.done)
+    if (bytes.length <= RESP_COPIED_BYTES_MAX) ended(true)
+    else this.#output.whenEnded(bytes, ended)
+    return null
+  }
+
+  /** A chunk is read when the one before it has nearly gone; a value that breaks off ends the connection. */
+  async #answerChunks({ bytes, ended }: RespStoredValue, chunks: AsyncIterable<Uint8Array>): Promise<void> {
+    this.#writer.bytesStart(bytes)
+    this.#flush()
+    try {
+      for await (const chunk of chunks) {
+        // The chunk's memory is the store's again once the next one is asked for.
+        this.#output.push([chunk.slice()])
+        await this.#output.room()
+        if (this.#gone.signal.aborted) return
+      }
+      this.#writer.bytesEnd()
+    } catch (error) {
+      this.#failed(error)
+      this.#door.log.warn({ err: error, peer: this.session.peer }, 'a value broke off')
+      this.cut()
+    } finally {
+      ended(true)
+    }
   }
 
   #count(seconds: number): void {

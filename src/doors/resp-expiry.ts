@@ -3,7 +3,7 @@ import { type RespReply, respInteger } from '../api/resp-codec-replies.ts'
 import { integerOf, keyOf, shown, wordOf } from './resp-arguments.ts'
 import type { RespArgs, RespCall, RespCommand, RespCommandTable } from './resp-command.ts'
 import { refuse } from './resp-refusal.ts'
-import { inTurn, putExpiry } from './resp-write.ts'
+import { inTurn } from './resp-write.ts'
 
 const READ = { flags: ['readonly', 'fast'], keys: [1, 1, 1], group: 'generic', arity: 2 } as const
 const WRITE = { flags: ['write', 'fast'], keys: [1, 1, 1], group: 'generic' } as const
@@ -46,10 +46,9 @@ export const EXPIRY_COMMANDS: RespCommandTable = {
       const foreignKey = args[1] as Uint8Array
       const { fragments } = call.session.door.operations
       return inTurn(call, keyOf(foreignKey), async () => {
-        const found = await fragments.get(call.caller, keyOf(foreignKey))
+        const found = await fragments.head(call.caller, keyOf(foreignKey))
         if (found === null || found.expiresAtMs === null) return respInteger(0)
-        await putExpiry(call, foreignKey, found, null)
-        return respInteger(1)
+        return respInteger((await fragments.revise(call.caller, found.key, { expiresAtMs: null })) ? 1 : 0)
       })
     },
   },
@@ -98,10 +97,7 @@ async function expire(
       await fragments.remove(call.caller, [key])
       return respInteger(1)
     }
-    const found = await fragments.get(call.caller, key)
-    if (found === null) return respInteger(0)
-    await putExpiry(call, foreignKey, found, Math.floor(atMs))
-    return respInteger(1)
+    return respInteger((await fragments.revise(call.caller, key, { expiresAtMs: Math.floor(atMs) })) ? 1 : 0)
   })
 }
 

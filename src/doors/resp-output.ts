@@ -25,7 +25,7 @@ export class RespOutput {
   #isWriting = false
   #isClosed = false
   #waiting: (() => void) | null = null
-  readonly #done = new Map<Uint8Array, () => void>()
+  readonly #ended = new Map<Uint8Array, (isSent: boolean) => void>()
   #progressAtMs: number
 
   constructor(socket: Socket, turns: RespTurns, nowMs: () => number) {
@@ -59,9 +59,10 @@ export class RespOutput {
     if (!this.#isWriting) this.#pump()
   }
 
-  /** `done` is called when a piece, which is pushed next, has gone to the network; never, if it does not. */
-  whenSent(piece: Uint8Array, done: () => void): void {
-    if (!this.#isClosed) this.#done.set(piece, done)
+  /** `ended` is called when a piece, which is pushed next, has gone to the network, or will not. */
+  whenEnded(piece: Uint8Array, ended: (isSent: boolean) => void): void {
+    if (this.#isClosed) ended(false)
+    else this.#ended.set(piece, ended)
   }
 
   /** Ends when there is room, or nobody to write to. One at a time. */
@@ -79,7 +80,8 @@ export class RespOutput {
     this.#isClosed = true
     this.#queue = []
     this.#queuedBytes = 0
-    this.#done.clear()
+    for (const ended of this.#ended.values()) ended(false)
+    this.#ended.clear()
     this.#wake()
   }
 
@@ -120,19 +122,24 @@ export class RespOutput {
     if (last > 0) this.#socket.uncork()
   }
 
-  #written(bytes: number, sent: readonly (() => void)[]): void {
+  #written(bytes: number, sent: readonly Uint8Array[]): void {
     if (this.#isClosed) return
-    for (const done of sent) done()
+    for (const piece of sent) this.#sent(piece)
     this.#queuedBytes -= bytes
     this.#progressAtMs = this.#nowMs()
     if (!this.isFull) this.#wake()
     this.#pump()
   }
 
-  /** And what is to be told when its last piece has gone. */
-  #takeSlice(): { readonly slice: readonly Uint8Array[]; readonly sent: readonly (() => void)[] } {
+  #sent(piece: Uint8Array): void {
+    this.#ended.get(piece)?.(true)
+    this.#ended.delete(piece)
+  }
+
+  /** And those pieces that end in it, of which somebody is to be told. */
+  #takeSlice(): { readonly slice: readonly Uint8Array[]; readonly sent: readonly Uint8Array[] } {
     const slice: Uint8Array[] = []
-    const sent: (() => void)[] = []
+    const sent: Uint8Array[] = []
     let left = SLICE_BYTES
     let used = 0
     while (left > 0 && used < this.#queue.length && slice.length < SLICE_PIECES) {
@@ -145,10 +152,7 @@ export class RespOutput {
       if (this.#at < piece.length) break
       this.#at = 0
       used += 1
-      const done = this.#done.get(piece)
-      if (done === undefined) continue
-      this.#done.delete(piece)
-      sent.push(done)
+      if (this.#ended.has(piece)) sent.push(piece)
     }
     if (used > 0) this.#queue.splice(0, used)
     return { slice, sent }

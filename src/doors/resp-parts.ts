@@ -3,6 +3,7 @@ import type { ArrivingHashes } from '../server/arriving-hashes.ts'
 import type { RespReply, RespVersion } from '../api/resp-codec-replies.ts'
 import type { Caller } from '../server/caller.ts'
 import type { DoorOptions } from './door.ts'
+import type { RespStoredValue } from './resp-command.ts'
 import type { RespCursors } from './resp-cursors.ts'
 import type { RespTurns } from './resp-turns.ts'
 import type { SerialTasks } from '../store/serial.ts'
@@ -61,4 +62,4 @@ export interface RespSession {
 }
 
 /** A part of an answer: the beginning of an array whose items follow, or a whole reply. */
-export type RespPart = { readonly kind: 'arrayStart'; readonly items: number } | RespReply
+export type RespPart = { readonly kind: 'arrayStart'; readonly items: number } | RespReply | RespStoredValue

@@ -1,12 +1,15 @@
 /** RESP commands that read and write values. */
-import { RESP_NULL, RESP_OK, type RespReply, respInteger } from '../api/resp-codec-replies.ts'
+import { RESP_NULL, RESP_OK, type RespReply, respInteger, respText } from '../api/resp-codec-replies.ts'
+import { MembraneError } from '../core/errors.ts'
+import type { ByteSpan } from '../core/ports.ts'
 import { integerOf, keyOf } from './resp-arguments.ts'
-import type { RespArgs, RespCall, RespCommandTable } from './resp-command.ts'
+import type { RespArgs, RespCall, RespCommandTable, RespStoredValue } from './resp-command.ts'
 import { refuse } from './resp-refusal.ts'
 import { getexExpiryOf, type SetOptions, setOptionsOf } from './resp-set-options.ts'
-import { inTurn, inTurns, putExpiry, putValue } from './resp-write.ts'
+import { inTurn, inTurns, putValue } from './resp-write.ts'
 
 const READ = { flags: ['readonly', 'fast'], keys: [1, 1, 1], group: 'string' } as const
+const NO_BYTES: ByteSpan = { start: 0, end: 0 }
 const WRITE = { flags: ['write', 'denyoom'], keys: [1, 1, 1], group: 'string' } as const
 
 export const STRING_COMMANDS: RespCommandTable = {
@@ -73,25 +76,33 @@ export const STRING_COMMANDS: RespCommandTable = {
     run: async ({ caller, session }, args) => {
       const first = integerOf(args[2] as Uint8Array)
       const last = integerOf(args[3] as Uint8Array)
-      const found = await session.door.operations.fragments.get(caller, keyOf(args[1] as Uint8Array))
-      const bytes = found?.payload ?? new Uint8Array(0)
-      return { kind: 'bytes', bytes: rangeOf(bytes, first, last) }
+      let range = NO_BYTES
+      const key = keyOf(args[1] as Uint8Array)
+      const found = await session.door.operations.fragments.readPayload(caller, key, ({ payloadBytes }) => {
+        range = rangeOf(payloadBytes, first, last)
+        return range
+      })
+      return found === null ? respText('') : { kind: 'value', ...found, bytes: range.end - range.start }
     },
   },
 }
 
 /** HOT: the value is the store's own memory. */
-async function get({ caller, session }: RespCall, foreignKey: Uint8Array): Promise<RespReply> {
-  const found = await session.door.operations.fragments.get(caller, keyOf(foreignKey))
-  return found === null ? RESP_NULL : { kind: 'bytes', bytes: found.payload, done: found.done }
+async function get({ caller, session }: RespCall, foreignKey: Uint8Array): Promise<RespReply | RespStoredValue> {
+  const found = await session.door.operations.fragments.readPayload(caller, keyOf(foreignKey))
+  return found === null ? RESP_NULL : { kind: 'value', ...found, bytes: found.payloadBytes }
 }
 
-function set(call: RespCall, args: RespArgs): Promise<RespReply> {
+function set(call: RespCall, args: RespArgs): Promise<RespReply | RespStoredValue> {
   const { nowMs } = call.session.door
   return setWith(call, args, setOptionsOf(args, 3, nowMs()))
 }
 
-async function setWith(call: RespCall, args: RespArgs, { expiry, when, givesOld }: SetOptions): Promise<RespReply> {
+async function setWith(
+  call: RespCall,
+  args: RespArgs,
+  { expiry, when, givesOld }: SetOptions,
+): Promise<RespReply | RespStoredValue> {
   const { caller, session } = call
   const { fragments } = session.door.operations
   const [foreignKey, value] = [args[1] as Uint8Array, args[2] as Uint8Array]
@@ -107,24 +118,49 @@ async function setWith(call: RespCall, args: RespArgs, { expiry, when, givesOld 
     if (isWanted) {
       const kept = old?.expiresAtMs ?? null
       const asKept = kept === null ? ({ kind: 'default' } as const) : ({ kind: 'at', ms: kept } as const)
-      await putValue(call, { foreignKey, value, expiry: expiry.kind === 'keep' ? asKept : expiry })
+      await beforeSent(oldValue, async () => {
+        checkIsHeld(oldValue)
+        await putValue(call, { foreignKey, value, expiry: expiry.kind === 'keep' ? asKept : expiry })
+      })
     }
     if (givesOld) return oldValue
     return isWanted ? RESP_OK : RESP_NULL
   })
 }
 
-function getex(call: RespCall, args: RespArgs): Promise<RespReply> {
+/** A change between reading a value and sending it; where it fails, the value is not sent. */
+async function beforeSent(answer: RespReply | RespStoredValue, change: () => Promise<unknown>): Promise<void> {
+  try {
+    await change()
+  } catch (error) {
+    if (answer.kind === 'value') answer.ended(false)
+    throw error
+  }
+}
+
+/** What is read while it is sent would be gone by then. */
+function checkIsHeld(answer: RespReply | RespStoredValue): void {
+  if (answer.kind !== 'value' || answer.chunks === null) return
+  throw new MembraneError('LIMIT_REACHED', `A value of ${answer.bytes} bytes cannot be answered and end at once now.`, {
+    remedy: 'Get it first.',
+  })
+}
+
+function getex(call: RespCall, args: RespArgs): Promise<RespReply | RespStoredValue> {
   const { caller, session } = call
   const foreignKey = args[1] as Uint8Array
   const expiryOf = getexExpiryOf(args, 2, session.door.nowMs())
   if (expiryOf === null) return get(call, foreignKey)
   const key = keyOf(foreignKey)
   return inTurn(call, key, async () => {
-    const found = await session.door.operations.fragments.get(caller, key)
-    if (found === null) return RESP_NULL
-    await putExpiry(call, foreignKey, found, expiryOf())
-    return { kind: 'bytes', bytes: found.payload }
+    const value = await get(call, foreignKey)
+    if (value.kind !== 'value') return value
+    await beforeSent(value, async () => {
+      const expiresAtMs = expiryOf()
+      if (expiresAtMs !== null && expiresAtMs <= session.door.nowMs()) checkIsHeld(value)
+      await session.door.operations.fragments.revise(caller, key, { expiresAtMs })
+    })
+    return value
   })
 }
 
@@ -142,11 +178,10 @@ function mset(call: RespCall, args: RespArgs): Promise<RespReply> {
   })
 }
 
-function rangeOf(bytes: Uint8Array, first: number, last: number): Uint8Array {
-  const { length } = bytes
+function rangeOf(length: number, first: number, last: number): ByteSpan {
   // As Redis: with both counted from the end and crossed, nothing, before they are brought within the value.
-  if (first < 0 && last < 0 && first > last) return bytes.subarray(0, 0)
+  if (first < 0 && last < 0 && first > last) return NO_BYTES
   const start = Math.max(0, first < 0 ? length + first : first)
   const end = Math.max(0, last < 0 ? length + last : last)
-  return bytes.subarray(start, Math.max(start, Math.min(length, end + 1)))
+  return { start: Math.min(start, length), end: Math.max(Math.min(start, length), Math.min(length, end + 1)) }
 }

@@ -1,6 +1,5 @@
 /** Writing one key: what every command that writes goes through, so that writes of a key follow each other. */
 import { MembraneError } from '../core/errors.ts'
-import type { StoredFragment } from '../core/ports.ts'
 import { keyOf } from './resp-arguments.ts'
 import type { RespCall } from './resp-command.ts'
 import type { RespExpiry } from './resp-set-options.ts'
@@ -38,19 +37,6 @@ export async function putValue(
   const known = contentHash === undefined ? {} : { contentHash, isHashComputed: true }
   const put = { foreignKey, payload: value, payloadBytes: value.length, isGivenAway, ...known }
   const result = await fragments.putOpaque(caller, expiry.kind === 'default' ? put : { ...put, expiresAtMs: expiry.ms })
-  if (result.outcome === 'refused') throw keepsOthers()
-}
-
-/** The same bytes with another expiry. */
-export async function putExpiry(
-  { caller, session }: RespCall,
-  foreignKey: Uint8Array,
-  { payload, contentHash }: Pick<StoredFragment, 'payload' | 'contentHash'>,
-  expiresAtMs: number | null,
-): Promise<void> {
-  const { fragments } = session.door.operations
-  const put = { foreignKey, payload, payloadBytes: payload.length, contentHash, expiresAtMs }
-  const result = await fragments.putOpaque(caller, put)
   if (result.outcome === 'refused') throw keepsOthers()
 }
 

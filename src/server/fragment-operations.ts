@@ -6,11 +6,12 @@ import { MembraneError } from '../core/errors.ts'
 import { contextName, fragmentKey } from '../core/fragment-key.ts'
 import { isContextKind } from '../core/fragment.ts'
 import type { ModelFingerprint } from '../core/ids.ts'
-import type { ByteSpan, Clock, GetOptions, StoredEntry, StoredFragment, StoredStream } from '../core/ports.ts'
+import type { ByteSpan, Clock, GetOptions, StoredEntry, StoredFragment } from '../core/ports.ts'
 import type { SimilarFragment } from '../indices/indexed-fragment.ts'
 import type { PayloadMemory } from '../store/payload-memory.ts'
 import { SerialTasks } from '../store/serial.ts'
 import type { TenantUsage } from '../store/tenants.ts'
+import { AnswerRoom } from './answer-room.ts'
 import { ArrivingHashes } from './arriving-hashes.ts'
 import type { Caller } from './caller.ts'
 import type { Fabric } from './fabric.ts'
@@ -41,17 +42,26 @@ export interface FragmentOperationsParts {
   readonly listingIdleMs?: number
   /** Where payloads of a memory store rest, for doors to read bodies into; null allocates anew. */
   readonly payloadMemory?: PayloadMemory | null
+  /** See `AnswerRoom`; default LIMITS.answersBytesMax. */
+  readonly answersBytesMax?: number
   /** Makes cursors; default the chance of the machine. */
   readonly random32?: Random32
 }
 
-/** A fragment and the bytes of it that were chosen: whole, or as they are read, or neither where none were. */
-export interface FragmentRead {
-  readonly entry: Described<StoredEntry>
+/** Bytes of a fragment on their way to a reader: whole, or as they are read, or neither where none were asked for. */
+export interface PayloadRead {
   readonly payload: Uint8Array | null
-  /** See `StoredFragment.done`. */
-  readonly done?: (() => void) | undefined
   readonly chunks: AsyncIterable<Uint8Array> | null
+  /**
+   * To be called when the reader has all of the bytes, or will have no more of them; only the first call counts. Says
+   * whether they went where they should: memory of which nobody knows that is not used again.
+   */
+  readonly ended: (isSent: boolean) => void
+}
+
+/** A fragment and the bytes of it that were chosen. */
+export interface FragmentRead extends PayloadRead {
+  readonly entry: Described<StoredEntry>
 }
 
 /** Which page of which listing. */
@@ -63,18 +73,25 @@ export interface ListRequest {
   readonly limit: number
 }
 
-/** Larger payloads are read as they are consumed. */
+/** Larger payloads are read as they are consumed, unless the reader says otherwise. */
 export const WHOLE_BYTES_MAX = 8 * 1024 * 1024
+/** Larger ones are, whatever it says: they fit no memory tier of the usual size, and reading ahead of the reader gains nothing. */
+export const SLICED_BYTES_MAX = 64 * 1024 * 1024
+/** What any connection may hold without asking for room. */
+const SMALL_BYTES_MAX = 1024 * 1024
+const NOTHING_HELD = (): void => {}
 
 /** See the top of this file. Every call throws FORBIDDEN, RATE_LIMITED and DRAINING beside what is said. */
 export class FragmentOperations {
   readonly #parts: FragmentOperationsParts
 
+  readonly #answers: AnswerRoom
   readonly #puts = new SerialTasks()
   readonly #listings: Listings<Described<StoredEntry>>
 
   constructor(parts: FragmentOperationsParts) {
     this.#parts = parts
+    this.#answers = new AnswerRoom(parts.answersBytesMax)
     this.#listings = new Listings({
       clock: parts.clock,
       random32: parts.random32 ?? (() => randomInt(2 ** 32)),
@@ -121,36 +138,42 @@ export class FragmentOperations {
     return this.#own(caller).get(key, options)
   }
 
-  stream(caller: Caller, key: string, options?: Pick<GetOptions, 'span'>): Promise<Described<StoredStream> | null> {
-    this.#parts.gate.enter(caller, 'read')
-    return this.#own(caller).stream(key, options)
-  }
-
   /**
    * One read by one request: `choose` sees the description and says which bytes it wants, if any. Large ones are read as
-   * they are consumed, so that a slow reader holds a chunk and not all of them.
+   * they are consumed, so that a slow reader holds a chunk and not all of them. A door that sends whole payloads in
+   * slices asks for them up to `wholeBytesMax`; SLICED_BYTES_MAX and the room for answers bound that.
    */
   async read(
     caller: Caller,
     key: string,
     choose: (entry: Described<StoredEntry>) => ByteSpan | null,
+    wholeBytesMax = WHOLE_BYTES_MAX,
   ): Promise<FragmentRead | null> {
     this.#parts.gate.enter(caller, 'read')
     const own = this.#own(caller)
     const entry = await own.head(key)
     if (entry === null) return null
-    const asked = choose(entry)
-    if (asked === null || asked.start === asked.end) return { entry, payload: null, chunks: null }
-    const isAll = asked.start === 0 && asked.end === entry.payloadBytes
-    const options = isAll ? {} : { span: asked }
-    if (entry.payloadBytes > WHOLE_BYTES_MAX) {
-      const found = await own.stream(key, options)
-      return found === null || !isSame(entry, found) ? null : { entry, payload: null, chunks: found.chunks }
-    }
-    const found = await own.read(key, options)
-    return found === null || !isSame(entry, found)
-      ? null
-      : { entry, payload: found.payload, done: found.done, chunks: null }
+    const read = await this.#payloadOf(own, entry, choose(entry), wholeBytesMax)
+    return read === null ? null : { entry, ...read }
+  }
+
+  /** The same for whoever needs no description and sends in slices. */
+  async readPayload(
+    caller: Caller,
+    key: string,
+    choose: (entry: StoredEntry) => ByteSpan | null = allOf,
+  ): Promise<(PayloadRead & { readonly payloadBytes: number }) | null> {
+    this.#parts.gate.enter(caller, 'read')
+    const own = this.#own(caller)
+    const entry = await own.entry(key)
+    if (entry === null) return null
+    const read = await this.#payloadOf(own, entry, choose(entry), SLICED_BYTES_MAX)
+    return read === null ? null : { payloadBytes: entry.payloadBytes, ...read }
+  }
+
+  /** Of large payloads that are held as a whole until their readers have taken them. */
+  get answersBytes(): number {
+    return this.#answers.bytes
   }
 
   head(caller: Caller, key: string): Promise<Described<StoredEntry> | null> {
@@ -236,6 +259,35 @@ export class FragmentOperations {
     return this.#own(caller).usage
   }
 
+  async #payloadOf(
+    own: TenantFabric,
+    entry: Pick<StoredEntry, 'key' | 'contentHash' | 'payloadBytes'>,
+    asked: ByteSpan | null,
+    wholeBytesMax: number,
+  ): Promise<PayloadRead | null> {
+    if (asked === null || asked.start === asked.end) return { payload: null, chunks: null, ended: NOTHING_HELD }
+    const { key, payloadBytes } = entry
+    const span = asked.start === 0 && asked.end === payloadBytes ? {} : { span: asked }
+    // Of all of it, whatever part is asked for: a part is a view, or was verified with the rest.
+    const release = payloadBytes <= SMALL_BYTES_MAX ? NOTHING_HELD : this.#answers.take(payloadBytes)
+    try {
+      if (release === null || payloadBytes > Math.min(wholeBytesMax, SLICED_BYTES_MAX)) {
+        const found = await own.stream(key, { ...span, isFromBelow: release === null })
+        if (found !== null && isSame(entry, found))
+          return { payload: null, chunks: found.chunks, ended: release ?? NOTHING_HELD }
+      } else {
+        const found = await own.read(key, span)
+        if (found !== null && isSame(entry, found))
+          return { payload: found.payload, chunks: null, ended: endOf(found, release) }
+      }
+    } catch (error) {
+      release?.()
+      throw error
+    }
+    release?.()
+    return null
+  }
+
   #enterPut(caller: Caller, { payload, payloadBytes = 0 }: FabricPut): void {
     const bytes = payload instanceof Uint8Array ? payload.length : payloadBytes
     this.#parts.gate.enter(caller, 'write', bytes)
@@ -243,6 +295,17 @@ export class FragmentOperations {
 
   #own({ tenant }: Caller): TenantFabric {
     return this.#parts.fabric.of(tenant)
+  }
+}
+
+function allOf({ payloadBytes }: StoredEntry): ByteSpan {
+  return { start: 0, end: payloadBytes }
+}
+
+function endOf({ done }: StoredFragment, release: () => void): (isSent: boolean) => void {
+  return (isSent) => {
+    release()
+    if (isSent) done?.()
   }
 }
 

@@ -43,6 +43,8 @@ export interface OperationsParts extends Pick<AdminOperationsParts, 'audit' | 'q
   readonly node: string
   /** Nodes, as `host:port`, that a request may make this one copy from; none unless given. */
   readonly allowedPeers?: readonly string[]
+  /** See `FragmentOperationsParts`. */
+  readonly answersBytesMax?: number
   /** For what has come when a copy is cut; null or missing keeps nothing. */
   readonly transfersDirectory?: string | null
 }
@@ -50,10 +52,11 @@ export interface OperationsParts extends Pick<AdminOperationsParts, 'audit' | 'q
 export function createOperations(parts: OperationsParts): Operations {
   const { fabric, engine, gate, clock, stopwatch, leaseMs, audit, quotas, scrub, node, payloadMemory = null } = parts
   const { allowedPeers = [], transfersDirectory: directory = null } = parts
+  const answers = parts.answersBytesMax === undefined ? {} : { answersBytesMax: parts.answersBytesMax }
   const meters = new RequestMeters()
   return {
     gate,
-    fragments: new FragmentOperations({ fabric, gate, clock, leaseMs, payloadMemory }),
+    fragments: new FragmentOperations({ fabric, gate, clock, leaseMs, payloadMemory, ...answers }),
     compute: new ComputeOperations({ engine, gate, stopwatch }),
     admin: new AdminOperations({ fabric, gate, audit, quotas, scrub }),
     observe: new ObserveOperations({ fabric, engine, gate, quotas, meters, node }),

@@ -14,6 +14,7 @@ import type {
   StoredEntry,
   StoredFragment,
   StoredStream,
+  StreamOptions,
 } from '../core/ports.ts'
 import type { IndexedFragment, SimilarFragment } from '../indices/indexed-fragment.ts'
 import type { Neighbour, PrefetchCandidate } from '../indices/graph.ts'
@@ -121,8 +122,13 @@ export class TenantFabric {
     return this.#store.get(key, options)
   }
 
-  async stream(key: string, options?: Pick<GetOptions, 'span'>): Promise<Described<StoredStream> | null> {
+  async stream(key: string, options?: StreamOptions): Promise<Described<StoredStream> | null> {
     return this.#described(await this.#store.stream(key, options))
+  }
+
+  /** The same as `head` for whoever needs no description. */
+  entry(key: string): Promise<StoredEntry | null> {
+    return this.#store.head(key)
   }
 
   async head(key: string): Promise<Described<StoredEntry> | null> {

@@ -17,6 +17,7 @@ import type {
   StoredEntry,
   StoredFragment,
   StoredStream,
+  StreamOptions,
   StoreStats,
 } from '../core/ports.ts'
 import type { EvictionPolicyName } from '../policy/evict-policies.ts'
@@ -176,7 +177,7 @@ export class BoundedStore implements FragmentStore {
     return this.#touched(key, await this.#inner.get(key, options))
   }
 
-  async stream(key: string, options?: Pick<GetOptions, 'span'>): Promise<StoredStream | null> {
+  async stream(key: string, options?: StreamOptions): Promise<StoredStream | null> {
     return this.#touched(key, await this.#inner.stream(key, options))
   }
 

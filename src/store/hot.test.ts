@@ -312,6 +312,22 @@ describe('a hot store', () => {
       { numRuns: runs(50) },
     )
   })
+
+  test('says what it has without asking below, and streams from below when told to', async () => {
+    const { below, hot } = openHot()
+    await hot.put({ ...OLD, expiresAtMs: below.clock.nowMs() + HOUR_MS })
+    below.inner.head = () => expect.unreachable('it is in memory')
+    const { payload: _, ...entry } = OLD
+    expect(await hot.head('k')).toEqual({ ...entry, expiresAtMs: below.clock.nowMs() + HOUR_MS })
+    below.inner.head = async () => null
+    below.calls.length = 0
+    const stream = await hot.stream('k', { isFromBelow: true, span: { start: 1, end: 9 } })
+    expect(isSameBytes(await collect(stream?.chunks ?? expect.unreachable()), OLD.payload.subarray(1, 9))).toBe(true)
+    expect(below.calls).toEqual(['stream k'])
+    expect(hot.hotStats()).toMatchObject({ hits: 0, misses: 0 })
+    below.clock.advance(HOUR_MS)
+    expect(await hot.head('k')).toBeNull()
+  })
 })
 
 describe('a hot store over shared content', () => {

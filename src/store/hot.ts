@@ -18,9 +18,10 @@ import type {
   StoredEntry,
   StoredFragment,
   StoredStream,
+  StreamOptions,
   StoreStats,
 } from '../core/ports.ts'
-import { checkInto, checkPut, ownPayload, partOf, spanWithin } from './arguments.ts'
+import { checkInto, checkPut, isExpired, ownPayload, partOf, spanWithin } from './arguments.ts'
 import { HotEntries } from './hot-entries.ts'
 import { chunksOf } from './memory.ts'
 
@@ -107,16 +108,20 @@ export class HotStore implements FragmentStore {
     return read === 'too large' ? this.#inner.get(key, options) : read === null ? null : answerOf(read, options)
   }
 
-  async stream(key: string, { span }: Pick<GetOptions, 'span'> = {}): Promise<StoredStream | null> {
-    const found = this.#find(key) ?? (await this.#readIfItFits(key, true))
+  async stream(key: string, { span, isFromBelow = false }: StreamOptions = {}): Promise<StoredStream | null> {
+    const found = isFromBelow ? 'too large' : (this.#find(key) ?? (await this.#readIfItFits(key, true)))
     if (found === 'too large') return this.#inner.stream(key, span === undefined ? {} : { span })
     if (found === null) return null
     const { payload, ...entry } = found
     return { ...entry, chunks: chunksOf(partOf(payload, spanWithin(span, found))) }
   }
 
-  head(key: string): Promise<StoredEntry | null> {
-    return this.#inner.head(key)
+  /** No use, and no hit: who asks reads next. */
+  async head(key: string): Promise<StoredEntry | null> {
+    const hot = this.#hot.peek(key)
+    if (hot === null || isExpired(hot, this.#clock.nowMs())) return this.#inner.head(key)
+    const { payload: _, done: __, ...entry } = hot
+    return entry
   }
 
   async has(keys: readonly string[]): Promise<readonly boolean[]> {

@@ -12,6 +12,7 @@ import type {
   StoredEntry,
   StoredFragment,
   StoredStream,
+  StreamOptions,
   StoreStats,
 } from '../core/ports.ts'
 import { checkKey } from './arguments.ts'
@@ -105,7 +106,7 @@ class TenantView implements FragmentStore {
     return this.#own(await this.#open().get(this.#keyOf(key), options))
   }
 
-  async stream(key: string, options?: Pick<GetOptions, 'span'>): Promise<StoredStream | null> {
+  async stream(key: string, options?: StreamOptions): Promise<StoredStream | null> {
     return this.#own(await this.#open().stream(this.#keyOf(key), options))
   }
 
