@@ -179,7 +179,8 @@ async function inParallel(
       connections += 1
       const planned = Math.min(left, 1 + Math.floor(random() * WELL_FORMED_MAX))
       left -= planned
-      left += planned - (await send(random, planned))
+      const sent = await send(random, planned)
+      left += planned - sent
     }
   }
   await Promise.all(Array.from({ length: CONNECTIONS }, (_, index) => worker(seededRandom(seed * 1000 + index))))
