@@ -39,11 +39,12 @@ const ENTRIES_MAX = 20_000
 const GROWTH_MIB_MAX = STORE_MIB + BODIES_MIB
 /** Of each door at a time. */
 const CONNECTIONS = 8
-const WELL_FORMED_MAX = 100
+/** Before the hostile message that ends a connection: those that it must not hurt, and from which it has to be told. */
+const WELL_FORMED_MAX = 20
 /** Chosen from, over and over: making them takes longer than sending them. */
 const CORPUS = 1000
-const HELD_MS_MAX = 50
-const BLOCKED_MS_MAX = 200
+/** A server that waits for room reads nothing, and one that waits for the rest of a body says nothing, until its client goes. */
+const QUIET_MS_MAX = 500
 const WITNESS_MS_MAX = 30_000
 const WITNESS_PAUSE_MS = 25
 
@@ -52,7 +53,8 @@ type RawDoor = 'http' | 'resp' | 'lm'
 type Ports = Readonly<Record<RawDoor | 'grpc', number>>
 
 /** Of all messages. A call of gRPC costs several times what others do. */
-const SHARES = { http: 0.3, resp: 0.35, lm: 0.34, grpc: 0.01 } as const
+const SHARES = { http: 0.3, resp: 0.3, lm: 0.3, grpc: 0.1 } as const
+const DOORS = ['http', 'resp', 'lm', 'grpc'] as const
 
 export const bench: Bench = {
   summary: `hostile bytes to every door of one server, a growth of ${GROWTH_MIB_MAX} MiB at most`,
@@ -100,8 +102,7 @@ const sampleOf = <T>(arbitrary: fc.Arbitrary<T>): T[] => fc.sample(arbitrary, { 
 function corpora(): Readonly<Record<RawDoor, Corpus>> {
   return {
     http: {
-      // A scrape takes milliseconds, by right: hundreds in one segment would be all that is measured.
-      wellFormed: HTTP_REQUESTS.filter((text) => !text.includes('/metrics')).map((text) => Buffer.from(text)),
+      wellFormed: HTTP_REQUESTS.map((text) => Buffer.from(text)),
       hostile: sampleOf(fc.oneof(randomPieces, brokenHttpRequests, lyingHttpRequests)),
     },
     resp: {
@@ -140,8 +141,7 @@ async function fuzz(server: MembraneServer, ports: Ports, { messages = MESSAGES 
   await watching
   await witness.askAll()
   witness.close()
-  const count = sent.reduce((sum, one) => sum + one.messages, 0)
-  const connections = sent.reduce((sum, one) => sum + one.connections, 0)
+  const answered = await answeredByDoor(ports.http)
   const [first = 0] = witness.memory
   const peak = Math.max(...witness.memory)
   const last = witness.memory.at(-1) ?? first
@@ -149,11 +149,18 @@ async function fuzz(server: MembraneServer, ports: Ports, { messages = MESSAGES 
   const memory = `Resident ${mib(first)} at the start, ${mib(peak)} at most, ${mib(last)} at the end.`
   if (peak - first > GROWTH_MIB_MAX * MEBIBYTE) throw new Error(`${memory} It may grow by ${GROWTH_MIB_MAX} MiB.`)
   if ((await server.end()) !== 0) throw new Error(`The server did not end well: ${server.log()}`)
-  const doors = ['http', 'resp', 'lm', 'grpc'].map((door, index) => `${door} ${sent[index]?.messages ?? 0}`)
+  const sum = (count: keyof Sent): number => sent.reduce((total, one) => total + one[count], 0)
+  const count = sum('messages')
+  const doors = DOORS.map((door, index) => {
+    const { messages: ofDoor, hostile, connections, cut, ms: doorMs } = sent[index] ?? NOTHING_SENT
+    const sentText = `${ofDoor} messages, ${hostile} of them hostile, over ${connections} connections in ${Math.round(doorMs / 1000)} s`
+    return `${door}: ${sentText}; ${cut} connections left after ${QUIET_MS_MAX} ms of silence; the server counted ${answered.get(door) ?? 0} requests.`
+  })
   return {
-    rows: [{ what: `${count} messages over ${connections} connections`, runsMs: [ms] }],
+    rows: [{ what: `${count} messages over ${sum('connections')} connections`, runsMs: [ms] }],
     notes: [
-      `${Math.round((1000 * count) / ms)} messages/s (${doors.join(', ')}), seed ${SEED}.`,
+      `${Math.round((1000 * count) / ms)} messages/s, ${sum('hostile')} of them hostile, seed ${SEED}.`,
+      ...doors,
       memory,
       `The witness asked every door ${witness.rounds} times, and each answer was right; the slowest round took ${Math.round(witness.slowestMs)} ms.`,
       'The server drained and ended with 0.',
@@ -161,29 +168,57 @@ async function fuzz(server: MembraneServer, ports: Ports, { messages = MESSAGES 
   }
 }
 
-interface Sent {
-  readonly messages: number
-  readonly connections: number
+/** What the server took of messages that were well-formed or nearly so, by its own count. */
+async function answeredByDoor(port: number): Promise<ReadonlyMap<string, number>> {
+  const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text()
+  const sums = new Map<string, number>()
+  for (const [, door = '', value] of text.matchAll(/^membrane_requests_total\{door="(\w+)".*\} (\d+)$/gm))
+    sums.set(door, (sums.get(door) ?? 0) + Number(value))
+  return sums
 }
 
-/** `send` opens one connection, and gives how many messages it has sent, `left` at most. */
+/** Of one connection: what the kernel took. */
+interface Exchange {
+  readonly messages: number
+  readonly hostile: number
+  /** Whether the server neither read nor said anything, so that the client went. */
+  readonly isCut: boolean
+}
+
+interface Sent {
+  readonly messages: number
+  readonly hostile: number
+  readonly connections: number
+  readonly cut: number
+  readonly ms: number
+}
+
+const NOTHING_SENT: Sent = { messages: 0, hostile: 0, connections: 0, cut: 0, ms: 0 }
+
+/** `send` opens one connection, over which it sends `planned` messages at most. */
 async function inParallel(
   messages: number,
   { seed, signal }: { readonly seed: number; readonly signal: AbortSignal },
-  send: (random: Random, left: number) => Promise<number>,
+  send: (random: Random, planned: number) => Promise<Exchange>,
 ): Promise<Sent> {
+  const startMs = performance.now()
   let left = Math.round(messages)
-  let connections = 0
+  let [taken, hostile, connections, cut] = [0, 0, 0, 0]
   const worker = async (random: Random): Promise<void> => {
     while (left > 0 && !signal.aborted) {
       connections += 1
       const planned = Math.min(left, 1 + Math.floor(random() * WELL_FORMED_MAX))
       left -= planned
-      left += planned - (await send(random, planned))
+      const exchange = await send(random, planned)
+      // Others have taken from what is left meanwhile.
+      left += planned - exchange.messages
+      taken += exchange.messages
+      hostile += exchange.hostile
+      cut += exchange.isCut ? 1 : 0
     }
   }
   await Promise.all(Array.from({ length: CONNECTIONS }, (_, index) => worker(seededRandom(seed * 1000 + index))))
-  return { messages: Math.round(messages) - left, connections }
+  return { messages: taken, hostile, connections, cut, ms: performance.now() - startMs }
 }
 
 const pick = <T>(from: readonly T[], random: Random): T => {
@@ -193,11 +228,14 @@ const pick = <T>(from: readonly T[], random: Random): T => {
 }
 
 /** Well-formed messages and a hostile one at their end, which the server has to find where it begins. */
-async function sendRaw(port: number, corpus: Corpus, random: Random, messages: number): Promise<number> {
-  const wellFormed = Array.from({ length: messages - 1 }, () => pick(corpus.wellFormed, random))
-  const pieces = [...wellFormed, ...pick(corpus.hostile, random)]
-  await sendSegments(port, random() < 0.5 ? [Buffer.concat(pieces)] : cut(Buffer.concat(pieces), random))
-  return messages
+async function sendRaw(port: number, corpus: Corpus, random: Random, planned: number): Promise<Exchange> {
+  const wellFormed = Array.from({ length: planned - 1 }, () => pick(corpus.wellFormed, random))
+  const bytes = Buffer.concat([...wellFormed, ...pick(corpus.hostile, random)])
+  const { takenBytes, isCut } = await sendSegments(port, random() < 0.5 ? [bytes] : cut(bytes, random))
+  if (takenBytes === bytes.length) return { messages: planned, hostile: 1, isCut }
+  let end = 0
+  const messages = wellFormed.filter((message) => (end += message.length) <= takenBytes).length
+  return { messages, hostile: 0, isCut }
 }
 
 /** Anywhere. */
@@ -211,22 +249,28 @@ function cut(bytes: Buffer, random: Random): Pieces {
   return segments
 }
 
-async function sendSegments(port: number, segments: Pieces): Promise<void> {
+async function sendSegments(
+  port: number,
+  segments: Pieces,
+): Promise<{ readonly takenBytes: number; readonly isCut: boolean }> {
   const socket = connect({ port, host: '127.0.0.1', noDelay: true })
+  let isCut = false
   socket.on('error', () => {}).resume()
+  socket.setTimeout(QUIET_MS_MAX, () => {
+    isCut = true
+    socket.destroy()
+  })
   const closed = closedOf(socket)
-  // A server that waits for room reads nothing meanwhile.
-  let timer = setTimeout(() => socket.destroy(), BLOCKED_MS_MAX)
+  let takenBytes = 0
   for (const segment of segments) {
     if (socket.destroyed) break
-    await new Promise<void>((resolve) => void socket.write(segment, () => resolve()))
+    const error = await new Promise((resolve) => void socket.write(segment, resolve))
+    if (error instanceof Error) break
+    takenBytes += segment.length
   }
-  clearTimeout(timer)
   socket.end()
-  // A request that waits for the rest of its body waits until its sender goes.
-  timer = setTimeout(() => socket.destroy(), HELD_MS_MAX)
   await closed
-  clearTimeout(timer)
+  return { takenBytes, isCut }
 }
 
 function closedOf(socket: Socket): Promise<void> {
@@ -238,22 +282,24 @@ interface GrpcCorpus {
   readonly calls: readonly Parameters<typeof sendHostileCall>[1][]
 }
 
-async function sendGrpc(port: number, corpus: GrpcCorpus, random: Random, messages: number): Promise<number> {
+async function sendGrpc(port: number, corpus: GrpcCorpus, random: Random, planned: number): Promise<Exchange> {
   if (random() < 0.5) {
-    await sendSegments(port, cut(pick(corpus.raw, random), random))
-    return 1
+    const bytes = pick(corpus.raw, random)
+    const { takenBytes, isCut } = await sendSegments(port, cut(bytes, random))
+    const messages = takenBytes === bytes.length ? 1 : 0
+    return { messages, hostile: messages, isCut }
   }
   const session = connectHttp2(`http://127.0.0.1:${port}`)
   session.on('error', () => {})
-  let sent = 0
+  let messages = 0
   const common = { ':method': 'POST', 'content-type': 'application/grpc+proto', te: 'trailers' }
-  while (sent < messages && !session.closed && !session.destroyed) {
+  while (messages < planned && !session.closed && !session.destroyed) {
     const call = pick(corpus.calls, random)
-    sent += 1
+    messages += 1
     await sendHostileCall(session, call, { ...common, ':path': call.path })
   }
   session.destroy()
-  return Math.max(1, sent)
+  return { messages, hostile: messages, isCut: false }
 }
 
 /** Somebody else, who must be served all the while. */

@@ -18,8 +18,12 @@ const { values: flags, positionals } = parseArgs({
   },
 })
 const unknown = positionals.find((name) => !isBenchName(name))
+const messages = flags.messages === undefined ? null : Number(flags.messages)
 if (unknown !== undefined) {
   console.error(`There is no bench "${unknown}". Choose from ${BENCH_NAMES.join(', ')}.`)
+  process.exitCode = 1
+} else if (messages !== null && !(Number.isSafeInteger(messages) && messages > 0)) {
+  console.error(`--messages is a whole number, 1 or more; it is "${flags.messages}".`)
   process.exitCode = 1
 } else {
   await runBenches(positionals.length === 0 ? BENCH_NAMES : positionals.filter(isBenchName))
@@ -47,8 +51,8 @@ async function runBenches(names: readonly (typeof BENCH_NAMES)[number][]): Promi
 /** One bench that cannot run (a build that fails, a file that is gone) keeps no other from running. */
 async function findingsOf(bench: Bench): Promise<Findings> {
   try {
-    const messages = flags.messages === undefined ? {} : { messages: Number(flags.messages) }
-    return await bench.run({ isReal: flags.real === true, svgPath: flags.svg ?? null, ...messages })
+    const counted = messages === null ? {} : { messages }
+    return await bench.run({ isReal: flags.real === true, svgPath: flags.svg ?? null, ...counted })
   } catch (error) {
     process.exitCode = 1
     return { rows: [], notes: [`FAILED: ${error instanceof Error ? error.message : String(error)}`] }

@@ -221,6 +221,8 @@ class AdmittedCall implements ServerInterceptingCallInterface {
   }
 
   #read(): void {
+    // It may have ended while it waited for room, in which case nobody would stop the timer.
+    if (this.#state === 'ended') return
     this.#stopTimer()
     const { grpcStallMsMax } = LIMITS
     this.#cancelTimer = this.#options.alarm.after(grpcStallMsMax / 1000, () => {

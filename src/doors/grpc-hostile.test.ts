@@ -205,6 +205,18 @@ describe('a request that does not go on', () => {
     await expect.poll(() => under.budget.bytes).toBe(0)
   })
 
+  test('and ends before it is read leaves no timer behind', async () => {
+    const alarm = manualTimers()
+    const under = await opened({ alarm })
+    const session = await http2Session(portOf(under))
+    // The package itself refuses such a time, while the call waits for its turn to be read.
+    const headers = { ...headersOf('/membrane.Membrane/Heartbeat', 'ann'), 'grpc-timeout': 'soon' }
+    const stream = session.request(headers)
+    expect(await new Promise((resolve) => stream.once('response', resolve))).toMatchObject({ 'grpc-status': '13' })
+    expect(await call(under.client, 'Heartbeat')).toMatchObject({ healthy: true })
+    await expect.poll(() => alarm.pending).toBe(0)
+  })
+
   test('of somebody who is not known holds nothing', async () => {
     const under = await opened()
     const session = await http2Session(portOf(under))

@@ -1,11 +1,40 @@
 /** Metrics as Prometheus reads them, written by prom-client: a registry of its own for each scrape, so that no caller sees another's series. */
 import { Counter, Gauge, Registry } from 'prom-client'
-import type { Observation } from '../server/observe-operations.ts'
+import type { Caller } from '../server/caller.ts'
+import type { Observation, ObserveOperations } from '../server/observe-operations.ts'
 import { type DurationSeries, durationsOf, metricsOf, REQUEST_DURATION } from '../server/node-metrics.ts'
 
-export async function metricsText(
-  observation: Observation,
-): Promise<{ readonly text: string; readonly contentType: string }> {
+interface MetricsText {
+  readonly text: string
+  readonly contentType: string
+}
+
+/** Scrapes that come in one segment are answered with one text, or a pipeline of them would keep everybody else waiting. */
+export class MetricsTexts {
+  readonly #observe: ObserveOperations
+  /** By what the caller may see. */
+  readonly #underWay = new Map<string | null, Promise<MetricsText>>()
+
+  constructor(observe: ObserveOperations) {
+    this.#observe = observe
+  }
+
+  /** One that is under way when the request comes, or a new one: what is written already is given to nobody else. Throws FORBIDDEN and RATE_LIMITED. */
+  async textFor(caller: Caller): Promise<MetricsText> {
+    const view = this.#observe.viewOf(caller)
+    const shared = this.#underWay.get(view)
+    if (shared !== undefined) return shared
+    const writing = metricsText(this.#observe.numbersOf(view))
+    this.#underWay.set(view, writing)
+    try {
+      return await writing
+    } finally {
+      this.#underWay.delete(view)
+    }
+  }
+}
+
+async function metricsText(observation: Observation): Promise<MetricsText> {
   const registry = new Registry()
   for (const { name, help, type, labels, samples } of metricsOf(observation)) {
     const configuration = { name, help, labelNames: [...labels], registers: [registry] }

@@ -1,7 +1,7 @@
 /** /metrics: Prometheus by default, and the object of version 0 for those who ask for JSON. */
 import { z } from 'zod'
 import { callerOf, type HttpRoutes } from './http-app.ts'
-import { metricsText } from './http-metrics-text.ts'
+import { MetricsTexts } from './http-metrics-text.ts'
 
 const OLD_METRICS = z
   .object({
@@ -16,6 +16,7 @@ const OLD_METRICS = z
 
 export const metricsRoutes: HttpRoutes = (app, { operations }) => {
   const { observe } = operations
+  const texts = new MetricsTexts(observe)
   app.get(
     '/metrics',
     {
@@ -38,7 +39,7 @@ export const metricsRoutes: HttpRoutes = (app, { operations }) => {
     async (request, reply) => {
       const caller = callerOf(request)
       if (!/\bapplication\/json\b/.test(request.headers.accept ?? '')) {
-        const { text, contentType } = await metricsText(observe.numbers(caller))
+        const { text, contentType } = await texts.textFor(caller)
         return reply.type(contentType).serializer(String).send(text)
       }
       const { node, load, fragments } = observe.heartbeat(caller)

@@ -1,4 +1,5 @@
 /** What a node says of itself, once for all doors: who may observe sees all of it, anybody else its own tenant's part. */
+import type { TenantId } from '../core/ids.ts'
 import type { CacheBreakdown } from '../indices/statistics.ts'
 import type { Quota } from '../store/bounded-owner.ts'
 import { type Caller, isAllowed } from './caller.ts'
@@ -81,14 +82,21 @@ export class ObserveOperations {
   }
 
   numbers(caller: Caller): Observation {
+    return this.numbersOf(this.viewOf(caller))
+  }
+
+  /** What a caller may see: its tenant's numbers, or, as null, those of all. Throws FORBIDDEN and RATE_LIMITED. */
+  viewOf(caller: Caller): TenantId | null {
+    return this.#enter(caller) ? null : caller.tenant
+  }
+
+  /** For those whom `viewOf` has let in. */
+  numbersOf(view: TenantId | null): Observation {
     const { fabric, engine, meters } = this.#parts
-    const observes = this.#enter(caller)
     const stats = fabric.stats()
-    const names = observes
-      ? [...new Set([...Object.keys(stats.owners), ...stats.cache.byTenant.keys()])]
-      : [caller.tenant]
+    const names = view === null ? [...new Set([...Object.keys(stats.owners), ...stats.cache.byTenant.keys()])] : [view]
     const tenants = names.map((tenant) => this.#numbersOf(tenant, stats))
-    if (!observes) return { tenants, whole: null }
+    if (view !== null) return { tenants, whole: null }
     const node = engine.kind === 'node' ? engine.node.stats() : null
     return { tenants, whole: { fabric: stats, node, load: this.#load.load(), meters } }
   }
