@@ -234,6 +234,15 @@ describe('metrics', () => {
   })
 })
 
+test('the log says once that the door is open, and goes on at its level', async () => {
+  const quiet = await openHttpWorld()
+  const said = (): string[] => quiet.logged.filter((line) => /listening/i.test(line))
+  expect(said()).toHaveLength(1)
+  expect(said()[0]).toContain('"msg":"listening"')
+  await quiet.ask('/livez')
+  await vi.waitFor(() => expect(quiet.logged.join('')).toContain('"msg":"answered"'))
+})
+
 describe('errors', () => {
   const shape = {
     error: {
