@@ -35,8 +35,9 @@ export function asMembraneError(error: unknown): MembraneError {
   if (error instanceof MembraneError) return error
   if (error instanceof HttpRefusal) return error.error
   if (hasZodFastifySchemaValidationErrors(error)) {
-    const first = error.validation[0]
-    const where = `${error.validationContext ?? 'request'}${first?.instancePath.replaceAll('/', '.') ?? ''}`
+    // A misspelt field is missing by its right name, too: what is there says more than what is not.
+    const first = error.validation.find(({ keyword }) => keyword === 'unrecognized_keys') ?? error.validation[0]
+    const where = `${error.validationContext ?? 'request'}${first?.instancePath.replaceAll('/', '.').replace(/\.$/, '') ?? ''}`
     return new MembraneError('INVALID_REQUEST', `${where}: ${first?.message ?? 'not as expected'}.`)
   }
   const status = error instanceof Error && 'statusCode' in error ? error.statusCode : null

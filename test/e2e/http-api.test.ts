@@ -275,6 +275,41 @@ describe('errors', () => {
     if (status === 405) expect(answer.headers.get('allow')).toBe('POST')
   })
 
+  test.each([
+    ['POST', '/v1/longest-prefix', { model: 'm', blockToken: 16, blocks: ['x'] }, 'body', 'blockToken', 'blockTokens'],
+    ['POST', '/v1/remove', { keys: ['x'], key: 'x' }, 'body', 'key', 'keys'],
+    ['PATCH', opaque('x'), { ttl: 5 }, 'body', 'ttl', 'ttlMs, expiresAtMs, pin, priority'],
+    ['POST', '/v1/sessions/s', { accessed: ['x'], turn: 1 }, 'body', 'turn', 'accessed'],
+    ['POST', '/v1/search', { text: 'x', top: 3 }, 'body', 'top', 'text, model, limit, similarityMin'],
+    ['PUT', '/v1/tenants/t/quota', { bytesMax: 1 }, 'body', 'bytesMax', 'payloadBytesMax, entriesMax'],
+    ['POST', '/v1/rebuild', { prompt: 'x', sesion: 's' }, 'body', 'sesion', 'session'],
+    ['POST', '/v1/explain', { prompt: 'x', reuses: 'none' }, 'body', 'reuses', 'reuse'],
+    ['POST', '/v1/generate', { prompt: 'x', max_tokens: 3 }, 'body', 'max_tokens', 'maxTokens'],
+    ['POST', '/v1/generate', { prompt: 'x', sampling: { top_k: 3 } }, 'body.sampling', 'top_k', 'temperature, topK'],
+  ])(
+    '%s %s names a field of %j that it does not know, and those that it knows',
+    async (method, path, body, ...said) => {
+      const answer = await ask(path, { method, headers: json, body: JSON.stringify(body) })
+      const { error } = await answer.json()
+      const [where, unknown, known] = said
+      expect([answer.status, error.code]).toEqual([400, 'INVALID_REQUEST'])
+      expect(error.message).toContain(`${where}: there is no field "${unknown}"; known are `)
+      expect(error.message.split('known are ')[1]).toContain(known)
+    },
+  )
+
+  test('are none for fields of other versions: of nodes, of the API before, of Dynamo', async () => {
+    const lease = await post('/v1/has', { keys: ['opaque/=x'], leaseMs: 0, later: 1 })
+    expect(lease.status).toBe(200)
+    const pull = await (await post('/v1/transfer/pull', { peer: 'x:1', later: 1 })).json()
+    expect(pull.error.code).toBe('FORBIDDEN')
+    const old = await (await post('/prefill', { prompt_tokens: [1], later: 1 })).json()
+    expect(old.error.code).not.toBe('INVALID_REQUEST')
+    const nvext = { agent_hints: { later: 1 }, later: 1 }
+    const hinted = await (await post('/v1/generate', { prompt: 'x', nvext })).json()
+    expect(hinted.error.code).not.toBe('INVALID_REQUEST')
+  })
+
   test('that are bugs give nothing away but an id that the log has', async () => {
     const bug = vi.spyOn(world.fabric, 'of').mockImplementationOnce(() => {
       throw new TypeError('secret detail')

@@ -115,6 +115,24 @@ describe('the description of the API', () => {
     expect(inSpec.toSorted()).toEqual(inCode.map(template).toSorted())
   })
 
+  test('says of which bodies a field that is not known is refused', () => {
+    const bodies = operations.flatMap(({ operation }) => {
+      const schema = operation.requestBody?.content?.['application/json']?.schema
+      return schema?.properties === undefined ? [] : [[operation.operationId, schema.additionalProperties === false]]
+    })
+    const strict = bodies.filter(([, isStrict]) => isStrict).map(([id]) => id)
+    const open = bodies.filter(([, isStrict]) => !isStrict).map(([id]) => id)
+    expect(strict.toSorted()).toEqual(
+      ['explain', 'generate', 'longestPrefix', 'rebuild', 'removeFragments', 'reportTurn', 'reviseFragment']
+        .concat('searchFragments', 'setQuota')
+        .toSorted(),
+    )
+    // Sent by other nodes, by clients of the API before, and by clients of OpenAI.
+    expect(open.toSorted()).toEqual(
+      ['createChatCompletion', 'createCompletion', 'hasFragments', 'prefill', 'pull', 'replicate', 'store'].toSorted(),
+    )
+  })
+
   test('gives the unit of every number, in its name or in words', () => {
     const missing: string[] = []
     const walk = (schema: Json, where: string, said: string): void => {
