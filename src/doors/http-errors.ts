@@ -55,9 +55,14 @@ export function errorBody({ code, message, remedy, details }: MembraneError, req
 function asRefusal(error: unknown, request: FastifyRequest): HttpRefusal {
   if (error instanceof HttpRefusal) return error
   if (error instanceof Error && 'statusCode' in error && error.statusCode === 415)
-    return mediaTypeRefused(request.headers['content-type'], 'application/json')
+    return mediaTypeRefused(request.headers['content-type'], expectedType(request))
   const known = asMembraneError(error)
   return new HttpRefusal(HTTP_STATUS[known.code], known)
+}
+
+/** A route with a body of bytes says what it takes, and is refused only what is no media type at all. */
+function expectedType({ routeOptions }: FastifyRequest): string {
+  return routeOptions.schema?.consumes?.join(' or ') ?? 'application/json'
 }
 
 function hasLargeRest({ raw }: FastifyRequest, { code }: MembraneError): boolean {

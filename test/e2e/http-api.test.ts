@@ -298,6 +298,17 @@ describe('errors', () => {
     },
   )
 
+  test.each([
+    ['PUT', opaque('x'), `application/octet-stream or ${FRAGMENT_TYPE}`],
+    ['POST', '/v1/fragments', `application/octet-stream or ${FRAGMENT_TYPE}`],
+    ['POST', '/v1/transfer/inventory', 'application/octet-stream'],
+    ['POST', '/v1/has', 'application/json'],
+  ])('%s %s says which media types it takes', async (method, path, expected) => {
+    const answer = await ask(path, { method, headers: { 'content-type': 'nonsense' }, body: 'x' })
+    const { error } = await answer.json()
+    expect([answer.status, error.message]).toEqual([415, `A body of type ${expected} was expected; found nonsense.`])
+  })
+
   test('are none for fields of other versions: of nodes, of the API before, of Dynamo', async () => {
     const lease = await post('/v1/has', { keys: ['opaque/=x'], leaseMs: 0, later: 1 })
     expect(lease.status).toBe(200)
