@@ -12,6 +12,7 @@ import { MembraneError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import type { Caller } from '../server/caller.ts'
 import { OTHER_ROUTES } from '../server/request-meters.ts'
+import { toldError } from '../server/told-error.ts'
 import { wordOf } from './resp-arguments.ts'
 import type { RespAnswer, RespArgs } from './resp-command.ts'
 import { RespRefusal } from './resp-refusal.ts'
@@ -344,8 +345,9 @@ export class RespConnection {
       error instanceof MembraneError ? error.code : error instanceof RespRefusal ? 'INVALID_REQUEST' : 'INTERNAL'
     if (error instanceof RespRefusal) return respError(error.message)
     if (error instanceof MembraneError && error.code !== 'INTERNAL') {
-      const remedy = error.remedy === null ? '' : ` ${error.remedy}`
-      return respError(`${respErrorWord(error.code)} ${error.message}${remedy}`)
+      const told = toldError(error, this.#door.log, { command: this.session.lastCommand })
+      const remedy = told.remedy === null ? '' : ` ${told.remedy}`
+      return respError(`${respErrorWord(told.code)} ${told.message}${remedy}`)
     }
     const requestId = randomUUID()
     this.#door.log.error({ err: error, requestId, command: this.session.lastCommand }, 'internal error')

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { describe, expect, test, vi } from 'vitest'
 import { encodeFrameStart, FRAGMENT_TYPE } from '../../src/api/fragment-frame.ts'
+import { MembraneError } from '../../src/core/errors.ts'
 import { isTrustingLoopback } from '../../src/doors/http-host.ts'
 import { loadSemanticPorts } from '../../src/server/semantic-ports.ts'
 import { BYTES, kvOf } from '../contracts/fabric-fixtures.ts'
@@ -333,6 +334,20 @@ describe('errors', () => {
     const line = world.logged.find((one) => one.includes('secret detail'))
     expect(line).toContain(error.requestId)
     expect(answer.headers.get('x-request-id')).toBe(error.requestId)
+  })
+
+  test('of the store do not say where the node keeps its bytes; its log does', async () => {
+    const details = { directory: '/var/lib/hidden', systemCode: 'ENOSPC' }
+    const full = new MembraneError('STORE_FULL', 'Could not write to /var/lib/hidden.', { details, remedy: 'Free it.' })
+    const store = vi.spyOn(world.fabric, 'of').mockImplementationOnce(() => {
+      throw full
+    })
+    const answer = await ask(opaque('full'))
+    store.mockRestore()
+    const { error } = await answer.json()
+    expect([answer.status, error.code, error.details]).toEqual([507, 'STORE_FULL', {}])
+    expect(JSON.stringify(error)).not.toMatch(/hidden|ENOSPC/)
+    expect(world.logged.find((line) => line.includes('/var/lib/hidden'))).toContain(error.requestId)
   })
 
   test('of what is not HTTP have it too', async () => {

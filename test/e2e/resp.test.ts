@@ -10,7 +10,8 @@ import { promisify } from 'node:util'
 import fc from 'fast-check'
 import { Redis } from 'ioredis'
 import selfsigned from 'selfsigned'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
+import { MembraneError } from '../../src/core/errors.ts'
 import type { FragmentStore } from '../../src/core/ports.ts'
 import { MemoryStore } from '../../src/store/memory.ts'
 import { BodyBudget } from '../../src/server/body-budget.ts'
@@ -565,6 +566,16 @@ describe('bounds', () => {
     const third = await connected(world)
     expect(await third.rest()).toBe('-ERR max number of clients reached\r\n')
     expect(await said(first, 'ping')).toBe('PONG')
+  })
+
+  test('an error of the store does not say where the node keeps its bytes', async () => {
+    const world = await opened()
+    const client = await connected(world)
+    const details = { directory: '/var/lib/hidden' }
+    vi.spyOn(world.fabric, 'of').mockImplementationOnce(() => {
+      throw new MembraneError('STORE_FULL', 'Could not write to /var/lib/hidden.', { details })
+    })
+    expect(await said(client, 'set', 'a', 'x')).toMatch(/^-OOM (?!.*hidden)/)
   })
 
   test('a full store says so, and an error is one line', async () => {
