@@ -24,6 +24,8 @@ import type { RespDoorParts, RespSession } from './resp-parts.ts'
 
 /** Not read beyond so many bytes that wait for the command before them. */
 const BUFFERED_BYTES_MAX = 256 * 1024
+/** For who has sent a part of a command: it was not carried out, and may be sent to another node. */
+const CLOSING = `${respErrorWord('DRAINING')} the server is closing: the command was not read to its end`
 /** After the last answer, until the peer closes its side too. */
 const LINGER_MS = 1000
 /** What a command counts in a pass of the event loop, beside its bytes. */
@@ -105,7 +107,10 @@ export class RespConnection {
   /** Ends when the command under way has been answered and the connection is closed. */
   async close(): Promise<void> {
     this.#isClosing = true
-    if (!this.#isRunning) this.#end()
+    if (!this.#isRunning) {
+      if (this.#reader.isHalfThere) this.#go()
+      else this.#end()
+    }
     if (!this.#socket.destroyed) await new Promise<void>((resolve) => this.#socket.once('close', () => resolve()))
   }
 
@@ -155,6 +160,7 @@ export class RespConnection {
         this.#release()
         return
       }
+      if (this.#isClosing && this.#reader.isHalfThere) this.#writer.write(respError(CLOSING))
       if (this.#isClosing || this.session.isLeaving) break
       if (this.#output.isFull) {
         this.#flush()

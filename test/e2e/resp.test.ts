@@ -608,6 +608,23 @@ describe('closing', () => {
     await expect(connectResp(world.port)).rejects.toThrow()
   })
 
+  test.each([
+    ['in its words', '*2\r\n$3\r\nget\r\n$3\r\na'],
+    ['in a large value', `*3\r\n$3\r\nset\r\n$1\r\na\r\n$${4 * MB}\r\n${'x'.repeat(1000)}`],
+  ])('says so to who has sent a half of a command, %s', async (_, half) => {
+    const world = await openRespWorld()
+    const client = await connected(world)
+    await client.call('ping')
+    client.socket.write(half)
+    // Written before, and so read before it is answered.
+    const other = await connected(world)
+    for (let times = 0; times < 3; times++) await other.call('ping')
+    const rest = client.rest()
+    await world.close()
+    expect(await rest).toMatch(/^-LOADING the server is closing: [^\r]*\r\n$/)
+    expect(world.budget.bytes).toBe(0)
+  })
+
   test('cuts what is still there when its time is over', async () => {
     const world = await openRespWorld()
     const client = await connected(world)
