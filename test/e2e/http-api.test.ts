@@ -276,7 +276,7 @@ describe('errors', () => {
     if (status === 405) expect(answer.headers.get('allow')).toBe('POST')
   })
 
-  test.each([
+  test.each<[string, string, object, string, string, string]>([
     ['POST', '/v1/longest-prefix', { model: 'm', blockToken: 16, blocks: ['x'] }, 'body', 'blockToken', 'blockTokens'],
     ['POST', '/v1/remove', { keys: ['x'], key: 'x' }, 'body', 'key', 'keys'],
     ['PATCH', opaque('x'), { ttl: 5 }, 'body', 'ttl', 'ttlMs, expiresAtMs, pin, priority'],
@@ -289,10 +289,9 @@ describe('errors', () => {
     ['POST', '/v1/generate', { prompt: 'x', sampling: { top_k: 3 } }, 'body.sampling', 'top_k', 'temperature, topK'],
   ])(
     '%s %s names a field of %j that it does not know, and those that it knows',
-    async (method, path, body, ...said) => {
+    async (method, path, body, where, unknown, known) => {
       const answer = await ask(path, { method, headers: json, body: JSON.stringify(body) })
       const { error } = await answer.json()
-      const [where, unknown, known] = said
       expect([answer.status, error.code]).toEqual([400, 'INVALID_REQUEST'])
       expect(error.message).toContain(`${where}: there is no field "${unknown}"; known are `)
       expect(error.message.split('known are ')[1]).toContain(known)

@@ -118,18 +118,20 @@ describe('the description of the API', () => {
   test('says of which bodies a field that is not known is refused', () => {
     const bodies = operations.flatMap(({ operation }) => {
       const schema = operation.requestBody?.content?.['application/json']?.schema
-      return schema?.properties === undefined ? [] : [[operation.operationId, schema.additionalProperties === false]]
+      return schema?.properties === undefined
+        ? []
+        : [{ id: String(operation.operationId), isStrict: schema.additionalProperties === false }]
     })
-    const strict = bodies.filter(([, isStrict]) => isStrict).map(([id]) => id)
-    const open = bodies.filter(([, isStrict]) => !isStrict).map(([id]) => id)
-    expect(strict.toSorted()).toEqual(
-      ['explain', 'generate', 'longestPrefix', 'rebuild', 'removeFragments', 'reportTurn', 'reviseFragment']
-        .concat('searchFragments', 'setQuota')
-        .toSorted(),
+    const strict = new Set(bodies.filter(({ isStrict }) => isStrict).map(({ id }) => id))
+    const open = new Set(bodies.filter(({ isStrict }) => !isStrict).map(({ id }) => id))
+    expect(strict).toEqual(
+      new Set(['explain', 'generate', 'longestPrefix', 'rebuild', 'removeFragments', 'reportTurn', 'reviseFragment'])
+        .add('searchFragments')
+        .add('setQuota'),
     )
     // Sent by other nodes, by clients of the API before, and by clients of OpenAI.
-    expect(open.toSorted()).toEqual(
-      ['createChatCompletion', 'createCompletion', 'hasFragments', 'prefill', 'pull', 'replicate', 'store'].toSorted(),
+    expect(open).toEqual(
+      new Set(['createChatCompletion', 'createCompletion', 'hasFragments', 'prefill', 'pull', 'replicate', 'store']),
     )
   })
 
