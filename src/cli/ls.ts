@@ -6,12 +6,15 @@ import type { Described } from '../server/tenant-fabric.ts'
 import { argumentOfKey } from './data-dir.ts'
 import { addPlaceFlags, type Place, type PlaceFlags, withPlace } from './place.ts'
 import { dim, printJson, printText, printWarnings, table } from './print.ts'
-import { printable } from './printable.ts'
+import { printable, shortened } from './printable.ts'
 import { onRun } from './run-command.ts'
 import { bytesText, fragmentsText } from './units.ts'
 
 /** The last time that has a date, in milliseconds since 1970. */
 const LAST_DATE_MS = 8.64e15
+
+/** Characters of a column. Keys of KV have some 150; names that others gave may have thousands, and every row is as wide as the widest. */
+const COLUMN_CHARACTERS_MAX = 200
 
 interface LsFlags extends PlaceFlags {
   readonly long?: boolean
@@ -23,7 +26,7 @@ export function defineLs(command: Command): void {
       .description('list the fragments of a tenant')
       .argument('[prefix]', 'only keys that begin so, such as kv/ or opaque/=report')
       .optionsGroup('Output:')
-      .option('--long', 'content hashes and descriptions too'),
+      .option('--long', 'content hashes and descriptions too; --json has long keys and texts in full'),
   )
   onRun<LsFlags>(command, async (flags, [prefix = '']) => {
     await withPlace(flags, async (place) => {
@@ -84,8 +87,8 @@ function rowOf(
   const priority = Object.entries(PRIORITIES).find(([, value]) => value === hints.priority)?.[0] ?? ''
   const kept = hints.isPinned ? 'pinned' : priority
   const expires = expiresAtMs === null ? null : timeText(expiresAtMs)
-  const text = description.text === null ? null : printable(description.text)
-  const row = [argumentOfKey(key), kind, bytesText(payloadBytes), kept, expires]
+  const text = description.text === null ? null : shortened(printable(description.text), COLUMN_CHARACTERS_MAX)
+  const row = [shortened(argumentOfKey(key), COLUMN_CHARACTERS_MAX), kind, bytesText(payloadBytes), kept, expires]
   return long === true ? [...row, contentHash, `${tokens.start}-${tokens.end}`, text] : row
 }
 

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { fragmentKey } from '../core/fragment-key.ts'
 import { argumentOfKey, keyOfArgument } from './data-dir.ts'
-import { printable } from './printable.ts'
+import { printable, shortened } from './printable.ts'
 
 test.each([
   ['new\nline', 'opaque/=new%0aline'],
@@ -17,4 +17,11 @@ test.each([
 
 test('text of others is shown on one line, and commands nothing', () => {
   expect(printable('a\r\n\u001b[2Jb\u009bc\u200Fd é 語')).toBe(String.raw`a\u{d}\u{a}\u{1b}[2Jb\u{9b}c\u{200f}d é 語`)
+})
+
+test('what is shortened has its beginning and its end, and no half of a character', () => {
+  expect(shortened('abcdefg', 7)).toBe('abcdefg')
+  expect(shortened('abcdefgh', 7)).toBe('abc…fgh')
+  expect(shortened('abcdefgh', 6)).toBe('abc…gh')
+  expect(shortened('😀'.repeat(9), 5)).toBe('😀😀…😀😀')
 })

@@ -9,3 +9,11 @@ export function isPrintable(text: string): boolean {
 export function printable(text: string): string {
   return text.replace(UNPRINTABLE, (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`)
 }
+
+/** The beginning and the end of a text that is longer than so many characters, 3 or more; both tell texts apart. */
+export function shortened(text: string, charactersMax: number): string {
+  const characters = Array.from(text)
+  if (characters.length <= charactersMax) return text
+  const end = Math.floor((charactersMax - 1) / 2)
+  return `${characters.slice(0, charactersMax - 1 - end).join('')}…${characters.slice(-end).join('')}`
+}

@@ -1,5 +1,6 @@
 import { Command, CommanderError } from 'commander'
 import { printJson } from './print.ts'
+import { withSecretHint } from './secret-hint.ts'
 import { packageVersion } from './version.ts'
 
 interface Entry {
@@ -133,7 +134,7 @@ export async function run(argv: readonly string[]): Promise<void> {
     .version(packageVersion())
     .option('--json', 'print JSON on standard output')
     .option('--debug', 'print the stack of an error')
-    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'membrane: ')) })
+    .configureOutput({ outputError: (text, write) => write(withSecretHint(text).replace(/^error: /, 'membrane: ')) })
     .configureHelp({ showGlobalOptions: true })
     .exitOverride()
     .showHelpAfterError('Run the command with --help for what it takes.')
@@ -159,5 +160,5 @@ export async function run(argv: readonly string[]): Promise<void> {
 
 function usageError({ message }: CommanderError): object {
   const remedy = 'Run the command with --help for what it takes.'
-  return { error: { code: 'USAGE', message: message.replace(/^error: /, ''), remedy, details: {} } }
+  return { error: { code: 'USAGE', message: withSecretHint(message).replace(/^error: /, ''), remedy, details: {} } }
 }

@@ -218,6 +218,13 @@ export const LIMITS = {
   lookUpKeysMax: 65_536,
   /** Bytes of a JSON body; more is rejected with LIMIT_REACHED before parsing. A look-up of 65,536 keys takes some 10 MB. */
   jsonBodyBytesMax: 16 * 1024 * 1024,
+  /**
+   * Milliseconds for one body of bytes over HTTP, however steadily it comes; then DEADLINE_EXCEEDED, and its room in the
+   * budget of bodies is free. A body that takes longer at `bodyBytesPerSecondMin`, which the client counts with too, has
+   * that long: more than ten minutes only where the configuration allows payloads beyond 600 MB.
+   */
+  bodyMsMax: 600_000,
+  bodyBytesPerSecondMin: 1_000_000,
   /** Texts that end an answer, and the characters of one; more is rejected with INVALID_REQUEST. What comes is compared with all of them. */
   stopTextsMax: 16,
   stopCharactersMax: 256,

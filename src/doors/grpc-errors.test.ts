@@ -44,6 +44,15 @@ describe('an error', () => {
     }
   })
 
+  test('of the store does not say where the node keeps its bytes', () => {
+    const details = { directory: '/var/lib/hidden' }
+    const thrown = new MembraneError('STORE_FULL', 'Could not write to /var/lib/hidden.', { details })
+    expect(errorStatus(thrown, silent, '/x')).toMatchObject({
+      code: GRPC_STATUS.STORE_FULL,
+      details: `${ERROR_CODES.STORE_FULL.meaning} Who runs the node finds the reason in its log.`,
+    })
+  })
+
   test('is cut to what a header takes, with no half of a character left', () => {
     const thrown = new MembraneError('INVALID_REQUEST', `${'a'.repeat(999)}😀 and more`)
     const { details } = errorStatus(thrown, silent, '/x')

@@ -5,6 +5,7 @@ import type { Logger } from 'pino'
 import { GRPC_STATUS } from '../api/error-status.ts'
 import { ERROR_METADATA } from '../api/grpc-service.ts'
 import { MembraneError } from '../core/errors.ts'
+import { toldError } from '../server/told-error.ts'
 
 /** Of a sentence in a header: clients take 8 KiB of headers in all, and three bytes may stand for each character. */
 const DETAILS_CHARACTERS_MAX = 1000
@@ -30,7 +31,7 @@ export function errorStatus(error: unknown, log: Logger, path: string): ErrorSta
       metadata,
     }
   }
-  const { code, message, remedy, details } = error
+  const { code, message, remedy, details } = toldError(error, log, { path })
   metadata.set(ERROR_METADATA.code, code)
   const retryAfterSeconds = details['retryAfterSeconds']
   if (typeof retryAfterSeconds === 'number')

@@ -3,7 +3,8 @@ import { createServer as createPlainServer, type Server, type Socket } from 'nod
 import { createServer as createTlsServer } from 'node:tls'
 import { MembraneError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
-import { addressText, type DoorTls, type ListenAddress } from './door.ts'
+import { addressError } from './address-error.ts'
+import type { DoorTls, ListenAddress } from './door.ts'
 import { renewTls } from './renew-tls.ts'
 
 export interface ListenerOptions {
@@ -68,10 +69,7 @@ export class Listener {
 
   listen(address: ListenAddress): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#server.once('error', (cause) => {
-        const message = `${addressText(address)} cannot be listened on: ${cause.message}`
-        reject(new MembraneError('ADDRESS_UNAVAILABLE', message, { cause }))
-      })
+      this.#server.once('error', (cause) => reject(addressError(address, cause)))
       const listening = (): void => {
         const bound = this.#server.address()
         if (address.kind === 'tcp' && bound !== null && typeof bound === 'object')

@@ -3,14 +3,15 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import { parseTenantId } from '../core/ids.ts'
 import type { AdminCall, TenantReport } from '../server/admin-operations.ts'
-import { abortedWith, callerOf, type HttpRoutes } from './http-app.ts'
+import { abortedWith, callerOf, type HttpRoutes, requestObject } from './http-app.ts'
 
-const QUOTA = z
-  .object({
-    payloadBytesMax: z.number().int().min(1).describe('Bytes of payloads, each fragment in full.'),
-    entriesMax: z.number().int().min(1).describe('Fragments.'),
-  })
-  .describe('At most so much of one tenant: bytes and fragments. What it puts beyond evicts its own.')
+const QUOTA_FIELDS = {
+  payloadBytesMax: z.number().int().min(1).describe('Bytes of payloads, each fragment in full.'),
+  entriesMax: z.number().int().min(1).describe('Fragments.'),
+}
+const QUOTA_MEANS = 'At most so much of one tenant: bytes and fragments. What it puts beyond evicts its own.'
+const QUOTA = z.object(QUOTA_FIELDS).describe(QUOTA_MEANS)
+const NEW_QUOTA = requestObject(QUOTA_FIELDS).describe(QUOTA_MEANS)
 
 const REPORT = z
   .object({
@@ -78,7 +79,7 @@ export const adminRoutes: HttpRoutes = (app, { operations }) => {
         summary: 'Bound what a tenant holds.',
         description: 'Kept over a restart. Holds from the next put of the tenant on; what is beyond leaves then.',
         params: TENANT,
-        body: QUOTA,
+        body: NEW_QUOTA,
         response: { 200: REPORT },
       },
     },

@@ -54,6 +54,25 @@ export function abortedWith(reply: FastifyReply): AbortSignal {
 /** The key in the path: everything after the prefix, so that its slashes may stay as they are. */
 export const KEY = z.object({ '*': z.string().min(1).describe('Key of the fragment; slashes may stay as they are.') })
 
+/** Of one field that is not known, as a message shows it. */
+const FIELD_CHARACTERS_MAX = 100
+
+/**
+ * A JSON object of a request in which a field that is not known is an error that names it and those that are: one
+ * misspelt would be a wish that nobody hears. Not for what other nodes send, whose version may be another, nor for
+ * APIs of others, whose clients send more than is read here.
+ */
+export function requestObject<Shape extends z.core.$ZodLooseShape>(shape: Shape) {
+  const known = Object.keys(shape).join(', ')
+  return z.strictObject(shape, {
+    error: (issue) => {
+      if (issue.code !== 'unrecognized_keys') return undefined
+      const [first = ''] = issue.keys
+      return `there is no field ${JSON.stringify(first.slice(0, FIELD_CHARACTERS_MAX))}; known are ${known}`
+    },
+  })
+}
+
 /** Milliseconds since 1970. */
 export const TIME_MS = z.number().describe('Milliseconds since 1970.')
 

@@ -2,10 +2,10 @@ import type { IncomingMessage } from 'node:http'
 import { PassThrough } from 'node:stream'
 import { afterEach, expect, test, vi } from 'vitest'
 import { rejectsWith } from '../../test/contracts/store-fixtures.ts'
-import { readBody } from './http-body.ts'
+import { patienceFor, readBody } from './http-body.ts'
 import { keepMsOf } from './http-nvext.ts'
 
-const PATIENCE = { graceMs: 1000, bytesPerSecondMin: 10 }
+const PATIENCE = { graceMs: 1000, bytesPerSecondMin: 10, wholeMsMax: 20_000 }
 
 /** What a request is to whoever reads its body. */
 function body(): IncomingMessage & PassThrough {
@@ -57,6 +57,28 @@ test('a body that comes at the least rate is waited for to its end', async () =>
   }
   raw.end()
   expect(await read).toHaveLength(100)
+})
+
+test('a body that comes steadily at the least rate is given up when the time of the whole is over', async () => {
+  vi.useFakeTimers()
+  const raw = body()
+  const outcome = rejectsWith(readBody(raw, Buffer.alloc(1_000_000), PATIENCE), 'DEADLINE_EXCEEDED')
+  for (let passedMs = 0; passedMs < 19_500; passedMs += 500) {
+    raw.write('01234567')
+    await vi.advanceTimersByTimeAsync(500)
+  }
+  expect(raw.listenerCount('data')).toBe(1)
+  await vi.advanceTimersByTimeAsync(501)
+  await outcome
+  expect(raw.listenerCount('data')).toBe(0)
+})
+
+test.each([
+  [1, 600_000],
+  [512 * 1024 * 1024, 600_000],
+  [2_000_000_000, 2_000_000],
+])('a body of %i bytes has %i ms in all', (bytes, expected) => {
+  expect(patienceFor(bytes).wholeMsMax).toBe(expected)
 })
 
 test.each([

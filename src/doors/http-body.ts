@@ -2,6 +2,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { IncomingMessage } from 'node:http'
 import { MembraneError } from '../core/errors.ts'
+import { LIMITS } from '../core/limits.ts'
 import { abortedWith } from './http-app.ts'
 import type { DoorOptions } from './door.ts'
 import { goAhead } from './http-expect.ts'
@@ -12,10 +13,15 @@ export interface BodyPatience {
   readonly graceMs: number
   /** What comes at this rate is waited for longer. */
   readonly bytesPerSecondMin: number
+  /** For the whole body, whatever came of it: its announced length takes room from the start. */
+  readonly wholeMsMax: number
 }
 
 /** Modems are faster. */
-const DEFAULT_BODY_PATIENCE: BodyPatience = { graceMs: 30_000, bytesPerSecondMin: 8 * 1024 }
+export function patienceFor(bytes: number): BodyPatience {
+  const wholeMsMax = Math.max(LIMITS.bodyMsMax, (1000 * bytes) / LIMITS.bodyBytesPerSecondMin)
+  return { graceMs: 30_000, bytesPerSecondMin: 8 * 1024, wholeMsMax }
+}
 
 /**
  * The bytes of a body, handed to `use` and let go afterwards. Throws 411 for a body without its length, LIMIT_REACHED
@@ -33,7 +39,7 @@ export async function withBody<T>(
   try {
     goAhead(request.raw, reply.raw)
     const body = operations.fragments.memoryFor(bytes)
-    return await use(await readBody(request.raw, body, DEFAULT_BODY_PATIENCE))
+    return await use(await readBody(request.raw, body, patienceFor(bytes)))
   } finally {
     budget.release(bytes)
   }
@@ -59,19 +65,20 @@ export async function readBody(raw: IncomingMessage, body: Uint8Array, patience:
   raw.once('end', resolve)
   raw.once('error', () => reject(brokeOff(filled, bytes)))
   raw.once('close', () => reject(brokeOff(filled, bytes)))
-  const { graceMs, bytesPerSecondMin } = patience
+  const { graceMs, bytesPerSecondMin, wholeMsMax } = patience
   // Bytes earn their sender the time that they may take, so that who announces much and sends little is soon given up.
-  let sinceMs = performance.now()
+  const startMs = performance.now()
+  let sinceMs = startMs
   let counted = 0
   const check = (): void => {
     const nowMs = performance.now()
     sinceMs = Math.min(nowMs, sinceMs + (1000 * (filled - counted)) / bytesPerSecondMin)
     counted = filled
-    const leftMs = Math.ceil(sinceMs + graceMs - nowMs)
+    const leftMs = Math.ceil(Math.min(sinceMs + graceMs, startMs + wholeMsMax) - nowMs)
     if (leftMs > 0) deadline = setTimeout(check, leftMs)
     else reject(tooSlow(filled, bytes))
   }
-  let deadline = setTimeout(check, graceMs)
+  let deadline = setTimeout(check, Math.min(graceMs, wholeMsMax))
   try {
     await promise
   } finally {

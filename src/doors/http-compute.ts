@@ -1,39 +1,37 @@
 /** Prompts: made ready, explained, continued. Fields and figures are those of the command line's --json. */
 import { z } from 'zod'
 import type { Generation, Rebuilt } from '../server/generation.ts'
-import { abortedWith, callerOf, type HttpRoutes } from './http-app.ts'
+import { abortedWith, callerOf, type HttpRoutes, requestObject } from './http-app.ts'
 import { streamEvents } from './http-events.ts'
 import { keepMsOf, NVEXT } from './http-nvext.ts'
 import { APPROXIMATE, EXPLAINED, PLAN, PROMPT_FIELDS, promptOf, STORED } from './http-prompt.ts'
 
-const REBUILD = z
-  .object({ ...PROMPT_FIELDS, wantsKvHash: z.boolean().default(false).describe("Hash the prompt's KV.") })
-  .describe('A prompt to make ready, in text or tokens.')
-const EXPLAIN = z.object(PROMPT_FIELDS).describe('A prompt to explain, in text or tokens.')
-const GENERATE = z
-  .object({
-    ...PROMPT_FIELDS,
-    wantsKvHash: z.boolean().default(false).describe("Hash the prompt's KV."),
-    maxTokens: z.number().int().min(1).optional().describe('Tokens to generate at most.'),
-    sampling: z
-      .object({
-        temperature: z.number().min(0).max(100).optional().describe('0 takes the likeliest token.'),
-        topK: z.number().int().min(0).optional().describe('Only so many of the likeliest tokens; 0 for all.'),
-        topP: z.number().gt(0).max(1).optional().describe('Only the likeliest that reach this probability together.'),
-        seed: z
-          .number()
-          .int()
-          .min(0)
-          .max(2 ** 32 - 1)
-          .optional()
-          .describe('Equal seeds draw equal tokens.'),
-      })
+const REBUILD = requestObject({
+  ...PROMPT_FIELDS,
+  wantsKvHash: z.boolean().default(false).describe("Hash the prompt's KV."),
+}).describe('A prompt to make ready, in text or tokens.')
+const EXPLAIN = requestObject(PROMPT_FIELDS).describe('A prompt to explain, in text or tokens.')
+const GENERATE = requestObject({
+  ...PROMPT_FIELDS,
+  wantsKvHash: z.boolean().default(false).describe("Hash the prompt's KV."),
+  maxTokens: z.number().int().min(1).optional().describe('Tokens to generate at most.'),
+  sampling: requestObject({
+    temperature: z.number().min(0).max(100).optional().describe('0 takes the likeliest token.'),
+    topK: z.number().int().min(0).optional().describe('Only so many of the likeliest tokens; 0 for all.'),
+    topP: z.number().gt(0).max(1).optional().describe('Only the likeliest that reach this probability together.'),
+    seed: z
+      .number()
+      .int()
+      .min(0)
+      .max(2 ** 32 - 1)
       .optional()
-      .describe('How tokens are drawn; greedy where nothing is said.'),
-    stream: z.boolean().default(false).describe('As server-sent events: text, then done with the figures, or error.'),
-    nvext: NVEXT,
+      .describe('Equal seeds draw equal tokens.'),
   })
-  .describe('A prompt to continue, in text or tokens.')
+    .optional()
+    .describe('How tokens are drawn; greedy where nothing is said.'),
+  stream: z.boolean().default(false).describe('As server-sent events: text, then done with the figures, or error.'),
+  nvext: NVEXT,
+}).describe('A prompt to continue, in text or tokens.')
 
 const REBUILT = z
   .object({

@@ -3,6 +3,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod'
 import { HTTP_STATUS } from '../api/error-status.ts'
 import { ERROR_CODES, MembraneError } from '../core/errors.ts'
+import { toldError } from '../server/told-error.ts'
 import type { ErrorBody } from './http-app.ts'
 import { HttpRefusal, mediaTypeRefused } from './http-refusal.ts'
 
@@ -12,9 +13,7 @@ const UNREAD_BYTES_MAX = 256 * 1024
 /** Sends any error; one that is not ours is a bug: it is logged, and its text stays here. */
 export function sendError(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
   const refusal = asRefusal(error, request)
-  const known = refusal.error
-  request.failure = known.code
-  if (known.code === 'INTERNAL') request.log.error({ err: error, requestId: request.id }, 'internal error')
+  const known = tell(refusal.error, error, request)
   if (known.code === 'UNAUTHENTICATED') void reply.header('www-authenticate', 'Bearer')
   const retryAfterSeconds = known.details['retryAfterSeconds']
   if (typeof retryAfterSeconds === 'number') void reply.header('retry-after', String(Math.ceil(retryAfterSeconds)))
@@ -30,13 +29,26 @@ export function sendError(error: unknown, request: FastifyRequest, reply: Fastif
     .send(isOpenAi ? openAiError(known) : errorBody(known, request.id))
 }
 
+/** What a caller hears of an error that came when the status had been sent; the log and the meters hear all of it. */
+export function lateError(error: unknown, request: FastifyRequest): MembraneError {
+  return tell(asMembraneError(error), error, request)
+}
+
+function tell(known: MembraneError, error: unknown, request: FastifyRequest): MembraneError {
+  const { id: requestId, log } = request
+  request.failure = known.code
+  if (known.code === 'INTERNAL') log.error({ err: error, requestId }, 'internal error')
+  return toldError(known, log, { requestId })
+}
+
 /** What went wrong, in our words; whatever is not known is INTERNAL. */
-export function asMembraneError(error: unknown): MembraneError {
+function asMembraneError(error: unknown): MembraneError {
   if (error instanceof MembraneError) return error
   if (error instanceof HttpRefusal) return error.error
   if (hasZodFastifySchemaValidationErrors(error)) {
-    const first = error.validation[0]
-    const where = `${error.validationContext ?? 'request'}${first?.instancePath.replaceAll('/', '.') ?? ''}`
+    // A misspelt field is missing by its right name, too: what is there says more than what is not.
+    const first = error.validation.find(({ keyword }) => keyword === 'unrecognized_keys') ?? error.validation[0]
+    const where = `${error.validationContext ?? 'request'}${first?.instancePath.replaceAll('/', '.').replace(/\.$/, '') ?? ''}`
     return new MembraneError('INVALID_REQUEST', `${where}: ${first?.message ?? 'not as expected'}.`)
   }
   const status = error instanceof Error && 'statusCode' in error ? error.statusCode : null
@@ -54,9 +66,14 @@ export function errorBody({ code, message, remedy, details }: MembraneError, req
 function asRefusal(error: unknown, request: FastifyRequest): HttpRefusal {
   if (error instanceof HttpRefusal) return error
   if (error instanceof Error && 'statusCode' in error && error.statusCode === 415)
-    return mediaTypeRefused(request.headers['content-type'], 'application/json')
+    return mediaTypeRefused(request.headers['content-type'], expectedType(request))
   const known = asMembraneError(error)
   return new HttpRefusal(HTTP_STATUS[known.code], known)
+}
+
+/** A route with a body of bytes says what it takes, and is refused only what is no media type at all. */
+function expectedType({ routeOptions }: FastifyRequest): string {
+  return routeOptions.schema?.consumes?.join(' or ') ?? 'application/json'
 }
 
 function hasLargeRest({ raw }: FastifyRequest, { code }: MembraneError): boolean {

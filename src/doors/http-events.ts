@@ -1,6 +1,6 @@
 /** Server-sent events: an answer in pieces, each with a name, while the work goes on. */
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { asMembraneError, errorBody } from './http-errors.ts'
+import { errorBody, lateError } from './http-errors.ts'
 
 /** Proxies and this server close what says nothing for so long and longer. */
 const COMMENT_MS = 15_000
@@ -40,10 +40,7 @@ export async function streamEvents(
     raw.end()
   } catch (error) {
     if (!raw.headersSent) throw error
-    const known = asMembraneError(error)
-    request.failure = known.code
-    if (known.code === 'INTERNAL') request.log.error({ err: error, requestId: request.id }, 'internal error')
-    send('error', errorBody(known, request.id))
+    send('error', errorBody(lateError(error, request), request.id))
     raw.end()
   } finally {
     clearInterval(comments)

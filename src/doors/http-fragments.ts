@@ -4,7 +4,7 @@ import { MembraneError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import { PRIORITIES } from '../server/fragment-head.ts'
 import type { FabricRevision } from '../server/tenant-fabric.ts'
-import { callerOf, type HttpRoutes, KEY } from './http-app.ts'
+import { callerOf, type HttpRoutes, KEY, requestObject } from './http-app.ts'
 import { DESCRIPTION, descriptionOf } from './http-description.ts'
 import { notFound } from './http-get.ts'
 
@@ -21,21 +21,19 @@ const PAGE = z
   })
   .describe('A page of fragments, in no order. Sizes in bytes.')
 
-const REMOVE = z
-  .object({ keys: z.array(z.string()).min(1).max(LIMITS.lookUpKeysMax).describe('Keys of fragments.') })
-  .describe('Fragments to remove, by key.')
+const REMOVE = requestObject({
+  keys: z.array(z.string()).min(1).max(LIMITS.lookUpKeysMax).describe('Keys of fragments.'),
+}).describe('Fragments to remove, by key.')
 const REMOVED = z
   .object({ removed: z.number().int().describe('Fragments that were there.') })
   .describe('How many fragments were there.')
 
-const HINTS = z
-  .object({
-    ttlMs: z.number().int().min(1).nullish().describe('Milliseconds from now; null keeps it without a time.'),
-    expiresAtMs: z.number().int().nullish().describe('Milliseconds since 1970, in place of ttlMs; null for none.'),
-    pin: z.boolean().optional().describe('Never evict it; it still expires.'),
-    priority: z.enum(['low', 'normal', 'high']).optional().describe('Lower leaves first.'),
-  })
-  .describe('Hints of how long to keep a fragment, in milliseconds.')
+const HINTS = requestObject({
+  ttlMs: z.number().int().min(1).nullish().describe('Milliseconds from now; null keeps it without a time.'),
+  expiresAtMs: z.number().int().nullish().describe('Milliseconds since 1970, in place of ttlMs; null for none.'),
+  pin: z.boolean().optional().describe('Never evict it; it still expires.'),
+  priority: z.enum(['low', 'normal', 'high']).optional().describe('Lower leaves first.'),
+}).describe('Hints of how long to keep a fragment, in milliseconds.')
 
 export const fragmentRoutes: HttpRoutes = (app, { operations }) => {
   const { fragments } = operations

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { packBlockHashes } from '../core/block-hashes.ts'
 import { parseBlockHash, parseModelFingerprint } from '../core/ids.ts'
 import { LIMITS } from '../core/limits.ts'
-import { callerOf, type HttpRoutes, TIME_MS } from './http-app.ts'
+import { callerOf, type HttpRoutes, requestObject, TIME_MS } from './http-app.ts'
 
 const LEASE_MS = z
   .number()
@@ -13,6 +13,7 @@ const LEASE_MS = z
   .optional()
   .describe('What is there stays for so long; 0 takes no lease.')
 
+// Nodes that copy from this one renew leases with it, and may be of a later version: what is not known is ignored.
 const HAS = z
   .object({
     keys: z.array(z.string()).min(1).max(LIMITS.lookUpKeysMax).describe('Keys of fragments.'),
@@ -27,14 +28,12 @@ const HAS_ANSWER = z
   })
   .describe('Which keys are there. Times are milliseconds since 1970.')
 
-const PREFIX = z
-  .object({
-    model: z.string().describe('Model fingerprint: 64 hexadecimal digits.'),
-    blockTokens: z.number().int().min(1).max(LIMITS.blockTokensMax).describe('Tokens of a block.'),
-    blocks: z.array(z.string()).min(1).max(LIMITS.lookUpKeysMax).describe('Block hashes of the prompt, <chain>:<hex>.'),
-    leaseMs: LEASE_MS,
-  })
-  .describe('A prompt by its block hashes; the lease in milliseconds.')
+const PREFIX = requestObject({
+  model: z.string().describe('Model fingerprint: 64 hexadecimal digits.'),
+  blockTokens: z.number().int().min(1).max(LIMITS.blockTokensMax).describe('Tokens of a block.'),
+  blocks: z.array(z.string()).min(1).max(LIMITS.lookUpKeysMax).describe('Block hashes of the prompt, <chain>:<hex>.'),
+  leaseMs: LEASE_MS,
+}).describe('A prompt by its block hashes; the lease in milliseconds.')
 const PREFIX_ANSWER = z
   .object({
     blocks: z.number().int().describe('Leading blocks that are here.'),

@@ -9,7 +9,7 @@ import type { Caller } from '../server/caller.ts'
 import type { Own } from '../server/compute-operations.ts'
 import type { GenerateRequest, Generation, Prompt } from '../server/generation.ts'
 import { abortedWith, callerOf, type HttpRoutes } from './http-app.ts'
-import { asMembraneError, openAiError } from './http-errors.ts'
+import { lateError, openAiError } from './http-errors.ts'
 import { EventStream } from './http-event-stream.ts'
 import {
   CHAT_ANSWER,
@@ -229,9 +229,7 @@ async function answer(request: FastifyRequest, reply: FastifyReply, asked: Asked
     events.end('[DONE]')
   } catch (error) {
     if (!events.isOpen) throw error
-    const known = asMembraneError(error)
-    if (known.code === 'INTERNAL') request.log.error({ err: error }, 'internal error')
-    events.data(openAiError(known))
+    events.data(openAiError(lateError(error, request)))
     events.end()
   }
 }

@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { pullState } from '../server/pull-operations.ts'
 import { callerOf, type HttpRoutes, TIME_MS } from './http-app.ts'
 
+// Of transfers between nodes, whose versions may differ: what is not known is ignored.
 const PULL = z
   .object({
     peer: z.string().min(1).max(300).describe('host:port, one of allowedPeers of the configuration.'),

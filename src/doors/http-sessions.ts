@@ -3,32 +3,28 @@ import { z } from 'zod'
 import { MembraneError } from '../core/errors.ts'
 import { parseModelFingerprint } from '../core/ids.ts'
 import { LIMITS } from '../core/limits.ts'
-import { callerOf, type HttpRoutes } from './http-app.ts'
+import { callerOf, type HttpRoutes, requestObject } from './http-app.ts'
 
 const SESSION = z.object({
   id: z.string().min(1).max(LIMITS.sessionNameCharactersMax).describe('Name of the session, as its client calls it.'),
 })
-const TURN = z
-  .object({
-    accessed: z
-      .array(z.string())
-      .min(1)
-      .max(LIMITS.lookUpKeysMax)
-      .describe(`Keys, in the order of their use; the first ${LIMITS.coAccessKeysMax} are linked with each other.`),
-  })
-  .describe('What one turn of a session used: keys of fragments.')
+const TURN = requestObject({
+  accessed: z
+    .array(z.string())
+    .min(1)
+    .max(LIMITS.lookUpKeysMax)
+    .describe(`Keys, in the order of their use; the first ${LIMITS.coAccessKeysMax} are linked with each other.`),
+}).describe('What one turn of a session used: keys of fragments.')
 const CLOSED = z
   .object({ wasKnown: z.boolean().describe('False for a session that no turn was reported of, or that is forgotten.') })
   .describe('Whether there was such a session.')
 
-const SEARCH = z
-  .object({
-    text: z.string().min(1).max(LIMITS.embeddedCharactersMax).describe('What the fragments should be about.'),
-    model: z.string().optional().describe("Model fingerprint; default: the engine's."),
-    limit: z.number().int().min(1).max(LIMITS.nearestMax).default(10).describe('Fragments to give at most.'),
-    similarityMin: z.number().min(-1).max(1).default(0).describe('The least cosine that counts, -1 to 1.'),
-  })
-  .describe('A search by meaning. Similarities are cosines, -1 to 1.')
+const SEARCH = requestObject({
+  text: z.string().min(1).max(LIMITS.embeddedCharactersMax).describe('What the fragments should be about.'),
+  model: z.string().optional().describe("Model fingerprint; default: the engine's."),
+  limit: z.number().int().min(1).max(LIMITS.nearestMax).default(10).describe('Fragments to give at most.'),
+  similarityMin: z.number().min(-1).max(1).default(0).describe('The least cosine that counts, -1 to 1.'),
+}).describe('A search by meaning. Similarities are cosines, -1 to 1.')
 const FOUND = z
   .object({
     fragments: z.array(

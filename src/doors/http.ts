@@ -4,7 +4,8 @@ import type { TLSSocket } from 'node:tls'
 import { MembraneError } from '../core/errors.ts'
 import { authenticate, type Caller } from '../server/caller.ts'
 import { OTHER_ROUTES } from '../server/request-meters.ts'
-import { addressText, type Door, type DoorOptions } from './door.ts'
+import { addressError } from './address-error.ts'
+import type { Door, DoorOptions } from './door.ts'
 import { adminRoutes } from './http-admin.ts'
 import type { HttpApp } from './http-app.ts'
 import { computeRoutes } from './http-compute.ts'
@@ -149,15 +150,16 @@ function logAnswer(request: FastifyRequest, { statusCode, elapsedTime }: Fastify
   )
 }
 
-async function listen(app: HttpApp, { address }: DoorOptions): Promise<void> {
+async function listen(app: HttpApp, { address, log }: DoorOptions): Promise<void> {
+  // Fastify would say in words of its own what is said of every door. The logger is this door's alone.
+  const { level } = log
+  log.level = 'silent'
   try {
     await app.listen(address.kind === 'tcp' ? { host: address.host, port: address.port } : { path: address.path })
   } catch (error) {
-    const reason = error instanceof Error && 'code' in error ? String(error.code) : String(error)
-    throw new MembraneError('ADDRESS_UNAVAILABLE', `${addressText(address)} cannot be listened on: ${reason}.`, {
-      remedy: 'Choose another port, or 0 for a free one.',
-      cause: error,
-    })
+    throw addressError(address, error)
+  } finally {
+    log.level = level
   }
 }
 

@@ -4,7 +4,8 @@ import { createServer as createTlsServer, TLSSocket } from 'node:tls'
 import { MembraneError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import type { Caller } from '../server/caller.ts'
-import { addressText, type Door, type DoorOptions, type ListenAddress } from './door.ts'
+import { addressError } from './address-error.ts'
+import type { Door, DoorOptions, ListenAddress } from './door.ts'
 import { LmConnection, type LmDoorParts } from './lm-connection.ts'
 import { renewTls } from './renew-tls.ts'
 
@@ -101,13 +102,7 @@ function callerOf({ authenticator, tls }: LmDoorOptions, socket: Socket): Caller
 
 async function listen(server: Server, address: ListenAddress): Promise<ListenAddress> {
   await new Promise<void>((resolve, reject) => {
-    const fail = (error: Error): void =>
-      reject(
-        new MembraneError('ADDRESS_UNAVAILABLE', `${addressText(address)} cannot be listened on: ${error.message}.`, {
-          remedy: 'Choose another port, or 0 for a free one.',
-          cause: error,
-        }),
-      )
+    const fail = (error: Error): void => reject(addressError(address, error))
     server.once('error', fail)
     const listening = (): void => {
       server.off('error', fail)

@@ -12,6 +12,7 @@ import { MembraneError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import type { Caller } from '../server/caller.ts'
 import { OTHER_ROUTES } from '../server/request-meters.ts'
+import { toldError } from '../server/told-error.ts'
 import { wordOf } from './resp-arguments.ts'
 import type { RespAnswer, RespArgs, RespStoredValue } from './resp-command.ts'
 import { RespRefusal } from './resp-refusal.ts'
@@ -23,6 +24,8 @@ import type { RespDoorParts, RespSession } from './resp-parts.ts'
 
 /** Not read beyond so many bytes that wait for the command before them. */
 const BUFFERED_BYTES_MAX = 256 * 1024
+/** For who has sent a part of a command: it was not carried out, and may be sent to another node. */
+const CLOSING = `${respErrorWord('DRAINING')} the server is closing: the command was not read to its end`
 /** After the last answer, until the peer closes its side too. */
 const LINGER_MS = 1000
 const NOTHING = new Uint8Array(0)
@@ -105,7 +108,10 @@ export class RespConnection {
   /** Ends when the command under way has been answered and the connection is closed. */
   async close(): Promise<void> {
     this.#isClosing = true
-    if (!this.#isRunning) this.#end()
+    if (!this.#isRunning) {
+      if (this.#reader.isHalfThere) this.#go()
+      else this.#end()
+    }
     if (!this.#socket.destroyed) await new Promise<void>((resolve) => this.#socket.once('close', () => resolve()))
   }
 
@@ -155,6 +161,7 @@ export class RespConnection {
         this.#release()
         return
       }
+      if (this.#isClosing && this.#reader.isHalfThere) this.#writer.write(respError(CLOSING))
       if (this.#isClosing || this.session.isLeaving) break
       if (this.#output.isFull) {
         this.#flush()
@@ -377,8 +384,9 @@ export class RespConnection {
       error instanceof MembraneError ? error.code : error instanceof RespRefusal ? 'INVALID_REQUEST' : 'INTERNAL'
     if (error instanceof RespRefusal) return respError(error.message)
     if (error instanceof MembraneError && error.code !== 'INTERNAL') {
-      const remedy = error.remedy === null ? '' : ` ${error.remedy}`
-      return respError(`${respErrorWord(error.code)} ${error.message}${remedy}`)
+      const told = toldError(error, this.#door.log, { command: this.session.lastCommand })
+      const remedy = told.remedy === null ? '' : ` ${told.remedy}`
+      return respError(`${respErrorWord(told.code)} ${told.message}${remedy}`)
     }
     const requestId = randomUUID()
     this.#door.log.error({ err: error, requestId, command: this.session.lastCommand }, 'internal error')

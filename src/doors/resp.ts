@@ -2,11 +2,11 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import { createServer as createTlsServer, TLSSocket } from 'node:tls'
 import { RESP_NOT_ASKED } from './resp-defaults.ts'
-import { MembraneError } from '../core/errors.ts'
 import type { Caller } from '../server/caller.ts'
 import { SerialTasks } from '../store/serial.ts'
 import { renewTls } from './renew-tls.ts'
-import { addressText, type Door, type DoorOptions, type ListenAddress } from './door.ts'
+import { addressError } from './address-error.ts'
+import type { Door, DoorOptions, ListenAddress } from './door.ts'
 import { RespConnection } from './resp-connection.ts'
 import { RespCursors } from './resp-cursors.ts'
 import type { RespDoorParts, RespSession, RespSettings } from './resp-parts.ts'
@@ -115,14 +115,7 @@ function callerOf({ authenticator, tls }: RespDoorParts, socket: Socket): Caller
 
 async function listen(server: Server, address: ListenAddress): Promise<ListenAddress> {
   await new Promise<void>((resolve, reject) => {
-    const fail = (error: NodeJS.ErrnoException): void =>
-      reject(
-        new MembraneError(
-          'ADDRESS_UNAVAILABLE',
-          `${addressText(address)} cannot be listened on: ${error.code ?? error.message}.`,
-          { remedy: 'Choose another port, or 0 for a free one.', cause: error },
-        ),
-      )
+    const fail = (error: Error): void => reject(addressError(address, error))
     server.once('error', fail)
     server.listen(address.kind === 'tcp' ? { host: address.host, port: address.port } : { path: address.path }, () => {
       server.removeListener('error', fail)

@@ -5,6 +5,7 @@ import type { Quota } from '../store/bounded-owner.ts'
 import type { TenantUsage } from '../store/tenants.ts'
 import type { AuditAction, AuditLog } from './audit.ts'
 import type { Caller, Permission } from './caller.ts'
+import type { Engine } from './compute-operations.ts'
 import type { Fabric } from './fabric.ts'
 import type { Gate } from './gate.ts'
 import type { TenantFabric } from './tenant-fabric.ts'
@@ -32,6 +33,8 @@ export interface NodeScrubReport {
 
 export interface AdminOperationsParts {
   readonly fabric: Fabric
+  /** Whose memory a tenant that is erased leaves, too. */
+  readonly engine: Engine
   readonly gate: Gate
   readonly audit: AdminAudit
   readonly quotas: TenantQuotas
@@ -82,9 +85,14 @@ export class AdminOperations {
     })
   }
 
-  /** Removes all fragments of a tenant, so that no byte that only it had is left in the store; how many there were. */
+  /** Removes all fragments of a tenant, and its contexts from the engine, so that no byte that only it had is left in the store; how many fragments there were. */
   erase(call: AdminCall, tenant: TenantId): Promise<number> {
-    return this.#audited(call, 'tenant.erase', tenant, () => this.#parts.fabric.erase(tenant))
+    return this.#audited(call, 'tenant.erase', tenant, async () => {
+      const { engine, fabric } = this.#parts
+      // First: what leaves the engine's memory would be stored.
+      if (engine.kind === 'node') await engine.node.forget(tenant)
+      return fabric.erase(tenant)
+    })
   }
 
   /** Ends when no byte of what was removed before is left in the store's own files. */

@@ -201,6 +201,16 @@ export class Node {
     })
   }
 
+  /**
+   * No KV of a tenant stays in the engine's memory or is read ahead, nor goes from there to the fabric: for who erases the tenant. A
+   * context in use goes when its request ends. Ends when what rebuilds had begun to store is stored.
+   */
+  async forget(tenant: TenantId): Promise<void> {
+    await this.#resident.forget((scope) => scope === tenant || scope.startsWith(`${tenant}/`))
+    this.#ahead.forget(tenant)
+    await Promise.all(this.#storing)
+  }
+
   /** Waits for the requests under way, refuses those that wait with ABORTED, and ends when all is stored. */
   async close(): Promise<void> {
     await this.#resident.close()

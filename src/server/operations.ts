@@ -58,7 +58,7 @@ export function createOperations(parts: OperationsParts): Operations {
     gate,
     fragments: new FragmentOperations({ fabric, gate, clock, leaseMs, payloadMemory, ...answers }),
     compute: new ComputeOperations({ engine, gate, stopwatch }),
-    admin: new AdminOperations({ fabric, gate, audit, quotas, scrub }),
+    admin: new AdminOperations({ fabric, engine, gate, audit, quotas, scrub }),
     observe: new ObserveOperations({ fabric, engine, gate, quotas, meters, node }),
     transfer: new TransferOperations({ fabric, gate }),
     pulls: new PullOperations({ fabric, gate, audit, clock, allowedPeers, directory }),

@@ -54,6 +54,23 @@ describe('reading ahead', () => {
     expect(ahead.stats()).toMatchObject({ usedFragments: 1, wastedFragments: 1, heldBytes: 0 })
   })
 
+  it('forgets a scope, and what is still being looked for there, and no other', async () => {
+    const { ahead, reads, slow, of } = harness({}, { a: ['b'], x: ['c'] })
+    for (const scope of ['t', 'tt']) of(scope).used('s', ['a'])
+    await ahead.idle()
+    const looking = Promise.withResolvers<void>()
+    slow.set('x', looking.promise)
+    of('t').used('late', ['x'])
+    ahead.forget('t')
+    looking.resolve()
+    await ahead.idle()
+    expect(reads).toEqual(['b', 'b'])
+    expect(ahead.stats()).toMatchObject({ fragments: 2, heldBytes: 10 })
+    expect((await of('t').find(PROMPT, 1)).map(({ tier }) => tier)).toEqual(['disk', 'disk'])
+    expect((await of('tt').find(PROMPT, 1)).map(({ tier }) => tier)).toEqual(['disk', 'memory'])
+    await ahead.close()
+  })
+
   it('cancels a read that turned out wrong before it ended', async () => {
     const { ahead, aborted, held, of } = harness({}, { a: ['b'] })
     held.set('b', Promise.withResolvers())

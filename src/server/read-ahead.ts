@@ -111,6 +111,13 @@ export class ReadAhead {
     await Promise.all(Array.from(this.#byKey.values(), ({ payload }) => payload))
   }
 
+  /** Cancels and forgets what was read for a scope. */
+  forget(scope: string): void {
+    const isOf = (session: string): boolean => session.startsWith(nameOf(scope, ''))
+    for (const session of [...this.#latest.keys()].filter(isOf)) this.#latest.delete(session)
+    for (const session of [...this.#bySession.keys()].filter(isOf)) this.#settle(session)
+  }
+
   /** Cancels and forgets everything. */
   async close(): Promise<void> {
     await Promise.all(this.#looking)

@@ -68,6 +68,26 @@ async function expectRight(context: KvContext, tokenIds: Uint32Array): Promise<v
 }
 
 describe('a pool of resident KV', () => {
+  it('forgets a scope: what is unused at once, what is in use when its request ends, and neither is demoted', async () => {
+    const { pool, demoted } = poolOf(engine())
+    await serve(pool, ids(10))
+    await serve(pool, ids(10, 50))
+    await serve(pool, ids(10), 32, 'b')
+    const lease = await pool.acquire({ scope: 'a', tokenIds: ids(12), capacityTokens: 32 })
+    await lease.context.prefill(lease.residentTokens, ids(12).subarray(lease.residentTokens))
+    await pool.forget((scope) => scope === 'a')
+    expect(pool.stats()).toMatchObject({ contexts: 2, contextsInUse: 1 })
+    expect(pool.peek({ scope: 'a', tokenIds: ids(10, 50) })).toBe(0)
+    lease.release(ids(12))
+    await pool.acquire({ scope: 'b', tokenIds: ids(20), capacityTokens: 32 }).then((other) => other.release(ids(8)))
+    expect(pool.stats()).toMatchObject({ contexts: 1, contextsInUse: 0 })
+    expect(pool.peek({ scope: 'a', tokenIds: ids(12) })).toBe(0)
+    expect(pool.peek({ scope: 'b', tokenIds: ids(12) })).toBe(8)
+    expect(demoted).toEqual([])
+    // Its turn has ended with it.
+    await pool.close()
+  })
+
   it('finds the longest prompt in common, in whole blocks, of the same scope only', async () => {
     const { pool } = poolOf(engine())
     expect(await serve(pool, ids(10))).toBe(0)

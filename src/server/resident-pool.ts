@@ -70,6 +70,8 @@ interface Resident {
   readonly capacityTokens: number
   tokenIds: Uint32Array
   isInUse: boolean
+  /** It leaves when its request ends. */
+  isForgotten: boolean
   usedAt: number
 }
 
@@ -125,6 +127,17 @@ export class ResidentPool {
     }
   }
 
+  /**
+   * What is here of these scopes goes, and is kept nowhere else; a context in use goes when its request ends. Ends when
+   * the memory of the others is free.
+   */
+  forget(isOf: (scope: string) => boolean): Promise<void> {
+    // Nothing is being copied or demoted then.
+    const forgotten = this.#choosing.then(() => this.#forget(isOf))
+    this.#choosing = forgotten.catch(() => {})
+    return forgotten
+  }
+
   /** Waits for the requests that have a context, refuses the others with ABORTED, and demotes all that is there. */
   async close(): Promise<void> {
     this.#isClosed = true
@@ -134,6 +147,16 @@ export class ResidentPool {
       await this.#nextEnd(undefined)
     }
     for (const resident of this.#residents) await this.#remove(resident)
+  }
+
+  async #forget(isOf: (scope: string) => boolean): Promise<void> {
+    for (const resident of this.#residents) {
+      if (!isOf(resident.scope)) continue
+      resident.isForgotten = true
+      if (resident.isInUse) continue
+      resident.isInUse = true
+      await this.#close(resident)
+    }
   }
 
   async #choose(request: ContextRequest): Promise<ContextLease> {
@@ -202,7 +225,15 @@ export class ResidentPool {
       if (isAlone || this.#bytes() + bytes <= bytesMax) {
         try {
           const context = await backend.openContext(capacityTokens)
-          const opened = { scope, context, capacityTokens, tokenIds: NONE, isInUse: true, usedAt: 0 }
+          const opened = {
+            scope,
+            context,
+            capacityTokens,
+            tokenIds: NONE,
+            isInUse: true,
+            isForgotten: false,
+            usedAt: 0,
+          }
           this.#residents.add(opened)
           return opened
         } catch (error) {
@@ -281,6 +312,11 @@ export class ResidentPool {
       residentTokens,
       release: (tokenIds) => {
         begin()
+        if (resident.isForgotten) {
+          // An engine that fails to close it has said so to its log, and the context is found by nobody.
+          this.#close(resident).then(end, end)
+          return
+        }
         resident.tokenIds = tokenIds.slice(0, resident.context.filledTokens)
         resident.usedAt = ++this.#uses
         resident.isInUse = false

@@ -178,6 +178,7 @@ describe('bad input is one sentence that says what was expected, exit 1', () => 
     ],
     [['trace', 'analyze', 'absent.jsonl'], /absent\.jsonl: found no such file/],
     [['nonsense'], /unknown command 'nonsense'/],
+    [['ls', '--token=hunter2'], /^membrane: unknown option '--token': (?!.*hunter2).*MEMBRANE_TOKEN/],
   ])('%s', ([words, message]) => {
     const { code, out, err } = membrane(...words)
     expect({ code, out }).toEqual({ code: 1, out: '' })

@@ -52,6 +52,19 @@ describe('the commands on a data directory', () => {
     expect(membrane('ls', ...dir).out).toContain('6 kB; the directory holds 2 of all tenants, 3 kB')
   })
 
+  test('are listed in a table that one long key does not ruin, and in JSON whole', () => {
+    const { at, dir } = paths('long')
+    const long = `begins${'x'.repeat(600)}ends`
+    membrane('put', at('small'), '--key', long, ...dir)
+    membrane('put', at('small'), '--key', 'short', ...dir)
+    for (const flags of [[], ['--long']]) {
+      const { out } = membrane('ls', ...flags, ...dir)
+      expect(Math.max(...out.split('\n').map((line) => line.length))).toBeLessThan(500)
+      expect(out).toMatch(/begins.*…x*ends/)
+    }
+    expect((json('ls', ...dir) as readonly Listed[]).map(({ name }) => name)).toContain(long)
+  })
+
   test('keep tenants apart', () => {
     const { at, dir } = paths('tenants')
     membrane('put', at('small'), '--key', 'mine', '--tenant', 'ann', ...dir)

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { describe, expect, test, vi } from 'vitest'
 import { encodeFrameStart, FRAGMENT_TYPE } from '../../src/api/fragment-frame.ts'
+import { MembraneError } from '../../src/core/errors.ts'
 import { isTrustingLoopback } from '../../src/doors/http-host.ts'
 import { loadSemanticPorts } from '../../src/server/semantic-ports.ts'
 import { BYTES, kvOf } from '../contracts/fabric-fixtures.ts'
@@ -234,6 +235,15 @@ describe('metrics', () => {
   })
 })
 
+test('the log says once that the door is open, and goes on at its level', async () => {
+  const quiet = await openHttpWorld()
+  const said = (): string[] => quiet.logged.filter((line) => /listening/i.test(line))
+  expect(said()).toHaveLength(1)
+  expect(said()[0]).toContain('"msg":"listening"')
+  await quiet.ask('/livez')
+  await vi.waitFor(() => expect(quiet.logged.join('')).toContain('"msg":"answered"'))
+})
+
 describe('errors', () => {
   const shape = {
     error: {
@@ -266,6 +276,51 @@ describe('errors', () => {
     if (status === 405) expect(answer.headers.get('allow')).toBe('POST')
   })
 
+  test.each<[string, string, object, string, string, string]>([
+    ['POST', '/v1/longest-prefix', { model: 'm', blockToken: 16, blocks: ['x'] }, 'body', 'blockToken', 'blockTokens'],
+    ['POST', '/v1/remove', { keys: ['x'], key: 'x' }, 'body', 'key', 'keys'],
+    ['PATCH', opaque('x'), { ttl: 5 }, 'body', 'ttl', 'ttlMs, expiresAtMs, pin, priority'],
+    ['POST', '/v1/sessions/s', { accessed: ['x'], turn: 1 }, 'body', 'turn', 'accessed'],
+    ['POST', '/v1/search', { text: 'x', top: 3 }, 'body', 'top', 'text, model, limit, similarityMin'],
+    ['PUT', '/v1/tenants/t/quota', { bytesMax: 1 }, 'body', 'bytesMax', 'payloadBytesMax, entriesMax'],
+    ['POST', '/v1/rebuild', { prompt: 'x', sesion: 's' }, 'body', 'sesion', 'session'],
+    ['POST', '/v1/explain', { prompt: 'x', reuses: 'none' }, 'body', 'reuses', 'reuse'],
+    ['POST', '/v1/generate', { prompt: 'x', max_tokens: 3 }, 'body', 'max_tokens', 'maxTokens'],
+    ['POST', '/v1/generate', { prompt: 'x', sampling: { top_k: 3 } }, 'body.sampling', 'top_k', 'temperature, topK'],
+  ])(
+    '%s %s names a field of %j that it does not know, and those that it knows',
+    async (method, path, body, where, unknown, known) => {
+      const answer = await ask(path, { method, headers: json, body: JSON.stringify(body) })
+      const { error } = await answer.json()
+      expect([answer.status, error.code]).toEqual([400, 'INVALID_REQUEST'])
+      expect(error.message).toContain(`${where}: there is no field "${unknown}"; known are `)
+      expect(error.message.split('known are ')[1]).toContain(known)
+    },
+  )
+
+  test.each([
+    ['PUT', opaque('x'), `application/octet-stream or ${FRAGMENT_TYPE}`],
+    ['POST', '/v1/fragments', `application/octet-stream or ${FRAGMENT_TYPE}`],
+    ['POST', '/v1/transfer/inventory', 'application/octet-stream'],
+    ['POST', '/v1/has', 'application/json'],
+  ])('%s %s says which media types it takes', async (method, path, expected) => {
+    const answer = await ask(path, { method, headers: { 'content-type': 'nonsense' }, body: 'x' })
+    const { error } = await answer.json()
+    expect([answer.status, error.message]).toEqual([415, `A body of type ${expected} was expected; found nonsense.`])
+  })
+
+  test('are none for fields of other versions: of nodes, of the API before, of Dynamo', async () => {
+    const lease = await post('/v1/has', { keys: ['opaque/=x'], leaseMs: 0, later: 1 })
+    expect(lease.status).toBe(200)
+    const pull = await (await post('/v1/transfer/pull', { peer: 'x:1', later: 1 })).json()
+    expect(pull.error.code).toBe('FORBIDDEN')
+    const old = await (await post('/prefill', { prompt_tokens: [1], later: 1 })).json()
+    expect(old.error.code).not.toBe('INVALID_REQUEST')
+    const nvext = { agent_hints: { later: 1 }, later: 1 }
+    const hinted = await (await post('/v1/generate', { prompt: 'x', nvext })).json()
+    expect(hinted.error.code).not.toBe('INVALID_REQUEST')
+  })
+
   test('that are bugs give nothing away but an id that the log has', async () => {
     const bug = vi.spyOn(world.fabric, 'of').mockImplementationOnce(() => {
       throw new TypeError('secret detail')
@@ -278,6 +333,20 @@ describe('errors', () => {
     const line = world.logged.find((one) => one.includes('secret detail'))
     expect(line).toContain(error.requestId)
     expect(answer.headers.get('x-request-id')).toBe(error.requestId)
+  })
+
+  test('of the store do not say where the node keeps its bytes; its log does', async () => {
+    const details = { directory: '/var/lib/hidden', systemCode: 'ENOSPC' }
+    const full = new MembraneError('STORE_FULL', 'Could not write to /var/lib/hidden.', { details, remedy: 'Free it.' })
+    const store = vi.spyOn(world.fabric, 'of').mockImplementationOnce(() => {
+      throw full
+    })
+    const answer = await ask(opaque('full'))
+    store.mockRestore()
+    const { error } = await answer.json()
+    expect([answer.status, error.code, error.details]).toEqual([507, 'STORE_FULL', {}])
+    expect(JSON.stringify(error)).not.toMatch(/hidden|ENOSPC/)
+    expect(world.logged.find((line) => line.includes('/var/lib/hidden'))).toContain(error.requestId)
   })
 
   test('of what is not HTTP have it too', async () => {

@@ -46,6 +46,15 @@ describe('a prompt', () => {
     expect((await (await post('/v1/generate', { tokenIds, maxTokens: 4 })).json()).text).toBe(answer.text)
   })
 
+  test("leaves the engine's memory with the tenant that is erased", async () => {
+    const generate = async (as: string) =>
+      (await post('/v1/generate', { prompt: `Erased. ${PROMPT}`, maxTokens: 2 }, as)).json()
+    for (const tenant of ['gone', 'stays']) expect((await generate(`writer@${tenant}`)).reusedTokens).toBe(0)
+    expect((await ask('/v1/tenants/gone', { method: 'DELETE' })).status).toBe(200)
+    expect((await generate('writer@gone')).reusedTokens).toBe(0)
+    expect((await generate('writer@stays')).reusedTokens).toBeGreaterThan(0)
+  })
+
   test('is drawn as the sampling says', async () => {
     const sampling = { temperature: 1.5, topK: 50, seed: 7 }
     const [one, two] = await Promise.all(

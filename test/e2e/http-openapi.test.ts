@@ -115,6 +115,26 @@ describe('the description of the API', () => {
     expect(inSpec.toSorted()).toEqual(inCode.map(template).toSorted())
   })
 
+  test('says of which bodies a field that is not known is refused', () => {
+    const bodies = operations.flatMap(({ operation }) => {
+      const schema = operation.requestBody?.content?.['application/json']?.schema
+      return schema?.properties === undefined
+        ? []
+        : [{ id: String(operation.operationId), isStrict: schema.additionalProperties === false }]
+    })
+    const strict = new Set(bodies.filter(({ isStrict }) => isStrict).map(({ id }) => id))
+    const open = new Set(bodies.filter(({ isStrict }) => !isStrict).map(({ id }) => id))
+    expect(strict).toEqual(
+      new Set(['explain', 'generate', 'longestPrefix', 'rebuild', 'removeFragments', 'reportTurn', 'reviseFragment'])
+        .add('searchFragments')
+        .add('setQuota'),
+    )
+    // Sent by other nodes, by clients of the API before, and by clients of OpenAI.
+    expect(open).toEqual(
+      new Set(['createChatCompletion', 'createCompletion', 'hasFragments', 'prefill', 'pull', 'replicate', 'store']),
+    )
+  })
+
   test('gives the unit of every number, in its name or in words', () => {
     const missing: string[] = []
     const walk = (schema: Json, where: string, said: string): void => {

@@ -10,7 +10,8 @@ import { promisify } from 'node:util'
 import fc from 'fast-check'
 import { Redis } from 'ioredis'
 import selfsigned from 'selfsigned'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
+import { MembraneError } from '../../src/core/errors.ts'
 import type { FragmentStore } from '../../src/core/ports.ts'
 import { MemoryStore } from '../../src/store/memory.ts'
 import { BodyBudget } from '../../src/server/body-budget.ts'
@@ -567,6 +568,16 @@ describe('bounds', () => {
     expect(await said(first, 'ping')).toBe('PONG')
   })
 
+  test('an error of the store does not say where the node keeps its bytes', async () => {
+    const world = await opened()
+    const client = await connected(world)
+    const details = { directory: '/var/lib/hidden' }
+    vi.spyOn(world.fabric, 'of').mockImplementationOnce(() => {
+      throw new MembraneError('STORE_FULL', 'Could not write to /var/lib/hidden.', { details })
+    })
+    expect(await said(client, 'set', 'a', 'x')).toMatch(/^-OOM (?!.*hidden)/)
+  })
+
   test('a full store says so, and an error is one line', async () => {
     const world = await opened({ fabric: { bound: { payloadBytesMax: 1000, entriesMax: 10 } } })
     const client = await connected(world)
@@ -595,6 +606,23 @@ describe('closing', () => {
     expect((await value).kind).toBe('bytes')
     await expect(idle.read()).rejects.toThrow('closed')
     await expect(connectResp(world.port)).rejects.toThrow()
+  })
+
+  test.each([
+    ['in its words', '*2\r\n$3\r\nget\r\n$3\r\na'],
+    ['in a large value', `*3\r\n$3\r\nset\r\n$1\r\na\r\n$${4 * MB}\r\n${'x'.repeat(1000)}`],
+  ])('says so to who has sent a half of a command, %s', async (_, half) => {
+    const world = await openRespWorld()
+    const client = await connected(world)
+    await client.call('ping')
+    client.socket.write(half)
+    // Written before, and so read before it is answered.
+    const other = await connected(world)
+    for (let times = 0; times < 3; times++) await other.call('ping')
+    const rest = client.rest()
+    await world.close()
+    expect(await rest).toMatch(/^-LOADING the server is closing: [^\r]*\r\n$/)
+    expect(world.budget.bytes).toBe(0)
   })
 
   test('cuts what is still there when its time is over', async () => {
