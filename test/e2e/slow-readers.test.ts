@@ -122,8 +122,7 @@ describe('answers for which there is no room', () => {
     for (const reader of half) reader.socket.destroy()
     for (const [index, reader] of readers.entries()) {
       reader.socket.resume()
-      for (let times = 0; times < 5; times++)
-        expectBytes(await reader.read(), valueOf(index + 3, LARGE_BYTES))
+      for (let times = 0; times < 5; times++) expectBytes(await reader.read(), valueOf(index + 3, LARGE_BYTES))
     }
     await until(() => fragments.answersBytes === 0)
     // And over the other doors, to readers who leave in the middle.
