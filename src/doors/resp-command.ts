@@ -1,8 +1,7 @@
 /** What a RESP command is: a name, what COMMAND says of it, and what it does. */
 import type { RespReply } from '../api/resp-codec-replies.ts'
 import type { Caller } from '../server/caller.ts'
-import type { PayloadRead } from '../server/fragment-operations.ts'
-import type { RespSession } from './resp-parts.ts'
+import type { RespSession, RespStoredValue } from './resp-parts.ts'
 
 /** A command under way: who asks, over which connection. */
 export interface RespCall {
@@ -11,12 +10,6 @@ export interface RespCall {
 }
 
 export type RespArgs = readonly Uint8Array[]
-
-/** A value of the store; sent by whoever is told of it, at the pace of the peer. */
-export interface RespStoredValue extends PayloadRead {
-  readonly kind: 'value'
-  readonly bytes: number
-}
 
 /** Null when all of the answer was sent in parts. */
 export type RespAnswer = RespReply | RespStoredValue | null

@@ -14,13 +14,13 @@ import type { Caller } from '../server/caller.ts'
 import { OTHER_ROUTES } from '../server/request-meters.ts'
 import { toldError } from '../server/told-error.ts'
 import { wordOf } from './resp-arguments.ts'
-import type { RespAnswer, RespArgs, RespStoredValue } from './resp-command.ts'
+import type { RespAnswer, RespArgs } from './resp-command.ts'
 import { RespRefusal } from './resp-refusal.ts'
 import { findCommand } from './resp-commands.ts'
 import { isPresenceQuestion, presenceOf } from './resp-presence.ts'
 import type { RespIncoming } from './resp-incoming.ts'
 import { RespOutput } from './resp-output.ts'
-import type { RespDoorParts, RespSession } from './resp-parts.ts'
+import type { RespDoorParts, RespSession, RespStoredValue } from './resp-parts.ts'
 
 /** Not read beyond so many bytes that wait for the command before them. */
 const BUFFERED_BYTES_MAX = 256 * 1024

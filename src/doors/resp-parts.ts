@@ -2,8 +2,8 @@
 import type { ArrivingHashes } from '../server/arriving-hashes.ts'
 import type { RespReply, RespVersion } from '../api/resp-codec-replies.ts'
 import type { Caller } from '../server/caller.ts'
+import type { PayloadRead } from '../server/fragment-operations.ts'
 import type { DoorOptions } from './door.ts'
-import type { RespStoredValue } from './resp-command.ts'
 import type { RespCursors } from './resp-cursors.ts'
 import type { RespTurns } from './resp-turns.ts'
 import type { SerialTasks } from '../store/serial.ts'
@@ -59,6 +59,12 @@ export interface RespSession {
   readonly failed: (error: unknown) => RespReply
   /** Sends a part of an answer and ends when there is room for more. */
   send(part: RespPart): Promise<void>
+}
+
+/** A value of the store; sent by whoever is told of it, at the pace of the peer. */
+export interface RespStoredValue extends PayloadRead {
+  readonly kind: 'value'
+  readonly bytes: number
 }
 
 /** A part of an answer: the beginning of an array whose items follow, or a whole reply. */
