@@ -131,6 +131,12 @@ export interface GetOptions {
    * all of a payload to vouch for a part of it. Default false.
    */
   readonly isVerifiedByReader?: boolean
+  /**
+   * Told what is read before any of its bytes are there; what it gives is called with them, in order, as they come, so
+   * that a hash is computed while the rest is read. A store need not call it, or may tell of a part: whoever counts
+   * fewer bytes than the payload has looks at the answer instead.
+   */
+  readonly follow?: (entry: StoredEntry) => (bytes: Uint8Array) => void
 }
 
 /** Which part of a payload to read as it is consumed, and from where. */

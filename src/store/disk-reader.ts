@@ -6,7 +6,7 @@
  * the way through the thread pool takes. More is read on the thread pool.
  */
 import { MembraneError } from '../core/errors.ts'
-import type { ByteSpan, StoredEntry, StoredFragment } from '../core/ports.ts'
+import type { ByteSpan, GetOptions, StoredEntry, StoredFragment } from '../core/ports.ts'
 import { storeClosed } from './arguments.ts'
 import { type DiskEntry, type DiskIndex, isSamePut } from './disk-index.ts'
 import { errorCodeOf, type StoreFile } from './files.ts'
@@ -15,6 +15,10 @@ import type { SegmentFiles } from './segment-files.ts'
 
 const BLOCKING_READ_BYTES_MAX = 1024 * 1024
 const CHUNK_BYTES = 1024 * 1024
+/** Given to whoever follows a read at a time, while the next ones are read: less, and the round trips are what costs. */
+const FOLLOWED_BYTES = 512 * 1024
+/** Of them under way at once: one is read while another waits for this thread. */
+const FOLLOWED_AHEAD = 2
 
 export interface DiskReaderOptions {
   readonly segmentFiles: SegmentFiles
@@ -44,13 +48,15 @@ export class DiskReader {
     key: string,
     entry: DiskEntry,
     { start, end }: ByteSpan,
-    into: Uint8Array | undefined,
+    { into, follow }: Pick<GetOptions, 'into' | 'follow'>,
   ): Promise<StoredFragment | null> {
     const payload = into?.subarray(0, end - start) ?? plainMemory(end - start)
     const found =
       payload.length <= BLOCKING_READ_BYTES_MAX
         ? this.#readNow(key, entry, start, payload)
-        : await this.#readLater(key, entry, start, payload)
+        : follow !== undefined && start === 0
+          ? await this.#readFollowed(key, entry, payload, follow)
+          : await this.#readLater(key, entry, start, payload)
     return found === null ? null : { ...found, payload }
   }
 
@@ -114,6 +120,30 @@ export class DiskReader {
     return this.#judge(key, entry, isRead ? meta : null)
   }
 
+  /** Piece by piece, each followed while those behind it are read. */
+  async #readFollowed(
+    key: string,
+    entry: DiskEntry,
+    payload: Uint8Array,
+    follow: NonNullable<GetOptions['follow']>,
+  ): Promise<StoredEntry | null> {
+    const { segmentFiles } = this.#options
+    const meta = Buffer.alloc(entry.metaBytes)
+    try {
+      const isWhole = await segmentFiles.useLater(entry.segment, (file) => {
+        const followed = (): ((bytes: Uint8Array) => void) | null => {
+          const found = this.#entryIn(key, entry, meta)
+          return found === null ? null : follow(found)
+        }
+        return readPieces(file, entry.offset, { meta, payload }, followed)
+      })
+      return this.#judge(key, entry, isWhole ? meta : null)
+    } catch (error) {
+      if (!isDamage(error)) throw error
+      return this.#judge(key, entry, null)
+    }
+  }
+
   #whole(key: string, entry: DiskEntry, read: (file: StoreFile) => Buffer | null): StoredEntry | null {
     let meta: Buffer | null
     try {
@@ -126,10 +156,60 @@ export class DiskReader {
   }
 
   #judge(key: string, entry: DiskEntry, meta: Buffer | null): StoredEntry | null {
-    const record = meta === null ? null : decodeRecord(meta, 0, this.#options.salt, entry)
-    if (record?.kind === 'put' && record.key === key && isSamePut(entry, record)) return entryOf(record)
-    this.#options.onDamaged(key, entry)
-    return null
+    const found = meta === null ? null : this.#entryIn(key, entry, meta)
+    if (found === null) this.#options.onDamaged(key, entry)
+    return found
+  }
+
+  #entryIn(key: string, entry: DiskEntry, meta: Buffer): StoredEntry | null {
+    const record = decodeRecord(meta, 0, this.#options.salt, entry)
+    return record?.kind === 'put' && record.key === key && isSamePut(entry, record) ? entryOf(record) : null
+  }
+}
+
+interface RecordTarget {
+  /** Read with the first piece. */
+  readonly meta: Uint8Array
+  readonly payload: Uint8Array
+}
+
+/**
+ * False when the file ends before, or `begin`, which is called when the meta is there, gives nobody to follow. Ends when
+ * nothing is written to the target any more, however it ends.
+ */
+async function readPieces(
+  file: StoreFile,
+  position: number,
+  { meta, payload }: RecordTarget,
+  begin: () => ((bytes: Uint8Array) => void) | null,
+): Promise<boolean> {
+  const reading: Promise<{ readonly isRead: boolean; readonly error?: unknown }>[] = []
+  let asked = 0
+  const ask = (): void => {
+    if (asked >= payload.length) return
+    const piece = payload.subarray(asked, asked + FOLLOWED_BYTES)
+    const [targets, at] = asked === 0 ? [[meta, piece], position] : [[piece], position + meta.length + asked]
+    const bytes = targets.reduce((sum, { length }) => sum + length, 0)
+    asked += piece.length
+    // A later one may fail while an earlier one is waited for.
+    const failed = (error: unknown) => ({ isRead: false, error })
+    reading.push(file.readLater(targets, at).then((read) => ({ isRead: read === bytes }), failed))
+  }
+  try {
+    for (let ahead = 0; ahead < FOLLOWED_AHEAD; ahead++) ask()
+    let follow: ((bytes: Uint8Array) => void) | null = null
+    for (let done = 0; done < payload.length; done += FOLLOWED_BYTES) {
+      const read = await reading.shift()
+      if (read?.error !== undefined) throw read.error
+      if (read?.isRead !== true) return false
+      ask()
+      follow ??= begin()
+      if (follow === null) return false
+      follow(payload.subarray(done, done + FOLLOWED_BYTES))
+    }
+    return true
+  } finally {
+    await Promise.all(reading)
   }
 }
 

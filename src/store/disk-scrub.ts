@@ -90,7 +90,7 @@ async function keepEvidence(
   quarantine: Quarantine,
 ): Promise<void> {
   const end = Math.min(entry.payloadBytes, LIMITS.scrubEvidenceBytesMax)
-  const found = await reader.get(key, entry, { start: 0, end }, undefined)
+  const found = await reader.get(key, entry, { start: 0, end }, {})
   if (found === null) return
   const reason = 'A scrub found that its bytes are not those of its hash.'
   await quarantine.keep({ key, expected: contentHash, reason, payload: found.payload })

@@ -139,7 +139,7 @@ export class DiskStore implements FragmentStore {
     const span = spanWithin(options.span, { ...entry, key })
     checkInto(options.into, span.end - span.start)
     try {
-      const found = await this.#parts.reader.get(key, entry, span, options.into)
+      const found = await this.#parts.reader.get(key, entry, span, options)
       await this.#pace.pause(span.end - span.start)
       return found
     } catch (error) {

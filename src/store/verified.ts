@@ -85,11 +85,13 @@ export class VerifiedStore implements FragmentStore {
 
   async #verifiedGet(key: string, { span, into }: GetOptions): Promise<StoredFragment | null> {
     // A place for a part is too small for the whole, which has to be read.
-    const found = await this.#store.get(key, into === undefined || span !== undefined ? {} : { into })
+    const arriving = new ArrivingHash(this.#hashers)
+    const { follow } = arriving
+    const found = await this.#store.get(key, into === undefined || span !== undefined ? { follow } : { into, follow })
     if (found === null) return null
     const { start, end } = spanWithin(span, found)
     checkInto(into, end - start)
-    const hash = this.#hasherOf(found.contentHash).hash(found.payload)
+    const hash = arriving.hashOf(found)
     if (hash !== found.contentHash) {
       this.#mismatches += 1
       await this.#condemn(found, hash)
@@ -192,6 +194,33 @@ export class VerifiedStore implements FragmentStore {
 
   #hasherOf(hash: ContentHash): ContentHasher {
     return this.#hashers[contentHashAlgorithm(hash)]
+  }
+}
+
+/** The hash of a payload that is read, computed while it comes where the store tells of it. */
+class ArrivingHash {
+  readonly #hashers: ContentHashers
+  #running: ReturnType<ContentHasher['start']> | null = null
+  #bytes = 0
+
+  constructor(hashers: ContentHashers) {
+    this.#hashers = hashers
+  }
+
+  readonly follow = ({ contentHash }: StoredEntry): ((bytes: Uint8Array) => void) => {
+    const running = this.#hashers[contentHashAlgorithm(contentHash)].start()
+    this.#running = running
+    this.#bytes = 0
+    return (bytes) => {
+      running.update(bytes)
+      this.#bytes += bytes.length
+    }
+  }
+
+  /** Only for the answer to the get that was followed. */
+  hashOf({ contentHash, payload }: StoredFragment): ContentHash {
+    if (this.#running !== null && this.#bytes === payload.length) return this.#running.contentHash()
+    return this.#hashers[contentHashAlgorithm(contentHash)].hash(payload)
   }
 }
 
