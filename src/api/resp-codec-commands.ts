@@ -103,6 +103,22 @@ export class RespCommandReader {
     return Math.max(0, this.#argumentBytes - this.#filledBytes)
   }
 
+  /**
+   * Where the next bytes belong, at most so many, when they are all of one long argument: whoever reads them there saves
+   * a copy, and says so by `placed`. Null for anything else.
+   */
+  place(bytesMax: number): Uint8Array | null {
+    if (this.#target === null || this.#filledBytes >= this.#argumentBytes || this.#hasByte()) return null
+    return this.#target.subarray(this.#filledBytes, Math.min(this.#argumentBytes, this.#filledBytes + bytesMax))
+  }
+
+  /** So many bytes were written to the place that was given last, before anything else was pushed. */
+  placed(bytes: number): void {
+    if (this.#target === null) return
+    this.#wrote(this.#target, this.#filledBytes, this.#filledBytes + bytes)
+    this.#filledBytes += bytes
+  }
+
   /** The segment is the reader's from now on: short arguments are views of it. */
   push(segment: Uint8Array): void {
     if (segment.length === 0) return

@@ -24,7 +24,13 @@ function readAll(
   const read: (readonly string[] | string)[] = []
   for (const segment of segments) {
     const shared = Uint8Array.from(segment)
-    if (isShared) reader.pushShared(shared)
+    const place = isShared ? reader.place(shared.length) : null
+    if (place !== null) {
+      // Bytes of a long argument are read to where they belong; what is left of the segment comes as any other.
+      place.set(shared.subarray(0, place.length))
+      reader.placed(place.length)
+      reader.pushShared(shared.subarray(place.length))
+    } else if (isShared) reader.pushShared(shared)
     else reader.push(shared)
     for (;;) {
       const input = reader.next()
@@ -164,6 +170,28 @@ describe('commands', () => {
     shared.fill(0)
     const args = [first, reader.next()].map((input) => (input.kind === 'command' ? input.args : []))
     expect(args.map((one) => Buffer.concat(one).toString())).toEqual(['a', 'bc'])
+  })
+
+  test('say where the bytes of a long argument belong, and of nothing else', () => {
+    const reader = readerOf()
+    expect(reader.place(10)).toBeNull()
+    reader.push(latin('*3\r\n$3\r\nset\r\n$1\r\na\r\n$20000\r\nbc'))
+    expect(reader.next().kind).toBe('room')
+    expect(reader.place(10)).toBeNull()
+    reader.admit()
+    expect(reader.next().kind).toBe('more')
+    const place = reader.place(10)
+    expect(place).toHaveLength(10)
+    place?.fill(100)
+    reader.placed(4)
+    expect([reader.place(10)?.byteOffset, reader.place(1e6)?.length, reader.missingBytes]).toEqual([6, 19_994, 19_994])
+    reader.place(1e6)?.fill(101)
+    reader.placed(19_994)
+    expect(reader.place(10)).toBeNull()
+    reader.push(latin('\r\n'))
+    const input = reader.next()
+    const value = input.kind === 'command' ? Buffer.from(input.args[2] ?? []).toString() : ''
+    expect(value).toBe(`bcdddd${'e'.repeat(19_994)}`)
   })
 
   test('know whether one is half there, and how much is missing', () => {

@@ -26,6 +26,8 @@ import type { RespDoorParts, RespSession, RespStoredValue } from './resp-parts.t
 const BUFFERED_BYTES_MAX = 256 * 1024
 /** For who has sent a part of a command: it was not carried out, and may be sent to another node. */
 const CLOSING = `${respErrorWord('DRAINING')} the server is closing: the command was not read to its end`
+/** Read at a time to where a long argument belongs: it is hashed while it is in the processor's cache. */
+const PLACE_BYTES = 256 * 1024
 /** After the last answer, until the peer closes its side too. */
 const LINGER_MS = 1000
 const NOTHING = new Uint8Array(0)
@@ -99,10 +101,12 @@ export class RespConnection {
       // One that was reset or cut has no end, and half a command of it may hold room; what runs gives it back itself.
       if (!this.#isRunning) this.#release()
     })
-    start(
-      (segment, isShared) => this.#received(segment, isShared),
-      () => this.#reader.missingBytes,
-    )
+    start({
+      received: (segment, isShared) => this.#received(segment, isShared),
+      missingBytes: () => this.#reader.missingBytes,
+      place: () => (this.#isDone ? null : this.#reader.place(PLACE_BYTES)),
+      placed: (bytes) => this.#placed(bytes),
+    })
   }
 
   /** Ends when the command under way has been answered and the connection is closed. */
@@ -136,6 +140,13 @@ export class RespConnection {
     this.#go()
     if (isShared) this.#reader.settle()
     if (this.#reader.bufferedBytes > BUFFERED_BYTES_MAX) this.#socket.pause()
+  }
+
+  #placed(bytes: number): void {
+    if (this.#isDone) return
+    if (this.#halfSinceMs !== null) this.#halfSinceMs = this.#later(this.#halfSinceMs, bytes)
+    this.#reader.placed(bytes)
+    this.#go()
   }
 
   /** Bytes earn their sender the time that they may take. */

@@ -12,16 +12,23 @@ const COPIED_BYTES_MAX = 32 * 1024
 
 export type Received = (segment: Uint8Array, isShared: boolean) => void
 
-/** A connection, and what it receives. `missingBytes` of an argument that has begun need no copy of their segment. */
-export interface RespIncoming {
-  readonly socket: Socket
-  /** To be called once; the socket is read from then on. A shared segment may be used until the callback returns. */
-  readonly start: (received: Received, missingBytes: () => number) => void
+/** Who reads a connection. */
+export interface RespListener {
+  /** A shared segment may be used until it returns. */
+  readonly received: Received
+  /** Of an argument that has begun: they need no copy of their segment. */
+  readonly missingBytes: () => number
+  /** Where the next bytes go, when they belong to one long argument; null for anywhere. */
+  readonly place: () => Uint8Array | null
+  /** So many bytes were put to the place that was given last. */
+  readonly placed: (bytes: number) => void
 }
 
-interface Listener {
-  readonly received: Received
-  readonly missingBytes: () => number
+/** A connection, and what it receives. */
+export interface RespIncoming {
+  readonly socket: Socket
+  /** To be called once; the socket is read from then on. */
+  readonly start: (listener: RespListener) => void
 }
 
 /** The parts of a socket that are used and not documented. */
@@ -35,16 +42,25 @@ export function readingInto(segments: Buffer, accepted: Socket): RespIncoming {
   const before = accepted as unknown as SocketInternals
   const { _handle: handle } = before
   if (accepted instanceof TLSSocket || typeof handle?.useUserBuffer !== 'function') return reading(accepted)
-  const listening: { listener: Listener | null } = { listener: null }
+  const listening: { listener: RespListener | null } = { listener: null }
+  let place: Uint8Array | null = null
   const options = {
     handle,
     allowHalfOpen: true,
     onread: {
-      buffer: segments,
-      callback: (bytes: number, buffer: Uint8Array) => {
-        const segment = buffer.subarray(0, bytes)
+      // Asked after each segment, when what was received has been looked at.
+      buffer: () => {
+        place = listening.listener?.place() ?? null
+        return place ?? segments
+      },
+      callback: (bytes: number) => {
         const { listener } = listening
         if (listener === null) return true
+        if (place !== null) {
+          listener.placed(bytes)
+          return true
+        }
+        const segment = segments.subarray(0, bytes)
         const isShared = bytes > COPIED_BYTES_MAX || bytes <= listener.missingBytes()
         listener.received(isShared ? segment : Uint8Array.prototype.slice.call(segment), isShared)
         return true
@@ -58,8 +74,8 @@ export function readingInto(segments: Buffer, accepted: Socket): RespIncoming {
   before._handle = null
   return {
     socket,
-    start: (received, missingBytes) => {
-      listening.listener = { received, missingBytes }
+    start: (listener) => {
+      listening.listener = listener
       socket.resume()
     },
   }
@@ -68,7 +84,7 @@ export function readingInto(segments: Buffer, accepted: Socket): RespIncoming {
 function reading(socket: Socket): RespIncoming {
   return {
     socket,
-    start: (received) => {
+    start: ({ received }) => {
       socket.on('data', (segment) => received(segment, false))
       socket.resume()
     },
