@@ -25,7 +25,12 @@ export async function describeApi(app: HttpApp): Promise<void> {
     },
     transform,
   })
-  app.get('/openapi.json', { config: { isOpen: true }, schema: { hide: true } }, () => app.swagger())
+  // Written once: it takes two milliseconds, and whoever asks for it needs no credential.
+  let text: string | null = null
+  app.get('/openapi.json', { config: { isOpen: true }, schema: { hide: true } }, (_, reply) => {
+    text ??= JSON.stringify(app.swagger())
+    return reply.type('application/json; charset=utf-8').send(text)
+  })
 }
 
 /** A key takes all that is left of a path, which OpenAPI has no word for: it is one parameter with slashes in it. */

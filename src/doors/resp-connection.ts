@@ -7,12 +7,13 @@ import { randomUUID } from 'node:crypto'
 import type { Socket } from 'node:net'
 import { respErrorWord } from '../api/error-status.ts'
 import { RespCommandReader, type RespInput } from '../api/resp-codec-commands.ts'
-import { type RespReply, RespReplyWriter, respError, RESP_COPIED_BYTES_MAX } from '../api/resp-codec-replies.ts'
+import { type RespReply, respError } from '../api/resp-codec-replies.ts'
 import { MembraneError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import type { Caller } from '../server/caller.ts'
 import { OTHER_ROUTES } from '../server/request-meters.ts'
 import { toldError } from '../server/told-error.ts'
+import { RespAnswers } from './resp-answers.ts'
 import { wordOf } from './resp-arguments.ts'
 import type { RespAnswer, RespArgs } from './resp-command.ts'
 import { RespRefusal } from './resp-refusal.ts'
@@ -20,7 +21,8 @@ import { findCommand } from './resp-commands.ts'
 import { isPresenceQuestion, presenceOf } from './resp-presence.ts'
 import type { RespIncoming } from './resp-incoming.ts'
 import { RespOutput } from './resp-output.ts'
-import type { RespDoorParts, RespSession, RespStoredValue } from './resp-parts.ts'
+import type { RespDoorParts, RespSession } from './resp-parts.ts'
+import { RespRoom } from './resp-room.ts'
 
 /** Not read beyond so many bytes that wait for the command before them. */
 const BUFFERED_BYTES_MAX = 256 * 1024
@@ -30,7 +32,6 @@ const CLOSING = `${respErrorWord('DRAINING')} the server is closing: the command
 const PLACE_BYTES = 256 * 1024
 /** After the last answer, until the peer closes its side too. */
 const LINGER_MS = 1000
-const NOTHING = new Uint8Array(0)
 /** What a command counts in a pass of the event loop, beside its bytes. */
 const COMMAND_BYTES = 2048
 
@@ -39,7 +40,8 @@ export class RespConnection {
   readonly #door: RespDoorParts
   readonly #socket: Socket
   readonly #reader: RespCommandReader
-  readonly #writer = new RespReplyWriter()
+  readonly #answers: RespAnswers
+  readonly #room: RespRoom
   readonly #output: RespOutput
   readonly #gone = new AbortController()
   /** Read already, and not carried out. */
@@ -49,7 +51,6 @@ export class RespConnection {
   #isClosing = false
   /** The last answer is on its way. */
   #isDone = false
-  #admittedBytes = 0
   /** Of the command that is carried out: for the meters. */
   #measured = { route: '', outcome: '', count: 0 }
   /** Since when a command is half there, moved on by what has come of it; null when none is. */
@@ -59,6 +60,8 @@ export class RespConnection {
     this.#door = door
     this.#socket = socket
     this.#output = new RespOutput(socket, door.turns, door.nowMs)
+    this.#answers = new RespAnswers(this.#output, this.#brokeOff)
+    this.#room = new RespRoom(door.budget, door.commandTimeoutMs, this.#gone.signal)
     const hashes = door.operations.fragments.arrivingHashes()
     this.#reader = new RespCommandReader(
       (bytes) => door.operations.fragments.memoryFor(bytes),
@@ -82,12 +85,7 @@ export class RespConnection {
       isLeaving: false,
       hashes,
       failed: (error) => this.#failed(error),
-      send: async (part) => {
-        if (part.kind === 'arrayStart') this.#writer.arrayStart(part.items)
-        else await this.#answer(part)
-        this.#flush()
-        await this.#output.room()
-      },
+      send: (part) => this.#answers.send(part),
     }
     socket.once('end', () => {
       this.#hasEnded = true
@@ -99,7 +97,7 @@ export class RespConnection {
       this.#gone.abort()
       this.#output.close()
       // One that was reset or cut has no end, and half a command of it may hold room; what runs gives it back itself.
-      if (!this.#isRunning) this.#release()
+      if (!this.#isRunning) this.#room.release()
     })
     start({
       received: (segment, isShared) => this.#received(segment, isShared),
@@ -160,7 +158,7 @@ export class RespConnection {
     this.#isRunning = true
     this.#run().catch((error: unknown) => {
       this.#door.log.error({ err: error, peer: this.session.peer }, 'connection failed')
-      this.#release()
+      this.#room.release()
       this.cut()
     })
   }
@@ -169,91 +167,53 @@ export class RespConnection {
   async #run(): Promise<void> {
     for (;;) {
       if (this.#gone.signal.aborted) {
-        this.#release()
+        this.#room.release()
         return
       }
-      if (this.#isClosing && this.#reader.isHalfThere) this.#writer.write(respError(CLOSING))
+      if (this.#isClosing && this.#reader.isHalfThere) this.#write(respError(CLOSING))
       if (this.#isClosing || this.session.isLeaving) break
       if (this.#output.isFull) {
-        this.#flush()
+        this.#answers.flush()
         await this.#output.room()
         continue
       }
       const input = this.#next()
       if (input.kind === 'more') {
         if (this.#hasEnded) break
-        this.#flush()
+        this.#answers.flush()
         this.#waitForMore()
         return
       }
       if (input.kind === 'room') {
-        this.#flush()
+        this.#answers.flush()
         // While it waits for room, it is not the sender that is slow.
         this.#halfSinceMs = null
         // Without waiting where there is room: whatever waits has to be copied out of shared memory first.
-        if (!this.#hasRoomNow(input.bytes) && !(await this.#makeRoom(input.bytes))) break
+        if (this.#room.tryTake(input.bytes)) this.#admitted()
+        else if (!(await this.#makeRoom(input.bytes))) break
         continue
       }
       if (input.kind === 'broken') {
-        this.#writer.write(respError(`ERR ${input.message}`))
+        this.#write(respError(`ERR ${input.message}`))
         break
       }
       this.#halfSinceMs = null
       if (!this.#door.turns.take(COMMAND_BYTES)) {
-        this.#flush()
+        this.#answers.flush()
         await new Promise<void>((resolve) => this.#door.turns.next(resolve))
       }
       const startMs = performance.now()
       this.#measured = { route: OTHER_ROUTES, outcome: 'ok', count: 1 }
       const answer = this.#carryOut(input.args)
       const reply = answer instanceof Promise ? await answer : answer
-      const sending = reply === null ? null : this.#answer(reply)
-      // Nearly always there is nothing to wait for, and a turn of the queue costs as much as a small command.
+      const sending = reply === null ? null : this.#answers.answer(reply)
       if (sending !== null) await sending
-      this.#release()
+      this.#room.release()
       this.#count((performance.now() - startMs) / 1000)
     }
-    this.#flush()
+    this.#answers.flush()
     await this.#output.drained()
     this.#end()
-  }
-
-  /** What to wait for, if anything. */
-  #answer(reply: RespReply | RespStoredValue): Promise<void> | null {
-    if (reply.kind !== 'value') {
-      this.#writer.write(reply)
-      return null
-    }
-    const { payload, chunks, ended } = reply
-    if (chunks !== null) return this.#answerChunks(reply, chunks)
-    // A view for this answer alone: one value may be asked for twice in a pipeline.
-    const bytes = payload?.subarray() ?? NOTHING
-    this.#writer.write({ kind: 'bytes', bytes })
-    // Short bytes were copied.
-    if (bytes.length <= RESP_COPIED_BYTES_MAX) ended(true)
-    else this.#output.whenEnded(bytes, ended)
-    return null
-  }
-
-  /** A chunk is read when the one before it has nearly gone; a value that breaks off ends the connection. */
-  async #answerChunks({ bytes, ended }: RespStoredValue, chunks: AsyncIterable<Uint8Array>): Promise<void> {
-    this.#writer.bytesStart(bytes)
-    this.#flush()
-    try {
-      for await (const chunk of chunks) {
-        // The chunk's memory is the store's again once the next one is asked for.
-        this.#output.push([chunk.slice()])
-        await this.#output.room()
-        if (this.#gone.signal.aborted) return
-      }
-      this.#writer.bytesEnd()
-    } catch (error) {
-      this.#failed(error)
-      this.#door.log.warn({ err: error, peer: this.session.peer }, 'a value broke off')
-      this.cut()
-    } finally {
-      ended(true)
-    }
   }
 
   #count(seconds: number): void {
@@ -275,14 +235,19 @@ export class RespConnection {
     if (this.#socket.isPaused()) this.#socket.resume()
   }
 
-  #flush(): void {
-    const pieces = this.#writer.take()
-    if (pieces.length > 0) this.#output.push(pieces)
+  #write(reply: RespReply): void {
+    void this.#answers.answer(reply)
+  }
+
+  readonly #brokeOff = (error: unknown): void => {
+    this.#failed(error)
+    this.#door.log.warn({ err: error, peer: this.session.peer }, 'a value broke off')
+    this.cut()
   }
 
   /** What still comes in is read and dropped for a moment: closing before it is read would take the last answers along. */
   #end(): void {
-    this.#release()
+    this.#room.release()
     if (this.#isDone || this.#socket.destroyed) return
     this.#isDone = true
     this.#socket.end()
@@ -291,45 +256,23 @@ export class RespConnection {
     else setTimeout(() => this.cut(), LINGER_MS).unref()
   }
 
-  #hasRoomNow(bytes: number): boolean {
-    const { budget } = this.#door
-    if (bytes > budget.bytesMax || !budget.tryTake(bytes)) return false
-    this.#admitted(bytes)
-    return true
-  }
-
-  #admitted(bytes: number): void {
-    this.#admittedBytes += bytes
+  #admitted(): void {
     this.#reader.admit()
     this.#halfSinceMs = this.#door.nowMs()
   }
 
-  /** False when there is no room for the command. */
+  /** False when there is no room for the command, or nobody who waits for it any more. */
   async #makeRoom(bytes: number): Promise<boolean> {
-    const { budget, commandTimeoutMs } = this.#door
     try {
-      if (!budget.tryTake(bytes)) {
-        // Who holds a part and waits for the rest must not do so for ever: two of them would wait for each other.
-        const signals = this.#admittedBytes > 0 ? [AbortSignal.timeout(commandTimeoutMs)] : []
-        await budget.take(bytes, AbortSignal.any([this.#gone.signal, ...signals]))
-      }
+      await this.#room.take(bytes)
     } catch (error) {
       if (!(error instanceof MembraneError)) throw error
-      this.#writer.write(respError(`OOM ${error.message}`))
+      this.#write(respError(`OOM ${error.message}`))
       return false
     }
-    if (this.#gone.signal.aborted) {
-      this.#admittedBytes += bytes
-      return false
-    }
-    this.#admitted(bytes)
+    if (this.#gone.signal.aborted) return false
+    this.#admitted()
     return true
-  }
-
-  #release(): void {
-    if (this.#admittedBytes === 0) return
-    this.#door.budget.release(this.#admittedBytes)
-    this.#admittedBytes = 0
   }
 
   #carryOut(args: RespArgs): RespAnswer | Promise<RespAnswer> {
@@ -364,7 +307,7 @@ export class RespConnection {
   /** What a command may have changed for those that follow it. */
   #after(answer: RespAnswer): RespAnswer {
     this.#reader.bounds = this.#bounds(this.session.caller)
-    this.#writer.version = this.session.version
+    this.#answers.version = this.session.version
     return answer
   }
 
@@ -385,7 +328,7 @@ export class RespConnection {
       this.#door.counts.commands += 1
     }
     const replies = await presenceOf(this.#door.operations, caller, questions, this.#failed)
-    for (const reply of replies) this.#writer.write(reply)
+    for (const reply of replies) this.#write(reply)
     this.#measured.count = questions.length
     return null
   }

@@ -35,6 +35,11 @@ export class RespOutput {
     this.#progressAtMs = nowMs()
   }
 
+  /** The socket is gone: nobody takes anything any more. */
+  get isClosed(): boolean {
+    return this.#isClosed
+  }
+
   get isFull(): boolean {
     return this.#queuedBytes > QUEUED_BYTES_MAX && !this.#isClosed
   }
