@@ -5,8 +5,11 @@
 import type { Socket } from 'node:net'
 import type { RespTurns } from './resp-turns.ts'
 
-/** Given to the socket in one call: about what the kernel takes at once, a millisecond of copying. */
-const SLICE_BYTES = 8 * 1024 * 1024
+/**
+ * Given to the socket in one call. The kernel takes some megabytes at once, and the rest when the peer has read them:
+ * smaller slices only wait in between, larger ones let a slow peer look as if it took nothing.
+ */
+const SLICE_BYTES = 16 * 1024 * 1024
 /** A piece that ends within so many bytes after the slice goes with it: a value of 2 MB is one call, with its line. */
 const SLACK_BYTES = 64 * 1024
 /** Pieces of one call: what `writev` takes is bounded too. */
