@@ -84,12 +84,11 @@ test('a strict TypeScript program compiles against the installed package and run
 test('the fabric of the installed package keeps and finds a fragment', () => {
   const source = [
     `import { DEFAULT_FABRIC_OPTIONS, loadContentHashers, openDiskStore, openFabric } from 'membrane/fabric'`,
-    `import { byteSignature } from 'membrane'`,
+    `import { byteDescription } from 'membrane'`,
     `const { hashers } = await loadContentHashers()`,
     `const store = await openDiskStore({ directory: 'data', hashers })`,
     `const fabric = await openFabric({ ...DEFAULT_FABRIC_OPTIONS, store, hashers, clock: { nowMs: Date.now }, seed: 1 })`,
-    `const description = { signature: byteSignature('artifact', 'text/plain'), parent: null, blocks: [], blockTokens: 1,`,
-    `  group: null, text: null, sequence: null, derivedFrom: [] }`,
+    `const description = byteDescription('artifact', 'text/plain')`,
     `const { key } = await fabric.of().put({ description, payload: new TextEncoder().encode('kept') })`,
     `console.log(new TextDecoder().decode((await fabric.of().get(key)).payload))`,
     `await fabric.close()`,
