@@ -12,6 +12,8 @@ import { preconditionOf } from './http-conditions.ts'
 import { rangeOf } from './http-range.ts'
 
 const NONE = new Uint8Array(0)
+/** The reason that is made by default takes its time. */
+const GONE = 'The client has gone.'
 
 const GET_HEADERS = z.object({
   range: z.string().optional().describe('One range of bytes, such as bytes=0-1023.'),
@@ -36,9 +38,14 @@ export const getRoutes: HttpRoutes = (app, options) => {
     if (head.status === 412)
       throw new MembraneError('PRECONDITION_FAILED', 'The bytes under this key are not those that If-Match names.')
     const { raw } = reply
-    // After the answer, or in the middle of it: whoever was told first that it is sent is not told again.
-    raw.once('close', () => found.ended(false))
     reply.hijack()
+    const gone = goneOf(request, raw)
+    // After the answer, or in the middle of it: whoever was told first that it is sent is not told again.
+    gone.addEventListener('abort', () => found.ended(false))
+    if (gone.aborted) {
+      found.ended(false)
+      return
+    }
     raw.writeHead(head.status, { ...safeHeaders(reply), ...head.headers })
     if (request.method === 'HEAD' || head.span === null) {
       raw.end()
@@ -46,7 +53,7 @@ export const getRoutes: HttpRoutes = (app, options) => {
     }
     if (head.frame.length > 0) raw.write(head.frame)
     if (found.chunks === null) raw.end(found.payload ?? NONE, () => found.ended(true))
-    else await sendChunks(request, raw, found.chunks)
+    else await sendChunks({ request, raw, gone }, found.chunks)
   }
   const common = { tags: ['fragments'], params: KEY, headers: GET_HEADERS }
   const config = {}
@@ -90,20 +97,35 @@ function safeHeaders(reply: FastifyReply): Record<string, string | number | stri
   return headers
 }
 
-async function sendChunks(
-  request: FastifyRequest,
-  raw: ServerResponse,
-  chunks: AsyncIterable<Uint8Array>,
-): Promise<void> {
-  let isGone = false
+/**
+ * Aborts when nobody is there to take the answer, at the latest when it is over. Of requests that came one behind the
+ * other, Node tells only the first that the connection has closed, and none whose answer begins after that.
+ */
+function goneOf({ raw: { socket } }: FastifyRequest, raw: ServerResponse): AbortSignal {
+  const gone = new AbortController()
+  const leave = (): void => {
+    socket.off('close', leave)
+    gone.abort(GONE)
+  }
+  if (socket.destroyed) leave()
+  // As many as there are requests on their way: Node would warn of more than ten.
+  else socket.setMaxListeners(0).once('close', leave)
+  raw.once('close', leave)
+  return gone.signal
+}
+
+interface ChunkReader {
+  readonly request: FastifyRequest
+  readonly raw: ServerResponse
+  readonly gone: AbortSignal
+}
+
+async function sendChunks({ request, raw, gone }: ChunkReader, chunks: AsyncIterable<Uint8Array>): Promise<void> {
   let wake = (): void => {}
-  raw.once('close', () => {
-    isGone = true
-    wake()
-  })
+  gone.addEventListener('abort', () => wake())
   try {
     for await (const chunk of chunks) {
-      if (isGone) return
+      if (gone.aborted) return
       // The chunk's memory is the store's again once the next one is asked for.
       await new Promise<void>((resolve) => {
         wake = resolve

@@ -125,7 +125,11 @@ export class RespOutput {
       const piece = slice[index] as Uint8Array
       bytes += piece.length
       if (index < last) this.#socket.write(piece)
-      else this.#socket.write(piece, () => this.#written(bytes, sent))
+      // What failed goes with the socket, whose end is on its way.
+      else
+        this.#socket.write(piece, (error) => {
+          if (error == null) this.#written(bytes, sent)
+        })
     }
     if (last > 0) this.#socket.uncork()
   }

@@ -79,6 +79,8 @@ export const WHOLE_BYTES_MAX = 8 * 1024 * 1024
 export const SLICED_BYTES_MAX = 64 * 1024 * 1024
 /** What any connection may hold without asking for room. */
 const SMALL_BYTES_MAX = 1024 * 1024
+/** Each time, a put has to fall between two steps of one read. */
+const READS_MAX = 16
 const NOTHING_HELD = (): void => {}
 
 /** See the top of this file. Every call throws FORBIDDEN, RATE_LIMITED and DRAINING beside what is said. */
@@ -151,10 +153,12 @@ export class FragmentOperations {
   ): Promise<FragmentRead | null> {
     this.#parts.gate.enter(caller, 'read')
     const own = this.#own(caller)
-    const entry = await own.head(key)
-    if (entry === null) return null
-    const read = await this.#payloadOf(own, entry, choose(entry), wholeBytesMax)
-    return read === null ? null : { entry, ...read }
+    return unchanged(key, async () => {
+      const entry = await own.head(key)
+      if (entry === null) return null
+      const read = await this.#payloadOf(own, entry, choose(entry), wholeBytesMax)
+      return read === null || read === 'changed' ? read : { entry, ...read }
+    })
   }
 
   /** The same for whoever needs no description and sends in slices. */
@@ -165,10 +169,12 @@ export class FragmentOperations {
   ): Promise<(PayloadRead & { readonly payloadBytes: number }) | null> {
     this.#parts.gate.enter(caller, 'read')
     const own = this.#own(caller)
-    const entry = await own.entry(key)
-    if (entry === null) return null
-    const read = await this.#payloadOf(own, entry, choose(entry), SLICED_BYTES_MAX)
-    return read === null ? null : { payloadBytes: entry.payloadBytes, ...read }
+    return unchanged(key, async () => {
+      const entry = await own.entry(key)
+      if (entry === null) return null
+      const read = await this.#payloadOf(own, entry, choose(entry), SLICED_BYTES_MAX)
+      return read === null || read === 'changed' ? read : { payloadBytes: entry.payloadBytes, ...read }
+    })
   }
 
   /** Of large payloads that are held as a whole until their readers have taken them. */
@@ -264,7 +270,7 @@ export class FragmentOperations {
     entry: Pick<StoredEntry, 'key' | 'contentHash' | 'payloadBytes'>,
     asked: ByteSpan | null,
     wholeBytesMax: number,
-  ): Promise<PayloadRead | null> {
+  ): Promise<PayloadRead | null | 'changed'> {
     if (asked === null || asked.start === asked.end) return { payload: null, chunks: null, ended: NOTHING_HELD }
     const { key, payloadBytes } = entry
     const span = asked.start === 0 && asked.end === payloadBytes ? {} : { span: asked }
@@ -273,19 +279,23 @@ export class FragmentOperations {
     try {
       if (release === null || payloadBytes > Math.min(wholeBytesMax, SLICED_BYTES_MAX)) {
         const found = await own.stream(key, { ...span, isFromBelow: release === null })
-        if (found !== null && isSame(entry, found))
-          return { payload: null, chunks: found.chunks, ended: release ?? NOTHING_HELD }
-      } else {
-        const found = await own.read(key, span)
-        if (found !== null && isSame(entry, found))
-          return { payload: found.payload, chunks: null, ended: endOf(found, release) }
+        if (found !== null && isSame(entry, found)) return await begun(found.chunks, release ?? NOTHING_HELD)
+        release?.()
+        return found === null ? null : 'changed'
       }
+      const found = await own.read(key, span)
+      if (found !== null && isSame(entry, found))
+        return { payload: found.payload, chunks: null, ended: endOf(found, release) }
+      release()
+      found?.done?.()
+      return found === null ? null : 'changed'
     } catch (error) {
       release?.()
+      // The part that was chosen may be none of what is there now.
+      const now = await own.entry(key)
+      if (now !== null && !isSame(entry, now)) return 'changed'
       throw error
     }
-    release?.()
-    return null
   }
 
   #enterPut(caller: Caller, { payload, payloadBytes = 0 }: FabricPut): void {
@@ -307,6 +317,44 @@ function endOf({ done }: StoredFragment, release: () => void): (isSent: boolean)
     release()
     if (isSent) done?.()
   }
+}
+
+/**
+ * A payload of which the first chunk has been read: what cannot be read is known before anything is said of it, and
+ * who takes the place of the value from here on does not disturb its reader.
+ */
+async function begun(chunks: AsyncIterable<Uint8Array>, release: () => void): Promise<PayloadRead> {
+  const iterator = chunks[Symbol.asyncIterator]()
+  const first = await iterator.next()
+  return {
+    payload: null,
+    chunks: continued(iterator, first),
+    ended: () => {
+      release()
+      // Of a reader who took none of it.
+      void iterator.return?.()
+    },
+  }
+}
+
+async function* continued(
+  iterator: AsyncIterator<Uint8Array>,
+  first: IteratorResult<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
+  try {
+    for (let next = first; next.done !== true; next = await iterator.next()) yield next.value
+  } finally {
+    await iterator.return?.()
+  }
+}
+
+/** Reads again what was changed between its description and its bytes. Throws STORE_UNAVAILABLE when that goes on. */
+async function unchanged<T>(key: string, read: () => Promise<T | null | 'changed'>): Promise<T | null> {
+  for (let times = 0; times < READS_MAX; times++) {
+    const found = await read()
+    if (found !== 'changed') return found
+  }
+  throw new MembraneError('STORE_UNAVAILABLE', `${key} was replaced ${READS_MAX} times while it was read.`)
 }
 
 /** Whether what was read is what was described: a put may have come between. */

@@ -4,11 +4,13 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, test, vi } from 'vitest'
 import { loadContentHashers } from '../../src/hashing/content-hashers.ts'
 import { pathOf } from '../../src/api/client-control.ts'
 import type { RespValue } from '../../src/api/resp-codec-reader.ts'
+import { DEFAULT_TENANT } from '../../src/core/ids.ts'
 import { opaqueKey } from '../../src/server/fragment-operations.ts'
+import { TenantFabric } from '../../src/server/tenant-fabric.ts'
 import { openDiskStore } from '../../src/store/disk.ts'
 import { clientOf as grpcClientOf, readAll } from '../contracts/grpc-fixtures.ts'
 import { bytesOf } from '../contracts/store-fixtures.ts'
@@ -134,6 +136,40 @@ describe('answers for which there is no room', () => {
     await until(() => fragments.answersBytes === 2 * LARGE_BYTES)
     http.destroy()
     lm.destroy()
+    await until(() => fragments.answersBytes === 0)
+  })
+
+  test('give their room back when the connection closes before the answer has begun', async () => {
+    const node = await opened(64 * LARGE_BYTES)
+    const { fragments } = node.operations
+    const [name = ''] = await putSome(node, 1, LARGE_BYTES)
+    const path = `/v1/fragments/${pathOf(opaqueKey(Buffer.from(name)))}`
+    const request = `GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`
+    // Node tells only the first answer of a connection that it has closed.
+    const several = connect(node.port('http'), '127.0.0.1').pause()
+    several.write(request.repeat(12))
+    await until(() => fragments.answersBytes >= 2 * LARGE_BYTES)
+    several.destroy()
+    await until(() => fragments.answersBytes === 0)
+    // Gone while a value is read that is sent as a whole.
+    await putSome(node, 1)
+    const own = node.fabric.of(DEFAULT_TENANT)
+    const read = own.read.bind(own)
+    const [begun, goOn] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    vi.spyOn(TenantFabric.prototype, 'read').mockImplementationOnce(async (key, options) => {
+      begun.resolve()
+      await goOn.promise
+      return read(key, options)
+    })
+    closing.push(() => vi.restoreAllMocks())
+    const one = connect(node.port('http'), '127.0.0.1')
+    one.write(request)
+    await begun.promise
+    one.destroy()
+    const door = node.server.doors.find((each) => each.name === 'http')
+    await until(() => door?.connections === 0)
+    expect(fragments.answersBytes).toBe(VALUE_BYTES)
+    goOn.resolve()
     await until(() => fragments.answersBytes === 0)
   })
 })
