@@ -1,5 +1,6 @@
 /** Starts real Membrane servers on free ports of this machine, from the sources, for tests and benches. */
 import { type ChildProcess, spawn } from 'node:child_process'
+import { randomInt } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -72,7 +73,7 @@ async function start(port: number, folder: string, options: MembraneServerOption
       ...(options.args ?? ['--compute', 'none']),
     ]
     const started = spawn(process.execPath, words, {
-      stdio: ['ignore', 'ignore', 'pipe'],
+      stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, ...options.environment },
     })
     started.stderr.setEncoding('utf8').on('data', (text: string) => {
@@ -82,7 +83,12 @@ async function start(port: number, folder: string, options: MembraneServerOption
     started.once('exit', () => running.delete(started))
     child = started
     const until = performance.now() + START_MS_MAX
-    while (!(await answers(url, options.ca))) {
+    let isReady = false
+    started.stdout.setEncoding('utf8').on('data', (text: string) => {
+      isReady ||= /\bready\b/.test(text)
+    })
+    // Its own word first: on a port that was taken meanwhile, it is another server that answers.
+    while (!isReady || !(await answers(url, options.ca))) {
       if (started.exitCode !== null || performance.now() > until) {
         started.kill('SIGKILL')
         throw new Error(`membrane serve did not start: ${said}`)
@@ -125,13 +131,22 @@ async function answers(url: string, ca: string | undefined): Promise<boolean> {
   }
 }
 
+/**
+ * Below those that the system gives to whoever asks for any: between this call and the use of the port, no client and no
+ * server of another test is given it.
+ */
 export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = randomInt(10_000, 32_768)
+    if (await isFree(port)) return port
+  }
+}
+
+async function isFree(port: number): Promise<boolean> {
   const server = createServer()
-  const { promise, resolve } = Promise.withResolvers<void>()
-  server.listen(0, '127.0.0.1', resolve)
-  await promise
-  const address = server.address()
-  await new Promise((done) => server.close(done))
-  if (address === null || typeof address === 'string') throw new Error('No port.')
-  return address.port
+  const { promise, resolve } = Promise.withResolvers<boolean>()
+  server.once('error', () => resolve(false)).listen(port, '127.0.0.1', () => resolve(true))
+  const isListening = await promise
+  if (isListening) await new Promise((done) => server.close(done))
+  return isListening
 }
