@@ -35,6 +35,7 @@ const server = await openServer({
     stopwatch: systemStopwatch,
     leaseMs: 5000,
     node: 'bench',
+    log: pino({ level: 'silent' }),
     audit: { around: (_, act) => act() },
     scrub: null,
   }),

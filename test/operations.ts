@@ -1,4 +1,5 @@
 /** The operations of a node, for tests that open one door by themselves. */
+import pino, { type Logger } from 'pino'
 import type { Clock } from '../src/core/ports.ts'
 import type { AdminAudit } from '../src/server/admin-operations.ts'
 import type { AuditEntry } from '../src/server/audit.ts'
@@ -36,6 +37,8 @@ export interface TestOperations {
   readonly audited?: AuditedAction[]
   readonly allowedPeers?: readonly string[]
   readonly answersBytesMax?: number
+  readonly transfersDirectory?: string
+  readonly log?: Logger
 }
 
 export async function operationsOn({
@@ -45,6 +48,7 @@ export async function operationsOn({
   ...parts
 }: TestOperations): Promise<Operations> {
   return createOperations({
+    log: pino({ level: 'silent' }),
     ...parts,
     gate,
     engine,

@@ -36,6 +36,8 @@ export interface TestServerOptions {
   readonly allowedPeers?: readonly string[]
   /** See `FragmentOperationsParts`. */
   readonly answersBytesMax?: number
+  /** Where pulls keep what has come when they are cut. */
+  readonly transfersDirectory?: string
   /** Slows callers down. */
   readonly limiter?: RateLimiter
   /** Lines that the server logs. */
@@ -69,12 +71,23 @@ export async function openTestServer(options: TestServerOptions = {}): Promise<T
   const gate = new Gate(options.limiter ?? null)
   const authenticator = authenticatorOf(options.tokens)
   const { allowedPeers = [], answersBytesMax = LIMITS.answersBytesMax } = options
-  const operations = await operationsOn({ fabric, clock, gate, engine, allowedPeers, answersBytesMax })
+  const log = pino({ level: 'trace' }, { write: (line) => options.logged?.push(line) })
+  const directories = options.transfersDirectory === undefined ? {} : { transfersDirectory: options.transfersDirectory }
+  const operations = await operationsOn({
+    fabric,
+    clock,
+    gate,
+    engine,
+    allowedPeers,
+    answersBytesMax,
+    log,
+    ...directories,
+  })
   const server = await openServer({
     operations,
     version: '1.2.3',
     doors: doors.map((name) => ({ name, address: { kind: 'tcp', host: '127.0.0.1', port: 0 }, tls, authenticator })),
-    log: pino({ level: 'trace' }, { write: (line) => options.logged?.push(line) }),
+    log,
     bodyBytesMax: options.bodyBytesMax ?? 256 * 1024 * 1024,
     payloadBytesMax: options.payloadBytesMax ?? 128 * 1024 * 1024,
     connectionsMax: options.connectionsMax ?? 1024,

@@ -92,6 +92,7 @@ export async function startServer(config: ServerConfig, ports: StartPorts): Prom
       stopwatch: systemStopwatch,
       leaseMs: config.leaseSeconds * 1000,
       node: config.nodeId,
+      log,
       quotas,
       audit,
       scrub,

@@ -3,6 +3,7 @@
  * `Caller` that a door has found by its credential, checks what it may do, and answers with values or throws
  * `MembraneError`.
  */
+import type { Logger } from 'pino'
 import type { Clock, Stopwatch } from '../core/ports.ts'
 import { AdminOperations, type AdminOperationsParts } from './admin-operations.ts'
 import { ComputeOperations, type Engine } from './compute-operations.ts'
@@ -39,6 +40,8 @@ export interface OperationsParts extends Pick<AdminOperationsParts, 'audit' | 'q
   readonly leaseMs: number
   /** Of a memory store; null or missing where bytes rest elsewhere. */
   readonly payloadMemory?: PayloadMemory | null
+  /** For what goes wrong beside a request, and what callers are not told. */
+  readonly log: Pick<Logger, 'warn' | 'error'>
   /** How this node is called among others. */
   readonly node: string
   /** Nodes, as `host:port`, that a request may make this one copy from; none unless given. */
@@ -50,7 +53,20 @@ export interface OperationsParts extends Pick<AdminOperationsParts, 'audit' | 'q
 }
 
 export function createOperations(parts: OperationsParts): Operations {
-  const { fabric, engine, gate, clock, stopwatch, leaseMs, audit, quotas, scrub, node, payloadMemory = null } = parts
+  const {
+    fabric,
+    engine,
+    gate,
+    clock,
+    stopwatch,
+    leaseMs,
+    audit,
+    quotas,
+    scrub,
+    node,
+    log,
+    payloadMemory = null,
+  } = parts
   const { allowedPeers = [], transfersDirectory: directory = null } = parts
   const answers = parts.answersBytesMax === undefined ? {} : { answersBytesMax: parts.answersBytesMax }
   const meters = new RequestMeters()
@@ -61,7 +77,7 @@ export function createOperations(parts: OperationsParts): Operations {
     admin: new AdminOperations({ fabric, engine, gate, audit, quotas, scrub }),
     observe: new ObserveOperations({ fabric, engine, gate, quotas, meters, node }),
     transfer: new TransferOperations({ fabric, gate }),
-    pulls: new PullOperations({ fabric, gate, audit, clock, allowedPeers, directory }),
+    pulls: new PullOperations({ fabric, gate, audit, clock, allowedPeers, directory, log }),
     meters,
   }
 }

@@ -3,6 +3,7 @@
  * names, so that no request makes it reach anywhere else. Pulls run beside the request that began them.
  */
 import { EventEmitter, once } from 'node:events'
+import type { Logger } from 'pino'
 import { abortedError } from '../core/cancel.ts'
 import { MembraneError } from '../core/errors.ts'
 import type { ErrorCode } from '../core/errors.ts'
@@ -17,6 +18,7 @@ import type { Gate } from './gate.ts'
 import { HttpPeer } from './http-peer.ts'
 import { StagedFiles } from './staged-files.ts'
 import { type SyncReport, syncFrom } from './sync-from.ts'
+import { toldError } from './told-error.ts'
 
 /** Where from, and as whom. */
 export interface PullRequest {
@@ -91,6 +93,8 @@ export interface PullOperationsParts {
   readonly allowedPeers: readonly string[]
   /** For what has come when a pull is cut; null keeps nothing. */
   readonly directory: string | null
+  /** For what is not told to whoever asks. */
+  readonly log: Pick<Logger, 'warn' | 'error'>
 }
 
 /** See the top of this file. */
@@ -193,10 +197,17 @@ export class PullOperations {
       })
       this.#change(id, { end: { kind: 'done', report } })
     } catch (error) {
-      const { code, message } =
-        error instanceof MembraneError ? error : { code: 'INTERNAL' as const, message: String(error) }
+      const { code, message } = this.#told(error, id)
       this.#change(id, { end: { kind: 'failed', code, message } })
     }
+  }
+
+  /** Where this node keeps what arrives is in its log alone. */
+  #told(error: unknown, pull: number): Pick<MembraneError, 'code' | 'message'> {
+    const { log } = this.#parts
+    if (error instanceof MembraneError && error.code !== 'INTERNAL') return toldError(error, log, { pull })
+    log.error({ err: error, pull }, 'internal error')
+    return { code: 'INTERNAL', message: `Internal error: the log of this node has the rest, under pull ${pull}.` }
   }
 
   #keep(pull: Pull): void {

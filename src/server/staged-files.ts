@@ -3,7 +3,7 @@
  * them are there. A process that was killed leaves the bytes alone, which the next one compares with their hashes.
  */
 import { type FileHandle, mkdir, open, readdir, rm, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { MembraneError } from '../core/errors.ts'
 import type { ByteSpan } from '../core/ports.ts'
 import { SnapshotFile } from '../store/snapshot-file.ts'
@@ -43,9 +43,9 @@ export class StagedFiles {
 
   /** Throws STORE_UNAVAILABLE where the device does not take it. */
   async open(name: string, payloadBytes: number): Promise<StagedFile> {
-    return onDevice(async () => {
+    const path = this.#part(name)
+    return onDevice(path, async () => {
       await mkdir(this.#directory, { recursive: true, mode: 0o700 })
-      const path = this.#part(name)
       const file = await open(path, 'r+').catch(() => open(path, 'w+', 0o600))
       await file.truncate(payloadBytes)
       return new StagedFile(file, { path, payloadBytes, state: this.#state(name) })
@@ -78,14 +78,14 @@ export class StagedFile implements StagingRoom {
   }
 
   write(offset: number, bytes: Uint8Array): Promise<void> {
-    return onDevice(async () => {
+    return onDevice(this.#parts.path, async () => {
       for (let done = 0; done < bytes.length; )
         done += (await this.#file.write(bytes, done, bytes.length - done, offset + done)).bytesWritten
     })
   }
 
   read({ start, end }: ByteSpan, into: Uint8Array): Promise<void> {
-    return onDevice(async () => {
+    return onDevice(this.#parts.path, async () => {
       for (let at = start; at < end; ) {
         const { bytesRead } = await this.#file.read(into, at - start, end - at, at)
         if (bytesRead === 0) throw new Error('the file is shorter than it was')
@@ -105,7 +105,7 @@ export class StagedFile implements StagingRoom {
   }
 
   suspend(state: Uint8Array): Promise<void> {
-    return onDevice(async () => {
+    return onDevice(this.#parts.path, async () => {
       // Bytes first: a state must not speak of bytes that are not there.
       await this.#file.datasync()
       await this.#file.close()
@@ -114,18 +114,21 @@ export class StagedFile implements StagingRoom {
   }
 
   remove(): Promise<void> {
-    return onDevice(async () => {
+    return onDevice(this.#parts.path, async () => {
       await this.#file.close()
       await rm(this.#parts.path, { force: true })
     })
   }
 }
 
-async function onDevice<T>(work: () => Promise<T>): Promise<T> {
+async function onDevice<T>(path: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work()
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause)
-    throw new MembraneError('STORE_UNAVAILABLE', `What arrives cannot be staged in a file: ${reason}.`, { cause })
+    throw new MembraneError('STORE_UNAVAILABLE', `What arrives cannot be staged in a file: ${reason}.`, {
+      details: { directory: dirname(path) },
+      cause,
+    })
   }
 }

@@ -86,6 +86,7 @@ export async function openHttpWorld(options: WorldOptions = {}): Promise<HttpWor
       stopwatch: systemStopwatch,
       leaseMs: 5000,
       node: 'node-1',
+      log: pino({ level: 'silent' }),
       audit: auditInto(audit),
       scrub: options.scrub ?? null,
     }),

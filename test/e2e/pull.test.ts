@@ -1,11 +1,14 @@
 /** A node that copies from another one because an administrator asked it to, over HTTP and over gRPC. */
 import { randomBytes } from 'node:crypto'
+import { join } from 'node:path'
 import { Client } from '@grpc/grpc-js'
-import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { DEFAULT_TENANT, parseTenantId } from '../../src/core/ids.ts'
 import type { Caller, Role } from '../../src/server/caller.ts'
+import { StagedFiles } from '../../src/server/staged-files.ts'
+import { diskError } from '../../src/store/disk-errors.ts'
 import { call, clientOf, readAll } from '../contracts/grpc-fixtures.ts'
-import { openTestServer, type TestServer } from '../test-server.ts'
+import { openTestServer, type TestServer, type TestServerOptions } from '../test-server.ts'
 
 const callerOf = (role: Role): Caller => ({ tenant: DEFAULT_TENANT, role, name: role })
 const TOKENS = { admin: callerOf('admin'), writer: callerOf('writer'), monitor: callerOf('monitor') }
@@ -28,8 +31,8 @@ beforeAll(async () => {
 
 afterAll(() => from.close())
 
-async function openReceiver(): Promise<void> {
-  to = await openTestServer({ doors: ['http', 'grpc'], tokens: TOKENS, allowedPeers: [allowed] })
+async function openReceiver(options: Pick<TestServerOptions, 'transfersDirectory' | 'logged'> = {}): Promise<void> {
+  to = await openTestServer({ doors: ['http', 'grpc'], tokens: TOKENS, allowedPeers: [allowed], ...options })
   const door = to.server.doors.find(({ name }) => name === 'grpc')
   if (door === undefined) throw new Error('The gRPC door is not open.')
   grpc = clientOf(door, 'membrane.Membrane')
@@ -97,6 +100,25 @@ describe('over HTTP', () => {
       expect([peer, refused.status]).toEqual([peer, 403])
       expect(await refused.text()).toContain('allowedPeers')
     }
+  })
+
+  test.each([
+    ['INTERNAL', new Error("EACCES: permission denied, unlink '/var/hidden/one.part'")],
+    ['FILE_UNREADABLE', diskError(Object.assign(new Error('x'), { code: 'EIO' }), '/var/hidden', 'write to')],
+  ])('that fails with %s does not say where this node keeps its bytes; its log does', async (code, error) => {
+    const logged: string[] = []
+    await openReceiver({ transfersDirectory: '/var/hidden', logged })
+    vi.spyOn(StagedFiles.prototype, 'prune').mockRejectedValue(error)
+    onTestFinished(() => void vi.restoreAllMocks())
+    expect((await pull(allowed)).status).toBe(202)
+    const text = await vi.waitFor(async () => {
+      const states = await (await request(to, '/v1/transfer')).text()
+      expect(states).toContain('"failed"')
+      return states
+    })
+    expect(text).toContain(`"code":"${code}"`)
+    expect(text).not.toContain('hidden')
+    expect(logged.filter((line) => line.includes('hidden') && line.includes('"pull":1'))).toHaveLength(1)
   })
 
   test('is for administrators, and its states for who may observe', async () => {
