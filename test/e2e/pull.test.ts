@@ -1,6 +1,5 @@
 /** A node that copies from another one because an administrator asked it to, over HTTP and over gRPC. */
 import { randomBytes } from 'node:crypto'
-import { join } from 'node:path'
 import { Client } from '@grpc/grpc-js'
 import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { DEFAULT_TENANT, parseTenantId } from '../../src/core/ids.ts'
