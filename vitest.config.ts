@@ -18,6 +18,8 @@ export default defineConfig({
           include: ['{src,test}/**/*.test.ts'],
           exclude: ['test/e2e/**'],
           isolate: false,
+          // Against what hangs, not against a machine that has other things to do.
+          testTimeout: 60_000,
         },
       },
       {

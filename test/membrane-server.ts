@@ -83,12 +83,10 @@ async function start(port: number, folder: string, options: MembraneServerOption
     started.once('exit', () => running.delete(started))
     child = started
     const until = performance.now() + START_MS_MAX
-    let isReady = false
-    started.stdout.setEncoding('utf8').on('data', (text: string) => {
-      isReady ||= /\bready\b/.test(text)
-    })
+    const told: string[] = []
+    started.stdout.setEncoding('utf8').on('data', (text: string) => told.push(text))
     // Its own word first: on a port that was taken meanwhile, it is another server that answers.
-    while (!isReady || !(await answers(url, options.ca))) {
+    while (!/\bready\b/.test(told.join('')) || !(await answers(url, options.ca))) {
       if (started.exitCode !== null || performance.now() > until) {
         started.kill('SIGKILL')
         throw new Error(`membrane serve did not start: ${said}`)

@@ -46,7 +46,7 @@ describe('demo full', () => {
     const { status, stdout } = spawnSync(process.execPath, [PROGRAM, 'demo', 'full'], { encoding: 'utf8' })
     expect(status).toBe(0)
     for (const line of stdout.split('\n')) expect(line.length, line).toBeLessThanOrEqual(80)
-    expect(stdout).toMatch(/TTFT [\d.]+ m?s, [\d.]+ times\s+as fast/)
+    expect(stdout).toMatch(/TTFT [\d.]+ m?s, [\d.]+ times\s+as\s+fast/)
     expect(stdout).toMatch(/2 hits and 3\s+misses: hit ratio 0\.40/)
     expect(stdout).toMatch(/All hold: 9 of 9 phases/)
   })
