@@ -35,8 +35,8 @@ const MEBIBYTE = 1024 * 1024
 const STORE_MIB = 64
 const BODIES_MIB = 512
 const ENTRIES_MAX = 20_000
-/** What the server may grow by: its store, and as much as the bodies may take, of which most are announced and never come. */
-const GROWTH_MIB_MAX = STORE_MIB + BODIES_MIB
+/** What the server may grow by: its store, and half of what bodies may announce, of which most never comes. */
+const GROWTH_MIB_MAX = STORE_MIB + BODIES_MIB / 2
 /** Of each door at a time. */
 const CONNECTIONS = 8
 /** Before the hostile message that ends a connection: those that it must not hurt, and from which it has to be told. */
@@ -45,7 +45,7 @@ const WELL_FORMED_MAX = 20
 const CORPUS = 1000
 /** A server that waits for room reads nothing, and one that waits for the rest of a body says nothing, until its client goes. */
 const QUIET_MS_MAX = 500
-const WITNESS_MS_MAX = 30_000
+const WITNESS_MS_MAX = 15_000
 const WITNESS_PAUSE_MS = 25
 
 type Pieces = readonly Uint8Array[]

@@ -6,7 +6,7 @@ import { runs } from '../effort.ts'
 import { CrashedDirectory } from './crash.ts'
 import { randomOf } from './random-bytes.ts'
 
-const ROUNDS = runs(6, 500)
+const ROUNDS = runs(10, 500)
 const directory = mkdtempSync(join(tmpdir(), 'membrane-crash-'))
 
 afterEach(() => {

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { runs } from '../effort.ts'
 import { runPowerCut } from './power-cut.ts'
 
-const SEEDS = runs(100, 10_000)
+const SEEDS = runs(150, 10_000)
 /** A seed takes some 10 ms: this only ends what hangs. */
 const TIMEOUT_MS = 60_000 + 500 * SEEDS
 
