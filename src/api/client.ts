@@ -3,6 +3,7 @@ import type { BlockHash, ModelFingerprint } from '../core/ids.ts'
 import { MembraneError } from '../core/errors.ts'
 import { BlobPool } from './blob-pool.ts'
 import { AdminCalls } from './client-admin.ts'
+import { ClusterCalls } from './client-cluster.ts'
 import {
   type ClientGenerate,
   type ClientPrompt,
@@ -82,6 +83,8 @@ export class MembraneClient {
   readonly #compute: ComputeCalls
   /** Tenants, quotas and the node itself, for administrators. */
   readonly admin: AdminCalls
+  /** The nodes that this one belongs to, for whoever may observe. */
+  readonly cluster: ClusterCalls
 
   /** Use `openClient`. Throws INVALID_CONFIG. */
   constructor(options: ClientOptions) {
@@ -91,6 +94,7 @@ export class MembraneClient {
     this.#fragments = new FragmentCalls(checked, this.#blobs)
     this.#compute = new ComputeCalls(this.#control)
     this.admin = new AdminCalls(this.#control)
+    this.cluster = new ClusterCalls(this.#control)
   }
 
   /**

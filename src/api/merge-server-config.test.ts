@@ -7,7 +7,7 @@ import { COMPUTE_CHOICES } from '../server/backends.ts'
 import { parseRedisUrl } from '../store/redis-url.ts'
 import { type EffectiveServerConfig, mergeServerConfig } from './merge-server-config.ts'
 import { type ConfigLayer, environmentLayer } from './server-layers.ts'
-import { revealRedisUrl } from './server-meaning.ts'
+import { clusterEngineOf, revealRedisUrl } from './server-meaning.ts'
 import { SERVER_OPTION_NAMES, valueOfText, variablesOf } from './server-names.ts'
 import {
   DEFAULT_SERVER_CONFIG,
@@ -191,6 +191,13 @@ describe('values that do not go together', () => {
     [{ tlsClientCaFile: 'a' }, /need TLS/],
     [{ bodiesBytesMax: 1000 }, /would not fit/],
     [{ port: 80, respPort: 80 }, /another door's/],
+    [{ cluster: 'redis' }, /needs its address/],
+    [{ cluster: 'gossip', redisUrl: 'redis://h' }, /no Redis is asked/],
+    [{ peers: ['a:1'], credentialsFile: 'x' }, /nodes have to know each other/],
+    [{ redisUrl: 'redis://h', credentialsFile: 'x' }, /nodes have to know each other/],
+    [{ clusterSecret: 'short' }, /at least 16 characters/],
+    [{ clusterSecret: 'x'.repeat(16), clusterSecretFile: 'y' }, /given twice/],
+    [{ advertise: '0.0.0.0:80' }, /nobody can reach/],
   ])('%j', (values, message) => {
     const error = refusal(() => merged(flags(values)))
     expect(error.code).toBe('INVALID_CONFIG')
@@ -202,18 +209,29 @@ describe('values that do not go together', () => {
     expect(merged(flags({ port: 0, respPort: 0 })).respPort).toBe(0)
   })
 
-  test.each(['peers', 'heartbeatIntervalSeconds', 'gossipIntervalSeconds', 'replicaCount', 'failureRemoveThreshold'])(
-    '%s is refused while there is no cluster',
-    (key) => {
-      const error = refusal(() => merged(flags({ [key]: key === 'peers' ? ['a:1'] : 2 })))
-      expect(error.code).toBe('CLUSTER_OFF')
-      expect(error.message).toContain(`flag ${key}`)
-    },
-  )
+  test.each([
+    [{ peers: ['a:1'], cluster: 'off' }, /peers is for a cluster, which is switched off/],
+    [{ redisUrl: 'redis://localhost', cluster: 'off' }, /redisUrl is for a cluster, which is switched off/],
+  ])('%j asks for a cluster and against it', (values, message) => {
+    const error = refusal(() => merged(flags(values)))
+    expect(error.code).toBe('CLUSTER_OFF')
+    expect(error.message).toMatch(message)
+  })
 
-  test('a Redis without the store redis is the engine of a cluster, which is not there yet', () => {
-    expect(refusal(() => merged(flags({ redisUrl: 'redis://localhost' }))).code).toBe('CLUSTER_OFF')
-    expect(merged(flags({ redisUrl: 'redis://localhost', store: 'redis' })).redisUrl).toBe('redis://localhost')
+  test('a Redis that no bytes rest in is the engine of the cluster; without one, nodes gossip', () => {
+    const engine = (values: Record<string, unknown>) => clusterEngineOf(merged(flags(values)))
+    expect(engine({})).toBe('gossip')
+    expect(engine({ redisUrl: 'redis://localhost' })).toBe('redis')
+    expect(engine({ redisUrl: 'redis://localhost', store: 'redis' })).toBe('gossip')
+    expect(engine({ redisUrl: 'redis://localhost', store: 'redis', cluster: 'redis' })).toBe('redis')
+    expect(engine({ cluster: 'off' })).toBe('off')
+  })
+
+  test('a node that names others is called by its host and port when it has no name; alone it keeps the usual one', () => {
+    expect(merged(flags({})).nodeId).toBe('membrane-0')
+    expect(merged(flags({ peers: ['a:1'], nodeId: 'mine' })).nodeId).toBe('mine')
+    expect(merged(flags({ peers: ['a:1'], port: 9000 })).nodeId).toMatch(/^[A-Za-z0-9][A-Za-z0-9._-]*-9000$/)
+    expect(merged(flags({ redisUrl: 'redis://h', port: 9001 })).nodeId).toMatch(/-9001$/)
   })
 
   test('grpc opens its door on its own port, or on the one that is given', () => {

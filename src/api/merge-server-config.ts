@@ -5,7 +5,7 @@
 import { MembraneError } from '../core/errors.ts'
 import { nearestName } from '../core/nearest-name.ts'
 import type { ConfigLayer, GivenValue } from './server-layers.ts'
-import { meant } from './server-meaning.ts'
+import { clusterEngineOf, meant } from './server-meaning.ts'
 import { SERVER_OPTION_NAMES } from './server-names.ts'
 import {
   DEFAULT_SERVER_CONFIG,
@@ -104,6 +104,32 @@ function kubernetesRemedy(values: ReadonlyMap<ServerConfigKey, GivenValue>): str
   return 'Kubernetes sets it for a service called membrane: give the pod enableServiceLinks: false, or use --port.'
 }
 
+type Refuse = (key: ServerConfigKey, problem: string, remedy: string) => never
+
+/** Nodes know each other by a secret wherever anybody has to be known. */
+function checkCluster(config: ServerConfig, refuse: Refuse): void {
+  const { clusterSecret, clusterSecretFile, credentialsFile, peers, advertise } = config
+  if (clusterSecret !== null && clusterSecretFile !== null)
+    refuse('clusterSecretFile', 'the secret of the cluster is given twice', 'Give one of the two.')
+  if (clusterSecret !== null && clusterSecret.reveal().length < SECRET_CHARACTERS_MIN)
+    refuse(
+      'clusterSecret',
+      `a secret of at least ${SECRET_CHARACTERS_MIN} characters was expected`,
+      'Make one with `openssl rand -hex 32`.',
+    )
+  const asksForOthers = peers.length > 0 || clusterEngineOf(config) === 'redis'
+  if (asksForOthers && credentialsFile !== null && clusterSecret === null && clusterSecretFile === null)
+    refuse(
+      'credentialsFile',
+      'with credentials, nodes have to know each other too',
+      'Give every node the same MEMBRANE_CLUSTER_SECRET or --cluster-secret-file.',
+    )
+  if (advertise !== null && /^(?:0\.0\.0\.0|\[::\]|\[0*\]):/.test(advertise))
+    refuse('advertise', 'it is an address that nobody can reach', 'Give the host:port that other nodes use.')
+}
+
+const SECRET_CHARACTERS_MIN = 16
+
 function checkTogether(config: ServerConfig, origins: Readonly<Record<ServerConfigKey, string>>): void {
   const refuse = (key: ServerConfigKey, problem: string, remedy: string): never => {
     throw new MembraneError('INVALID_CONFIG', `${origins[key]}: ${key}: ${problem}.`, { remedy, details: { key } })
@@ -111,8 +137,9 @@ function checkTogether(config: ServerConfig, origins: Readonly<Record<ServerConf
   const { store, dataDir, redisUrl, compute } = config
   if (store === 'redis' && redisUrl === null)
     refuse('store', 'a Redis is needed to rest in', 'Give --redis URL or MEMBRANE_REDIS_URL.')
-  if (store !== 'redis' && config.redisPassword !== null)
-    refuse('redisPassword', 'there is no Redis to send it to', 'Leave it out, or give --store redis.')
+  if (redisUrl === null && config.redisPassword !== null)
+    refuse('redisPassword', 'there is no Redis to send it to', 'Leave it out, or give --redis.')
+  checkCluster(config, refuse)
   if (store === 'memory' && config.storeBytesMax !== null)
     refuse('storeBytesMax', 'a memory store is bounded by memoryBytesMax', 'Give --max-memory instead.')
   if (store !== 'disk' && config.durability !== DEFAULT_SERVER_CONFIG.durability)

@@ -1,7 +1,14 @@
 /** What given values mean beyond themselves: older names, secrets inside of URLs, and what only a cluster would have. */
+import { hostname } from 'node:os'
 import { MembraneError } from '../core/errors.ts'
 import type { GivenValue } from './server-layers.ts'
-import { DEFAULT_DATA_DIR, DEFAULT_GRPC_PORT, DEFAULT_SERVER_CONFIG, type ServerConfigKey } from './server-schema.ts'
+import {
+  DEFAULT_DATA_DIR,
+  DEFAULT_GRPC_PORT,
+  DEFAULT_SERVER_CONFIG,
+  type ServerConfig,
+  type ServerConfigKey,
+} from './server-schema.ts'
 
 type Values = Map<ServerConfigKey, GivenValue>
 
@@ -12,7 +19,7 @@ export function meant(given: ReadonlyMap<ServerConfigKey, GivenValue>): {
 } {
   const values: Values = new Map(given)
   const notes: string[] = []
-  refuseCluster(values)
+  readCluster(values, notes)
   readTransport(values, notes)
   readLogLevel(values)
   splitRedisUrl(values)
@@ -21,36 +28,58 @@ export function meant(given: ReadonlyMap<ServerConfigKey, GivenValue>): {
   return { values, notes }
 }
 
-const CLUSTER_KEYS = [
-  'peers',
-  'heartbeatIntervalSeconds',
-  'gossipIntervalSeconds',
-  'replicaCount',
-  'failureRemoveThreshold',
-] as const satisfies readonly ServerConfigKey[]
-
-function refuseCluster(values: Values): void {
-  const store = values.get('store')?.value ?? 'disk'
-  const key =
-    CLUSTER_KEYS.find((name) => asksForCluster(name, values.get(name))) ??
-    (values.has('redisUrl') && values.get('redisUrl')?.value !== null && store !== 'redis' ? 'redisUrl' : undefined)
-  if (key === undefined) return
-  const isRedis = key === 'redisUrl'
-  throw new MembraneError(
-    'CLUSTER_OFF',
-    `${values.get(key)?.origin}: ${key} is for a cluster, and this version runs one node alone.`,
-    {
-      remedy: isRedis ? 'Leave it out, or give --store redis if bytes shall rest there.' : 'Leave it out.',
-      details: { key },
-    },
-  )
+/**
+ * How nodes find each other, once it is known what else was given: `auto` is a Redis that no bytes rest in, or gossip.
+ * A node that names others and has no name of its own is called by its host and port, so that two are not one.
+ */
+function readCluster(values: Values, notes: string[]): void {
+  const asked = values.get('cluster')
+  const redisUrl = values.get('redisUrl')
+  const hasRedis = redisUrl !== undefined && redisUrl.value !== null
+  const isStore = (values.get('store')?.value ?? 'disk') === 'redis'
+  const engine = asked?.value ?? 'auto'
+  if (engine === 'off') {
+    if (hasRedis && !isStore) throw off('redisUrl', redisUrl.origin)
+    const peers = values.get('peers')
+    if (Array.isArray(peers?.value) && peers.value.length > 0) throw off('peers', peers.origin)
+    return
+  }
+  if (engine === 'redis' && !hasRedis)
+    throw new MembraneError('INVALID_CONFIG', `${asked?.origin}: a cluster on a Redis needs its address.`, {
+      remedy: 'Give --redis redis://host:6379.',
+    })
+  if (engine === 'gossip' && hasRedis && !isStore)
+    throw new MembraneError('INVALID_CONFIG', `${redisUrl.origin}: with gossip no Redis is asked.`, {
+      remedy: 'Leave out --redis or --cluster, or give --store redis if bytes shall rest there.',
+    })
+  const isOnRedis = engine === 'redis' || (engine === 'auto' && hasRedis && !isStore)
+  const hasPeers = Array.isArray(values.get('peers')?.value) && (values.get('peers')?.value as unknown[]).length > 0
+  if (values.has('nodeId') || !(hasPeers || isOnRedis)) return
+  const port = Number(values.get('port')?.value ?? DEFAULT_SERVER_CONFIG.port)
+  const host =
+    hostname()
+      .replaceAll(/[^A-Za-z0-9._-]/g, '-')
+      .replace(/^[^A-Za-z0-9]+/, '') || 'node'
+  const name = `${host.slice(0, 50)}-${port}`
+  values.set('nodeId', { value: name, origin: 'default' })
+  notes.push(`This node is called ${name}: give --node-id for a name that outlasts its host and port.`)
 }
 
-/** A file that was printed by `membrane config --show` names the defaults too. */
-function asksForCluster(key: (typeof CLUSTER_KEYS)[number], given: GivenValue | undefined): boolean {
-  if (given === undefined) return false
-  if (key === 'peers') return !Array.isArray(given.value) || given.value.length > 0
-  return !given.origin.startsWith('file ') || given.value !== DEFAULT_SERVER_CONFIG[key]
+/** How nodes find each other by a configuration: `auto` is a Redis that no bytes rest in, otherwise gossip. */
+export function clusterEngineOf({
+  cluster,
+  redisUrl,
+  store,
+}: Pick<ServerConfig, 'cluster' | 'redisUrl' | 'store'>): Exclude<ServerConfig['cluster'], 'auto'> {
+  if (cluster !== 'auto') return cluster
+  return redisUrl !== null && store !== 'redis' ? 'redis' : 'gossip'
+}
+
+function off(key: 'redisUrl' | 'peers', origin: string): MembraneError {
+  return new MembraneError('CLUSTER_OFF', `${origin}: ${key} is for a cluster, which is switched off.`, {
+    remedy: 'Leave it out, or leave out --cluster off.',
+    details: { key },
+  })
 }
 
 /** Servers that answered the same routes in the earlier implementation; here there is one. */

@@ -9,6 +9,11 @@ import * as field from './server-fields.ts'
 export const SERVER_COMPUTE_CHOICES = [...BACKENDS, 'gpu', 'none'] as const
 /** Where bytes rest. */
 const STORE_KINDS = ['disk', 'memory', 'redis'] as const
+/** How nodes find each other. */
+export const CLUSTER_ENGINES = ['auto', 'gossip', 'redis', 'off'] as const
+/** As `MEMBER_ROLES` of the cluster has them. */
+const MEMBER_ROLES = ['store', 'prefill', 'decode', 'supernode'] as const
+const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
 const LOG_FORMATS = ['auto', 'json', 'text'] as const
 
@@ -59,6 +64,14 @@ export const DEFAULT_SERVER_CONFIG = {
   logFile: null,
   logFormat: 'auto',
   auditFile: null,
+  cluster: 'auto',
+  clusterName: 'membrane',
+  datacentre: 'dc-1',
+  advertise: null,
+  roles: ['store', 'prefill', 'decode'],
+  clusterSecret: null,
+  clusterSecretFile: null,
+  replicationBytesPerSecond: null,
   peers: [],
   heartbeatIntervalSeconds: 2,
   gossipIntervalSeconds: 5,
@@ -84,9 +97,11 @@ const noFile = field.path.nullable().default(null)
 export const serverConfigSchema = z
   .strictObject({
     nodeId: field
-      .text('1 to 64 letters, digits, dots, underscores and dashes', /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/)
+      .text('1 to 64 letters, digits, dots, underscores and dashes', NAME)
       .default(D.nodeId)
-      .describe('Name of this node among others, and in its answers and logs.'),
+      .describe(
+        'Name of this node among others, and in its answers and logs; of host name and port where others are named and it is not.',
+      ),
     host: field
       .text('a host name or address', /^[A-Za-z0-9._:%-]{1,253}$/)
       .default(D.host)
@@ -214,10 +229,45 @@ export const serverConfigSchema = z
       .default(D.logFormat)
       .describe('json for a line of JSON each; text for readers; auto is text on a terminal, otherwise json.'),
     auditFile: noFile.describe('Record of administrative actions; audit.jsonl in the data directory unless given.'),
+    cluster: field
+      .oneOf(CLUSTER_ENGINES)
+      .default(D.cluster)
+      .describe(
+        'How nodes find each other: gossip between them, leases in a Redis, or not at all; auto is the Redis that is ' +
+          'given beside another store, otherwise gossip.',
+      ),
+    clusterName: field
+      .text('1 to 64 letters, digits, dots, underscores and dashes', NAME)
+      .default(D.clusterName)
+      .describe('Nodes of one name are one cluster; in a Redis, the name of its keys.'),
+    datacentre: field
+      .text('1 to 64 letters, digits, dots, underscores and dashes', NAME)
+      .default(D.datacentre)
+      .describe('Where this node is: links within one are fast, those between two are measured and shared.'),
+    advertise: field.hostAndPort
+      .nullable()
+      .default(null)
+      .describe('host:port at which other nodes reach the HTTP door; the address it listens on unless given.'),
+    roles: field
+      .list(field.oneOf(MEMBER_ROLES), MEMBER_ROLES.length)
+      .default([...D.roles])
+      .describe(
+        'What this node does for others: keeps replicas, computes prompts, generates, speaks for its datacentre.',
+      ),
+    clusterSecret: field.secret
+      .nullable()
+      .default(null)
+      .describe('Secret by which nodes of a cluster know each other; from the environment or a file.'),
+    clusterSecretFile: noFile.describe('File of one line with that secret.'),
+    replicationBytesPerSecond: field
+      .bytes(1e15)
+      .nullable()
+      .default(null)
+      .describe('Bytes a second that this node fetches to restore replicas. No bound unless given.'),
     peers: field
       .list(field.hostAndPort, 1024)
       .default([])
-      .describe('Nodes of the cluster to begin with, as host:port.'),
+      .describe('Nodes of the cluster to begin with, as host:port; any one of them is enough.'),
     heartbeatIntervalSeconds: field
       .seconds(0.1, 3600)
       .prefault(D.heartbeatIntervalSeconds)

@@ -49,6 +49,14 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: 'a node: its memory, its engine, and doors for others',
     load: async () => (await import('./serve.ts')).defineServe,
   },
+  cluster: {
+    summary: 'a cluster on this machine, for trying: membrane cluster up',
+    load: async () => (await import('./cluster.ts')).defineCluster,
+  },
+  'cluster-status': {
+    summary: 'nodes of a cluster as one of them sees them, and how prompts are routed',
+    load: async () => (await import('./cluster-status.ts')).defineClusterStatus,
+  },
   generate: {
     summary: 'continue a prompt, computing only what the memory does not hold',
     load: async () => (await import('./generate.ts')).defineGenerate,

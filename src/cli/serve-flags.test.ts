@@ -60,7 +60,7 @@ describe('the flags of serve', () => {
     },
   )
 
-  test('refuse a peer, with the flag that asked for it', () => {
-    expect(() => serve('--peer', 'a:1')).toThrow(/flag --peer.*one node alone/)
+  test('refuse a peer where the cluster is switched off, with the flag that asked for it', () => {
+    expect(() => serve('--peer', 'a:1', '--cluster', 'off')).toThrow(/flag --peer.*switched off/)
   })
 })

@@ -32,7 +32,7 @@ const HEADINGS: Partial<Record<ServerConfigKey, string>> = {
   leaseSeconds: 'Limits:',
   tlsCertFile: 'Security:',
   drainSeconds: 'Running:',
-  peers: 'Cluster (not in this version):',
+  cluster: 'Cluster:',
 }
 
 /** Adds the flags; `layerOfFlags` reads them. */

@@ -346,4 +346,22 @@ export const LIMITS = {
   inventoryEntriesAskedMax: 1024,
   /** Tokens of a prompt that is sent as a delta; more is rejected with INVALID_REQUEST. 64 MiB, and a delta of them is a few bytes. */
   tokenDeltaTokensMax: 2 ** 24,
+  /** Nodes of one cluster; more are not taken in, with LIMIT_REACHED. Every node knows all others. */
+  clusterMembersMax: 1024,
+  /** Links that a node reports, one for each other datacentre; a report with more is rejected with INVALID_REQUEST. */
+  clusterLinksMax: 64,
+  /** Bytes of the fields of one message between nodes; more is rejected with INVALID_REQUEST. All members, with a kilobyte each. */
+  clusterFieldsBytesMax: 2 * 1024 * 1024,
+  /** Bytes of one message between nodes; more is rejected with INVALID_REQUEST. The names of a million blocks. */
+  clusterMessageBytesMax: 16 * 1024 * 1024,
+  /** Messages of other nodes that a node answers at a time; others wait for their turn. */
+  clusterMessagesMax: 1024,
+  /** Pools of connections that a node keeps, one for each other node and tenant; the one unused longest is closed. */
+  clusterConnectionsMax: 512,
+  /** Names of blocks of one look-up in a directory; more is rejected with INVALID_REQUEST. A prompt of 1 M tokens. */
+  directoryNamesMax: 65_536,
+  /** Changes of what a node holds that wait to be sent; those beyond are left to the next repair. 64 MB. */
+  directoryChangesWaitingMax: 2 ** 21,
+  /** Entries that one shard of a directory keeps for all nodes, and one tenant's in a Redis; more are refused, and counted. */
+  directoryEntriesMax: 2 ** 24,
 } as const

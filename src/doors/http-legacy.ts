@@ -1,11 +1,12 @@
 /** Routes of version 0, kept for the clients that call them, with the status codes that HTTP has for what happens. */
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import { byteDescription } from '../core/fragment-bytes.ts'
 import { MembraneError } from '../core/errors.ts'
 import type { StoredEntry } from '../core/ports.ts'
 import { LIMITS } from '../core/limits.ts'
 import type { IndexedFragment } from '../indices/indexed-fragment.ts'
+import type { Member } from '../cluster/member.ts'
 import type { Described } from '../server/tenant-fabric.ts'
 import type { DoorOptions } from './door.ts'
 import { abortedWith, callerOf, type HttpApp, type HttpRoutes } from './http-app.ts'
@@ -84,7 +85,33 @@ const PREFILLED = z
     fragments: z.array(OLD_FRAGMENT.extend({ key: z.string(), is_primary: z.boolean() })),
   })
   .describe('Fragments that cover the prompt now. Sizes in bytes, spans in tokens with both ends counted.')
-const ANYTHING = z.unknown().describe('Not looked at: there is no cluster.')
+const ANYTHING = z.unknown().describe('Not looked at.')
+const PEERS = z
+  .object({
+    peers: z.array(
+      z.object({
+        node_id: z.string(),
+        host: z.string(),
+        port: z.number().int(),
+        healthy: z.boolean().describe('It is alive, as far as this node knows.'),
+        suspect: z.boolean(),
+        missed_heartbeats: z.number().int().describe('0 for a node that is alive, otherwise at least 1.'),
+      }),
+    ),
+  })
+  .describe('Other nodes, and this one last; has no units.')
+const JOIN = z
+  .object({
+    node_id: z.string().optional().describe('Not needed: the node that is asked says it.'),
+    host: z
+      .string()
+      .regex(/^[A-Za-z0-9._:-]{1,253}$/)
+      .describe('Of a node of the cluster.'),
+    port: z.number().int().min(1).max(65_535),
+  })
+  .describe('Where a node of the cluster is; has no units.')
+const JOINED = PEERS.extend({ success: z.literal(true) }).describe('The nodes that are known now; has no units.')
+const LEAVE = z.object({ node_id: z.string().optional() }).describe('This node, or nothing; has no units.')
 
 export const legacyRoutes: HttpRoutes = (app, options) => {
   const { observe, fragments } = options.operations
@@ -164,7 +191,7 @@ export const legacyRoutes: HttpRoutes = (app, options) => {
       },
     )
   prefillRoute(app, options)
-  clusterRoutes(app)
+  clusterRoutes(app, options)
 }
 
 async function storeOld(
@@ -263,22 +290,87 @@ function recordOf({ key, contentHash, payloadBytes, description }: IndexedFragme
   }
 }
 
-/** There is no cluster, so no node is asked, joined or told anything; above all, no URL of a request is fetched. */
-function clusterRoutes(app: HttpApp): void {
-  const off = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
-    callerOf(request)
-    void reply
-    throw new MembraneError('CLUSTER_OFF', 'This node is alone: it is not part of a cluster.')
+/**
+ * What version 0 asked of a cluster. Above all, no URL of a request is fetched: a node takes over what its cluster says,
+ * and joins whom its own administrator names.
+ */
+function clusterRoutes(app: HttpApp, { operations: { cluster, observe } }: DoorOptions): void {
+  const peers = (request: FastifyRequest): z.infer<typeof PEERS> => {
+    const [self, ...others] = cluster.members(callerOf(request))
+    return { peers: [...others, ...(self === undefined ? [] : [self])].map(peerOf) }
   }
   app.get(
     '/peers',
-    { schema: { tags: TAGS, operationId: 'peers', summary: 'Other nodes: 503 without a cluster.' } },
-    off,
+    {
+      schema: { tags: TAGS, operationId: 'peers', summary: 'The nodes of the cluster.', response: { 200: PEERS } },
+    },
+    async (request) => peers(request),
   )
-  for (const name of ['sync', 'join', 'leave', 'gossip'])
+  app.post(
+    '/join',
+    {
+      schema: {
+        tags: TAGS,
+        operationId: 'join',
+        summary: 'Join the cluster of the node that is named; for administrators.',
+        body: JOIN,
+        response: { 200: JOINED },
+      },
+    },
+    async (request) => {
+      const { host, port } = request.body
+      const address = `${host.includes(':') ? `[${host}]` : host}:${port}`
+      await cluster.join({ caller: callerOf(request), requestId: request.id }, address)
+      return { success: true as const, ...peers(request) }
+    },
+  )
+  app.post(
+    '/leave',
+    {
+      schema: {
+        tags: TAGS,
+        operationId: 'leave',
+        summary: 'Say goodbye to the cluster, after moving what only this node has; for administrators.',
+        body: LEAVE,
+        response: { 200: z.object({ success: z.literal(true) }).describe('It has left; has no units.') },
+      },
+    },
+    async (request) => {
+      const node = observe.node
+      if (request.body.node_id !== undefined && request.body.node_id !== node)
+        throw new MembraneError('INVALID_REQUEST', `This node is ${node}: another one leaves by itself.`)
+      await cluster.leave({ caller: callerOf(request), requestId: request.id })
+      return { success: true as const }
+    },
+  )
+  for (const name of ['sync', 'gossip'])
     app.post(
       `/${name}`,
-      { schema: { tags: TAGS, operationId: name, summary: 'Of a cluster: 503 without one.', body: ANYTHING } },
-      off,
+      {
+        schema: {
+          tags: TAGS,
+          operationId: name,
+          summary: 'Gone: nodes exchange messages with each other by themselves.',
+          body: ANYTHING,
+        },
+      },
+      async (request) => {
+        cluster.members(callerOf(request))
+        throw new MembraneError('NOT_SUPPORTED', `POST /${name} is gone: nodes speak with each other in messages.`, {
+          remedy: 'GET /v1/cluster says how the cluster is; POST /v1/transfer/pull copies from another node.',
+        })
+      },
     )
+}
+
+function peerOf({ node, address, state }: Member): z.infer<typeof PEERS>['peers'][number] {
+  const colon = address.lastIndexOf(':')
+  return {
+    node_id: node,
+    host: address.slice(0, colon),
+    port: Number(address.slice(colon + 1)),
+    healthy: state === 'alive',
+    suspect: state === 'suspect',
+    missed_heartbeats: state === 'alive' ? 0 : 1,
+  }
 }

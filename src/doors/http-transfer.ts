@@ -94,8 +94,8 @@ export const transferRoutes: HttpRoutes = (app, { operations: { transfer } }) =>
       const key = request.params['*']
       const found = await transfer.describe(callerOf(request), key)
       if (found === null) throw notFound(key)
-      const { contentHash, expiresAtMs, head } = found
-      reply.header('membrane-content-hash', contentHash)
+      const { contentHash, payloadBytes, expiresAtMs, head } = found
+      reply.headers({ 'membrane-content-hash': contentHash, 'membrane-payload-bytes': payloadBytes })
       if (expiresAtMs !== null) reply.header('membrane-expires-at-ms', expiresAtMs)
       return sendBytes(reply, head)
     },

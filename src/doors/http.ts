@@ -8,6 +8,7 @@ import { addressError } from './address-error.ts'
 import type { Door, DoorOptions } from './door.ts'
 import { adminRoutes } from './http-admin.ts'
 import type { HttpApp } from './http-app.ts'
+import { clusterMessageRoutes, clusterRoutes } from './http-cluster.ts'
 import { computeRoutes } from './http-compute.ts'
 import { sendError } from './http-errors.ts'
 import { fragmentRoutes } from './http-fragments.ts'
@@ -39,6 +40,7 @@ const ROUTES = [
   adminRoutes,
   transferRoutes,
   pullRoutes,
+  clusterRoutes,
   legacyRoutes,
 ] as const
 
@@ -67,6 +69,7 @@ export async function createHttpApp(
     raw.addContentTypeParser('*', (_request, body, done) => done(null, body))
     putRoutes(raw, options)
     transferMessageRoutes(raw, options)
+    clusterMessageRoutes(raw, options)
   })
   return { app, routeNames: routes.names }
 }

@@ -19,6 +19,8 @@ export const AUDIT_ACTIONS = [
   'store.purge',
   'store.scrub',
   'transfer.pull',
+  'cluster.join',
+  'cluster.leave',
   'credentials.reload',
   'tls.reload',
 ] as const

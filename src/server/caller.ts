@@ -6,14 +6,19 @@ import { MembraneError } from '../core/errors.ts'
 import type { TenantId } from '../core/ids.ts'
 
 /** What a credential may allow. */
-export type Permission = 'read' | 'write' | 'observe' | 'administer'
+export type Permission = 'read' | 'write' | 'observe' | 'administer' | 'peer'
 
-/** What each role may do. A reader sees the numbers of its own tenant; a monitor sees those of all, and no content. */
+/**
+ * What each role may do. A reader sees the numbers of its own tenant; a monitor sees those of all, and no content. A node
+ * of the cluster, and whoever is on this machine where no credentials are asked for, may speak as a node.
+ */
 export const ROLES = {
   reader: ['read'],
   writer: ['read', 'write'],
   monitor: ['observe'],
   admin: ['read', 'write', 'observe', 'administer'],
+  node: ['read', 'write', 'observe', 'peer'],
+  local: ['read', 'write', 'observe', 'administer', 'peer'],
 } as const satisfies Readonly<Record<string, readonly Permission[]>>
 /** A key of ROLES. */
 export type Role = keyof typeof ROLES

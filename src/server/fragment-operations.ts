@@ -13,6 +13,7 @@ import { SerialTasks } from '../store/serial.ts'
 import type { TenantUsage } from '../store/tenants.ts'
 import { AnswerRoom } from './answer-room.ts'
 import { ArrivingHashes } from './arriving-hashes.ts'
+import type { Elsewhere } from './cluster-elsewhere.ts'
 import type { Caller } from './caller.ts'
 import type { Fabric } from './fabric.ts'
 import type { Gate } from './gate.ts'
@@ -44,6 +45,8 @@ export interface FragmentOperationsParts {
   readonly payloadMemory?: PayloadMemory | null
   /** See `AnswerRoom`; default LIMITS.answersBytesMax. */
   readonly answersBytesMax?: number
+  /** What other nodes of a cluster have; null or missing where this node is alone. */
+  readonly elsewhere?: Elsewhere | null
   /** Makes cursors; default the chance of the machine. */
   readonly random32?: Random32
 }
@@ -137,7 +140,7 @@ export class FragmentOperations {
 
   get(caller: Caller, key: string, options?: GetOptions): Promise<Described<StoredFragment> | null> {
     this.#parts.gate.enter(caller, 'read')
-    return this.#own(caller).get(key, options)
+    return this.#readThrough(caller, key, () => this.#own(caller).get(key, options))
   }
 
   /**
@@ -153,7 +156,7 @@ export class FragmentOperations {
   ): Promise<FragmentRead | null> {
     this.#parts.gate.enter(caller, 'read')
     const own = this.#own(caller)
-    return unchanged(key, async () => {
+    return this.#readUnchanged(caller, key, async () => {
       const entry = await own.head(key)
       if (entry === null) return null
       const read = await this.#payloadOf(own, entry, choose(entry), wholeBytesMax)
@@ -169,7 +172,7 @@ export class FragmentOperations {
   ): Promise<(PayloadRead & { readonly payloadBytes: number }) | null> {
     this.#parts.gate.enter(caller, 'read')
     const own = this.#own(caller)
-    return unchanged(key, async () => {
+    return this.#readUnchanged(caller, key, async () => {
       const entry = await own.entry(key)
       if (entry === null) return null
       const read = await this.#payloadOf(own, entry, choose(entry), SLICED_BYTES_MAX)
@@ -184,15 +187,19 @@ export class FragmentOperations {
 
   head(caller: Caller, key: string): Promise<Described<StoredEntry> | null> {
     this.#parts.gate.enter(caller, 'read')
-    return this.#own(caller).head(key)
+    return this.#readThrough(caller, key, () => this.#own(caller).head(key))
   }
 
-  /** What is there stays readable until `leasedUntilMs`; no lease is taken for `leaseMs` 0. */
+  /**
+   * What is here stays readable until `leasedUntilMs`; no lease is taken for `leaseMs` 0. What another node of the
+   * cluster says that it has is there too, and is leased once it is read.
+   */
   async has(caller: Caller, keys: readonly string[], leaseMs: number = this.#parts.leaseMs): Promise<Presence> {
     this.#parts.gate.enter(caller, 'read')
     const leasedUntilMs = this.#parts.clock.nowMs() + leaseMs
     const own = this.#own(caller)
-    return { isPresent: await (leaseMs > 0 ? own.lease(keys, leaseMs) : own.has(keys)), leasedUntilMs }
+    const isHere = await (leaseMs > 0 ? own.lease(keys, leaseMs) : own.has(keys))
+    return { isPresent: await this.#orElsewhere(caller, keys, isHere), leasedUntilMs }
   }
 
   /** The leading blocks of a prompt that are here, leased. */
@@ -263,6 +270,30 @@ export class FragmentOperations {
   usage(caller: Caller): TenantUsage {
     this.#parts.gate.enter(caller, 'read')
     return this.#own(caller).usage
+  }
+
+  /** A node that asks wants to know what is here; anybody else is given what another node has, which is brought here first. */
+  async #readThrough<T>({ tenant, role }: Caller, key: string, read: () => Promise<T | null>): Promise<T | null> {
+    const found = await read()
+    const { elsewhere = null } = this.#parts
+    if (found !== null || elsewhere === null || role === 'node') return found
+    return (await elsewhere.bring(tenant, key)) ? read() : null
+  }
+
+  #readUnchanged<T>(caller: Caller, key: string, read: () => Promise<T | null | 'changed'>): Promise<T | null> {
+    return this.#readThrough(caller, key, () => unchanged(key, read))
+  }
+
+  async #orElsewhere(
+    { tenant, role }: Caller,
+    keys: readonly string[],
+    isHere: readonly boolean[],
+  ): Promise<readonly boolean[]> {
+    const { elsewhere = null } = this.#parts
+    if (elsewhere === null || role === 'node' || isHere.every(Boolean)) return isHere
+    const missing = keys.filter((_, index) => isHere[index] !== true)
+    const answers = (await elsewhere.has(tenant, missing)).values()
+    return isHere.map((is) => is || answers.next().value === true)
   }
 
   async #payloadOf(

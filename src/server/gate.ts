@@ -41,7 +41,8 @@ export class Gate {
   enter(caller: Caller, permission: Permission, bytes = 0): void {
     if (this.#isDraining && !this.#admitted.has(caller)) this.#checkOpen()
     checkAllowed(caller, permission)
-    this.#limiter?.take(caller, bytes)
+    // What nodes ask of each other was let in, and counted, where it came from.
+    if (caller.role !== 'node') this.#limiter?.take(caller, bytes)
   }
 
   #checkOpen(): void {

@@ -63,13 +63,17 @@ export class HttpPeer implements InventoryPeer, SenderLease {
   }
 
   /** Null for what is not there. */
-  async describe(key: string, options: CallOptions = {}): Promise<Omit<TransferDescription, 'payloadBytes'> | null> {
+  async describe(key: string, options: CallOptions = {}): Promise<TransferDescription | null> {
     const path = `/v1/transfer/descriptions/${pathOf(key)}`
     const found = await orNull(this.#call({ method: 'GET', path }, options))
     if (found === null) return null
     const { headers } = found.head
     const expires = headers.get('membrane-expires-at-ms')
+    const payloadBytes = Number(headers.get('membrane-payload-bytes'))
+    if (!Number.isSafeInteger(payloadBytes) || payloadBytes < 0)
+      throw new MembraneError('PEER_UNAVAILABLE', `${this.url} did not say how many bytes ${key} has.`)
     return {
+      payloadBytes,
       contentHash: parseContentHash(headers.get('membrane-content-hash') ?? ''),
       expiresAtMs: expires === undefined ? null : Number(expires),
       head: found.bytes,

@@ -7,6 +7,8 @@ import type { Logger } from 'pino'
 import type { Clock, Stopwatch } from '../core/ports.ts'
 import { AdminOperations, type AdminOperationsParts } from './admin-operations.ts'
 import { ComputeOperations, type Engine } from './compute-operations.ts'
+import type { ClusterNode } from './cluster-node.ts'
+import { ClusterOperations } from './cluster-operations.ts'
 import type { PayloadMemory } from '../store/payload-memory.ts'
 import type { Fabric } from './fabric.ts'
 import { FragmentOperations } from './fragment-operations.ts'
@@ -25,6 +27,7 @@ export interface Operations {
   readonly observe: ObserveOperations
   readonly transfer: TransferOperations
   readonly pulls: PullOperations
+  readonly cluster: ClusterOperations
   /** Doors count here what they answer. */
   readonly meters: RequestMeters
 }
@@ -50,6 +53,8 @@ export interface OperationsParts extends Pick<AdminOperationsParts, 'audit' | 'q
   readonly answersBytesMax?: number
   /** For what has come when a copy is cut; null or missing keeps nothing. */
   readonly transfersDirectory?: string | null
+  /** Null or missing for a node that is alone. */
+  readonly cluster?: ClusterNode | null
 }
 
 export function createOperations(parts: OperationsParts): Operations {
@@ -67,17 +72,19 @@ export function createOperations(parts: OperationsParts): Operations {
     log,
     payloadMemory = null,
   } = parts
-  const { allowedPeers = [], transfersDirectory: directory = null } = parts
+  const { allowedPeers = [], transfersDirectory: directory = null, cluster = null } = parts
+  const elsewhere = cluster?.elsewhere ?? null
   const answers = parts.answersBytesMax === undefined ? {} : { answersBytesMax: parts.answersBytesMax }
   const meters = new RequestMeters()
   return {
     gate,
-    fragments: new FragmentOperations({ fabric, gate, clock, leaseMs, payloadMemory, ...answers }),
+    fragments: new FragmentOperations({ fabric, gate, clock, leaseMs, payloadMemory, elsewhere, ...answers }),
     compute: new ComputeOperations({ engine, gate, stopwatch }),
     admin: new AdminOperations({ fabric, engine, gate, audit, quotas, scrub }),
     observe: new ObserveOperations({ fabric, engine, gate, quotas, meters, node }),
     transfer: new TransferOperations({ fabric, gate }),
     pulls: new PullOperations({ fabric, gate, audit, clock, allowedPeers, directory, log }),
+    cluster: new ClusterOperations({ gate, audit, cluster }),
     meters,
   }
 }

@@ -47,7 +47,7 @@ const certificate = { fingerprint256: 'AA:BB', commonName: 'node-7' }
 describe('a server', () => {
   test('that only this machine reaches lets it do everything, with any token or none', async () => {
     const { authenticator, limiter, tls, notes } = await openSecurity(configOf({}), nothing)
-    expect(authenticator.anonymous).toMatchObject({ tenant: DEFAULT_TENANT, role: 'admin' })
+    expect(authenticator.anonymous).toMatchObject({ tenant: DEFAULT_TENANT, role: 'local' })
     expect(authenticator.byToken('sk-anything')).toEqual(authenticator.anonymous)
     expect({ limiter, tls, notes }).toEqual({ limiter: null, tls: null, notes: [] })
   })
@@ -73,7 +73,7 @@ describe('a server', () => {
     expect(authenticator.byToken('x')).toBeNull()
     expect(authenticator.byCertificate(certificate)).toEqual({ name: 'node-7', tenant: DEFAULT_TENANT, role: 'writer' })
     expect(authenticator.byCertificate({ ...certificate, commonName: 'a\nb' })?.name).toBe('AA:BB')
-    expect(socketAuthenticator.anonymous?.role).toBe('admin')
+    expect(socketAuthenticator.anonymous?.role).toBe('local')
   })
 
   test('that strangers reach does not start', async () => {

@@ -1,7 +1,9 @@
 /** Everything that decides who may do what, put together from one configuration, and read anew while the server runs. */
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { CredentialsDocument } from '../api/credentials-schema.ts'
 import type { ServerConfig } from '../api/server-schema.ts'
+import { MembraneError } from '../core/errors.ts'
 import { DEFAULT_TENANT, type TenantId } from '../core/ids.ts'
 import type { Clock, Stopwatch } from '../core/ports.ts'
 import type { Authenticator, Caller } from './caller.ts'
@@ -9,6 +11,7 @@ import { Credentials, type CredentialsChange } from './credentials.ts'
 import { checkExposure } from './exposure.ts'
 import type { RateLimiter } from './gate.ts'
 import { DEFAULT_NODE_OPTIONS } from './node-options.ts'
+import { NodeTokens, withNodes } from './node-tokens.ts'
 import { RateLimits } from './rate-limits.ts'
 import { loadTls, type TlsMaterial } from './tls-files.ts'
 
@@ -37,6 +40,8 @@ export interface Security {
   /** Null where doors speak plain text. */
   readonly tls: TlsMaterial | null
   readonly saltOf: (tenant: TenantId) => string
+  /** By which nodes know each other; null where they need not, or no secret was given. */
+  readonly nodeTokens: NodeTokens | null
   /** What whoever starts the server should know. */
   readonly notes: readonly string[]
   /** Reads credentials and certificates anew. Throws, and leaves everything as it was, when either cannot be used. */
@@ -58,8 +63,12 @@ export async function openSecurity(config: ServerConfig, ports: SecurityPorts): 
   const first = await readAll(config, ports)
   const credentials = first.document === null ? null : new Credentials(first.document)
   let pems = JSON.stringify(first.tls)
+  const secret = await clusterSecretOf(config)
+  const nodeTokens = secret === null ? null : new NodeTokens(secret, config.clusterName)
+  const known = credentials ?? (tlsClientCaFile === null ? LOCAL_ACCESS : CERTIFICATE_ACCESS)
   return {
-    authenticator: credentials ?? (tlsClientCaFile === null ? LOCAL_ACCESS : CERTIFICATE_ACCESS),
+    authenticator: nodeTokens === null ? known : withNodes(known, nodeTokens),
+    nodeTokens,
     socketAuthenticator: credentials ?? LOCAL_ACCESS,
     limiter:
       requestsPerSecondMax === null && bytesPerSecondMax === null
@@ -101,12 +110,34 @@ async function readAll(config: ServerConfig, { readCredentials, clock }: Securit
   }
 }
 
+async function clusterSecretOf({ clusterSecret, clusterSecretFile }: ServerConfig): Promise<string | null> {
+  if (clusterSecretFile === null) return clusterSecret?.reveal() ?? null
+  const text = await readFile(clusterSecretFile, 'utf8').catch((cause: unknown) => {
+    throw new MembraneError(
+      'FILE_UNREADABLE',
+      `The secret of the cluster could not be read from ${clusterSecretFile}.`,
+      {
+        cause,
+      },
+    )
+  })
+  const secret = text.trim()
+  if (/^[\x21-\x7e]{16,4096}$/.test(secret)) return secret
+  throw new MembraneError(
+    'INVALID_CONFIG',
+    `${clusterSecretFile} holds no secret: one line of 16 or more characters.`,
+    {
+      remedy: 'Make one with `openssl rand -hex 32`.',
+    },
+  )
+}
+
 /** Where the record of administrative actions is; null for a server that keeps no directory and names no file. */
 export function auditPathOf({ auditFile, dataDir }: Pick<ServerConfig, 'auditFile' | 'dataDir'>): string | null {
   return auditFile ?? (dataDir === null ? null : join(dataDir, 'audit.jsonl'))
 }
 
-const LOCAL_CALLER: Caller = { name: 'local', tenant: DEFAULT_TENANT, role: 'admin' }
+const LOCAL_CALLER: Caller = { name: 'local', tenant: DEFAULT_TENANT, role: 'local' }
 
 /**
  * Without credentials only this machine comes in, and whoever is on it may do everything. Tokens are not asked for, so

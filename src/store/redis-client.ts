@@ -2,6 +2,7 @@
  * A connection to a Redis, be it one server, a cluster or what sentinels watch, as the few calls that the store makes.
  * The only file that loads ioredis. Every call ends by its deadline, and nothing waits for a server that is away.
  */
+import { hash } from 'node:crypto'
 import type { SecureContextOptions } from 'node:tls'
 import type { ChainableCommander, Cluster, Redis } from 'ioredis'
 import { MembraneError, unreachable } from '../core/errors.ts'
@@ -29,6 +30,19 @@ export type KeyCommand =
   /** From the first to the last byte, both included. */
   | readonly [name: 'getrange', key: Buffer, first: number, last: number]
   | readonly [name: 'set', key: Buffer, value: Buffer, leftMs: number | null]
+
+/** A program in Lua that a server keeps once it was sent; see `redisScript`. */
+export interface RedisScript {
+  readonly text: string
+  readonly sha1: string
+}
+
+/** What a script returns. */
+export type ScriptReply = Buffer | number | null | readonly ScriptReply[]
+
+export function redisScript(text: string): RedisScript {
+  return { text, sha1: hash('sha1', text) }
+}
 
 /** What lies under the key is no string, so it is none of ours. */
 export const WRONG_TYPE = Symbol('WRONGTYPE')
@@ -94,6 +108,34 @@ export class RedisClient {
           replyOf(() => (error === null ? Promise.resolve(answer) : Promise.reject(error))),
         ),
       )
+    })
+  }
+
+  /**
+   * A script on keys of one hash slot, which nobody's commands come between: one round trip once the server knows it.
+   * Texts of the answer are bytes.
+   */
+  async script(
+    what: string,
+    bytes: number,
+    {
+      script,
+      keys,
+      args,
+    }: {
+      readonly script: RedisScript
+      readonly keys: readonly Buffer[]
+      readonly args: readonly (Buffer | string | number)[]
+    },
+  ): Promise<ScriptReply> {
+    const rest = [...keys, ...args]
+    return this.#within(bytes, what, async () => {
+      try {
+        return (await this.#client.callBuffer('evalsha', script.sha1, keys.length, ...rest)) as ScriptReply
+      } catch (error) {
+        if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error
+        return (await this.#client.callBuffer('eval', script.text, keys.length, ...rest)) as ScriptReply
+      }
     })
   }
 
