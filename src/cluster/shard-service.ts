@@ -78,7 +78,8 @@ function encodeHoldings(found: readonly Holding[]): PeerMessage {
 /** Of 256 buckets, in the order of the machine: all that Node runs on is little-endian. */
 export function decodeDigest({ bytes }: PeerMessage): Uint32Array {
   if (bytes.length !== 4 * BUCKETS * DIGEST_WORDS) throw notNames(bytes.length)
-  return new Uint32Array(bytes.slice().buffer)
+  // A copy, whatever kind of view it is: numbers lie at multiples of four.
+  return new Uint32Array(Uint8Array.from(bytes).buffer)
 }
 
 function tellerOf(fields: Fields, shard: DirectoryShard): Teller {

@@ -3,20 +3,29 @@ import { networkInterfaces } from 'node:os'
 import { join } from 'node:path'
 import type { Logger } from 'pino'
 import type { ServerConfig } from '../api/server-schema.ts'
+import { clusterEngineOf } from '../api/server-meaning.ts'
 import { MembraneError } from '../core/errors.ts'
 import type { ChainHashes, Clock } from '../core/ports.ts'
+import type { BlockDirectory } from '../cluster/block-directory.ts'
+import { DEFAULT_GOSSIP_TIMES } from '../cluster/gossip-options.ts'
+import { GossipMembership } from '../cluster/gossip.ts'
+import { HeldNames } from '../cluster/held-names.ts'
 import { CLUSTER_FORMAT, type MemberFacts, NO_TELEMETRY } from '../cluster/member.ts'
 import { PeerHandlers } from '../cluster/peer-calls.ts'
+import { ShardedDirectory } from '../cluster/sharded-directory.ts'
 import { ClusterElsewhere } from '../server/cluster-elsewhere.ts'
 import { ClusterFetch } from '../server/cluster-fetch.ts'
 import { answerFinds, ClusterFind } from '../server/cluster-find.ts'
-import { ClusterNode } from '../server/cluster-node.ts'
+import { ClusterNode, type Computing } from '../server/cluster-node.ts'
 import { ClusterPull } from '../server/cluster-pull.ts'
+import { reportTelemetry } from '../server/cluster-telemetry.ts'
 import type { Fabric } from '../server/fabric.ts'
+import { HeldBlocks } from '../server/held-blocks.ts'
 import { PeerConnections } from '../server/peer-connections.ts'
 import type { Security } from '../server/security.ts'
 import { StagedFiles } from '../server/staged-files.ts'
 import { StartedMembership } from '../server/started-membership.ts'
+import { systemAlarm } from '../server/system-time.ts'
 
 export interface ClusterParts {
   readonly fabric: Fabric
@@ -30,6 +39,89 @@ export interface ClusterParts {
 /** Wildcards: every interface of this machine, and an address of none. */
 const WILDCARDS = ['0.0.0.0', '::', '*']
 
+/** Null where the cluster is switched off. Opens nothing but a connection to the Redis; throws STORE_UNAVAILABLE without it. */
+export async function openCluster(config: ServerConfig, parts: ClusterParts): Promise<ClusterNode | null> {
+  const engine = clusterEngineOf(config)
+  if (engine === 'off') return null
+  const { fabric, security, chainHashes, clock, log } = parts
+  const facts = factsOf(config, parts)
+  const membership = new StartedMembership(facts, clock.nowMs())
+  const handlers = new PeerHandlers()
+  const connections = new PeerConnections({ tokens: security.nodeTokens, tls: security.tls })
+  const held = new HeldNames(config.store === 'redis' ? 'remote' : config.store, {
+    joined: (tenant, names, tier) => directory.joined(tenant, names, tier),
+    left: (tenant, names) => directory.left(tenant, names),
+  })
+  const directory: BlockDirectory = new ShardedDirectory({
+    membership,
+    calls: connections,
+    handlers,
+    own: held,
+    alarm: systemAlarm,
+    clock,
+  })
+  const hash = chainHashes.blake3
+  const blocks = new HeldBlocks({ fabric, held, hash })
+  const transfers = config.store === 'disk' && config.dataDir !== null ? join(config.dataDir, 'transfers') : null
+  const meter = { fetched: () => undefined, failed: () => undefined }
+  const files = transfers === null ? null : new StagedFiles(transfers)
+  const pull = new ClusterPull({ fabric, connections, files, meter })
+  const elsewhere = new ClusterElsewhere({ membership, directory, connections, pull, hash, missed: () => undefined })
+  const end = answerFinds(handlers, fabric)
+  let started: GossipMembership | null = null
+  let endReports = (): void => undefined
+  const begin = async (address: string, { engine: computing, rates }: Computing): Promise<void> => {
+    const replaced = (by: MemberFacts): void =>
+      log.error({ by: by.address }, `another node is called ${by.node}: this one has left the cluster`)
+    const own = { ...facts, address }
+    started = new GossipMembership({
+      facts: own,
+      seeds: config.peers,
+      times: { ...DEFAULT_GOSSIP_TIMES, heartbeatSeconds: config.heartbeatIntervalSeconds },
+      calls: connections,
+      handlers,
+      clock,
+      alarm: systemAlarm,
+      random: Math.random,
+      replaced,
+    })
+    membership.begin(started)
+    started.start()
+    endReports = reportTelemetry({ membership, fabric, engine: computing, rates, links: () => [], alarm: systemAlarm })
+    await blocks.fill()
+  }
+  return new ClusterNode({
+    cluster: config.clusterName,
+    engine,
+    membership,
+    handlers,
+    directory,
+    find: new ClusterFind({ membership, directory, calls: connections }, config.leaseSeconds * 1000),
+    fetch: new ClusterFetch({ membership, connections, meter }),
+    remotePrefill: null,
+    elsewhere,
+    replication: {
+      stats: () => ({}),
+      drain: async () => 0,
+      noticeMissing: () => undefined,
+      close: async () => undefined,
+    },
+    routing: null,
+    notes: () => [],
+    begin,
+    join: async (address) => {
+      await started?.join(address)
+    },
+    close: async () => {
+      endReports()
+      blocks.close()
+      end()
+      await directory.close()
+      await membership.close()
+      connections.close()
+    },
+  })
+}
 /** Where others reach the HTTP door that listens on `host` and `port`. Throws INVALID_CONFIG when nobody can say. */
 export function advertisedAddress({ advertise, host }: Pick<ServerConfig, 'advertise' | 'host'>, port: number): string {
   if (advertise !== null) return advertise

@@ -12,6 +12,7 @@ import type { ChainHashes, ContentHashers } from '../core/ports.ts'
 import { seededRandom } from '../core/random.ts'
 import { MeasuredRates } from '../policy/measured-rates.ts'
 import { openBackend } from '../server/backends.ts'
+import type { ClusterNode } from '../server/cluster-node.ts'
 import type { Engine } from '../server/compute-operations.ts'
 import type { Fabric } from '../server/fabric.ts'
 import { openNode } from '../server/node.ts'
@@ -27,10 +28,14 @@ export interface EngineParts {
   readonly saltOf: (tenant: TenantId) => string
   readonly environment: Readonly<Record<string, string | undefined>>
   readonly log: Logger
+  /** Ways to other nodes; null for a node that is alone. */
+  readonly cluster: ClusterNode | null
 }
 
 export interface OpenedEngine {
   readonly engine: Engine
+  /** What the engine takes, as it is measured; null without one. */
+  readonly rates: MeasuredRates | null
   readonly close: () => Promise<void>
 }
 
@@ -44,7 +49,7 @@ const MOVED_MEASURED_SHARE = 0.1
 /** Throws what `openBackend` and `openNode` throw. */
 export async function openEngine(config: ServerConfig, parts: EngineParts): Promise<OpenedEngine> {
   const { compute } = config
-  if (compute === 'none') return { engine: { kind: 'none' }, close: async () => {} }
+  if (compute === 'none') return { engine: { kind: 'none' }, rates: null, close: async () => {} }
   const backend = await openBackend({
     compute,
     model: config.model,
@@ -59,7 +64,8 @@ export async function openEngine(config: ServerConfig, parts: EngineParts): Prom
     chainHashes: parts.chainHashes,
     hashers: parts.hashers,
   })
-  if (backend.kind === 'text') return { engine: { kind: 'service', backend }, close: () => backend.close() }
+  if (backend.kind === 'text')
+    return { engine: { kind: 'service', backend }, rates: null, close: () => backend.close() }
   try {
     return await openEngineNode(config, backend, parts)
   } catch (error) {
@@ -71,7 +77,7 @@ export async function openEngine(config: ServerConfig, parts: EngineParts): Prom
 async function openEngineNode(
   { dataDir, residentBytesMax, requestsMax }: ServerConfig,
   backend: KvBackend,
-  { fabric, hashers, chainHashes, saltOf, log }: EngineParts,
+  { fabric, hashers, chainHashes, saltOf, log, cluster }: EngineParts,
 ): Promise<OpenedEngine> {
   const name = `${backend.model.fingerprint} ${backend.name} ${backend.description}`
   const file = dataDir === null ? null : new RatesFile(new SnapshotFile(join(dataDir, 'rates')))
@@ -79,6 +85,7 @@ async function openEngineNode(
   if (notice !== null) log.warn(notice)
   const node = await openNode({
     ...DEFAULT_NODE_OPTIONS,
+    ...cluster?.ports,
     fabric,
     backend,
     chain: createHashChain('blake3', { hashes: chainHashes, blockTokens: BLOCK_TOKENS }),
@@ -93,6 +100,7 @@ async function openEngineNode(
   })
   return {
     engine: { kind: 'node', node },
+    rates,
     close: async () => {
       await node.close()
       // Rates that were not written down are measured anew.

@@ -24,6 +24,7 @@ import { systemStopwatch } from '../server/system-time.ts'
 import { openTenantQuotas, type TenantQuotas } from '../server/tenant-quotas.ts'
 import type { PayloadMemory } from '../store/payload-memory.ts'
 import { type DoorPlan, openServer, type Server } from './open-server.ts'
+import { advertisedAddress, openCluster } from './start-cluster.ts'
 import { openEngine } from './start-engine.ts'
 import { openStore, type StorePorts } from './start-store.ts'
 
@@ -74,13 +75,16 @@ export async function startServer(config: ServerConfig, ports: StartPorts): Prom
     const file = auditPath === null ? null : await AuditLog.open(auditPath, clock)
     if (file !== null) closing.push(() => file.close())
     const audit = file ?? auditInLog(log)
-    const { engine, close } = await openEngine(config, {
+    const cluster = await openCluster(config, { fabric, security, chainHashes, clock, version: ports.version, log })
+    if (cluster !== null) closing.push(() => cluster.close())
+    const { engine, rates, close } = await openEngine(config, {
       fabric,
       hashers,
       chainHashes,
       saltOf: security.saltOf,
       environment: ports.environment,
       log,
+      cluster,
     })
     closing.push(close)
     const gate = new Gate(security.limiter)
@@ -98,6 +102,7 @@ export async function startServer(config: ServerConfig, ports: StartPorts): Prom
       scrub,
       payloadMemory,
       allowedPeers: config.allowedPeers,
+      cluster,
       transfersDirectory: config.store === 'disk' && config.dataDir !== null ? join(config.dataDir, 'transfers') : null,
     })
     closing.push(() => operations.pulls.close())
@@ -110,6 +115,7 @@ export async function startServer(config: ServerConfig, ports: StartPorts): Prom
       payloadBytesMax: config.payloadBytesMax,
       connectionsMax: config.connectionsMax,
     })
+    await cluster?.begin(advertisedAddress(config, httpPortOf(server)), { engine, rates })
     const written = <T>(action: AuditAction, act: () => Promise<T>): Promise<T> =>
       audit.around({ action, caller: null, target: config.nodeId, requestId: null }, act)
     await written('start', async () => {})
@@ -124,7 +130,11 @@ export async function startServer(config: ServerConfig, ports: StartPorts): Prom
       },
       stop: async () => {
         try {
-          await written('drain', () => server.close(config.drainSeconds * 1000))
+          await written('drain', async () => {
+            // While its doors are open: others fetch what only this node has.
+            await cluster?.leave(config.drainSeconds)
+            await server.close(config.drainSeconds * 1000)
+          })
         } finally {
           await closeAll()
         }
@@ -134,6 +144,11 @@ export async function startServer(config: ServerConfig, ports: StartPorts): Prom
     await closeAll()
     throw error
   }
+}
+
+function httpPortOf({ doors }: Server): number {
+  for (const { name, address } of doors) if (name === 'http' && address.kind === 'tcp') return address.port
+  throw new MembraneError('INVALID_CONFIG', 'Nodes of a cluster talk over HTTP: this one has no HTTP door.')
 }
 
 function doorsOf(config: ServerConfig, { authenticator, socketAuthenticator, tls }: Security): readonly DoorPlan[] {

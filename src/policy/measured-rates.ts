@@ -100,7 +100,18 @@ export class MeasuredRates {
 
   /** What every call to the engine costs beside its tokens. */
   get prefillCallSeconds(): number {
-    return this.#prefillCosts().callSeconds
+    return this.prefillCosts.callSeconds
+  }
+
+  /** Of the engine, as measured so far. */
+  get prefillCosts(): AssumedPrefill {
+    const { callSeconds, secondsPerToken, secondsPerPair } = this.#assumed.prefill
+    const [call = 1, token = 1, pair = 1] = this.#prefill.factors
+    return {
+      callSeconds: call * callSeconds,
+      secondsPerToken: Math.max(SECONDS_PER_TOKEN_MIN, token * secondsPerToken),
+      secondsPerPair: pair * secondsPerPair,
+    }
   }
 
   /** What was assumed of a place that was never read. */
@@ -122,7 +133,7 @@ export class MeasuredRates {
 
   /** Seconds to compute the KV of a span when all before it is there; of joined spans, the sum. */
   prefillSeconds({ start, end }: TokenSpan): number {
-    const { secondsPerToken, secondsPerPair } = this.#prefillCosts()
+    const { secondsPerToken, secondsPerPair } = this.prefillCosts
     return secondsPerToken * (end - start) + secondsPerPair * pairsOf(start, end)
   }
 
@@ -180,16 +191,6 @@ export class MeasuredRates {
     const slowness = assumed.latencySeconds > 0 ? (latency + transfer) / 2 : transfer
     if (slowness <= 1) return 1
     return slowness ** (2 ** (-(this.#observations - lastObservation) / RETRY_OBSERVATIONS) - 1)
-  }
-
-  #prefillCosts(): AssumedPrefill {
-    const { callSeconds, secondsPerToken, secondsPerPair } = this.#assumed.prefill
-    const [call = 1, token = 1, pair = 1] = this.#prefill.factors
-    return {
-      callSeconds: call * callSeconds,
-      secondsPerToken: Math.max(SECONDS_PER_TOKEN_MIN, token * secondsPerToken),
-      secondsPerPair: pair * secondsPerPair,
-    }
   }
 }
 

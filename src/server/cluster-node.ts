@@ -4,6 +4,8 @@ import type { FragmentDirectory, PeerFetch, RemotePrefill } from '../core/ports.
 import type { BlockDirectory } from '../cluster/block-directory.ts'
 import type { Member, Telemetry } from '../cluster/member.ts'
 import type { PeerHandlers } from '../cluster/peer-calls.ts'
+import type { MeasuredRates } from '../policy/measured-rates.ts'
+import type { Engine } from './compute-operations.ts'
 import type { Elsewhere, ElsewhereStats } from './cluster-elsewhere.ts'
 import type { StartedMembership } from './started-membership.ts'
 
@@ -42,6 +44,13 @@ export interface Routing {
   state(): unknown
 }
 
+/** What a node computes with, once it is open. */
+export interface Computing {
+  readonly engine: Engine
+  /** Null without an engine. */
+  readonly rates: MeasuredRates | null
+}
+
 export interface ClusterNodeParts {
   readonly cluster: string
   readonly engine: ClusterEngine
@@ -57,7 +66,7 @@ export interface ClusterNodeParts {
   /** What does not work as it should, in sentences. */
   readonly notes: () => readonly string[]
   /** Begins: joins through the seeds, at this address. */
-  readonly begin: (address: string) => Promise<void>
+  readonly begin: (address: string, computing: Computing) => Promise<void>
   readonly join: (address: string) => Promise<void>
   /** Frees what the parts hold, the last opened first. */
   readonly close: () => Promise<void>
@@ -95,8 +104,8 @@ export class ClusterNode {
   }
 
   /** Once, when the doors are open. */
-  async begin(address: string): Promise<void> {
-    await this.#parts.begin(address)
+  async begin(address: string, computing: Computing): Promise<void> {
+    await this.#parts.begin(address, computing)
     this.#state = 'member'
   }
 

@@ -148,8 +148,9 @@ export async function openFabric(options: FabricOptions): Promise<Fabric> {
         else left(entry.key)
     },
     left: (key) => {
-      index.left(key)
+      // Watchers first: the indices still know what it is.
       for (const { left } of watchers) left(key)
+      index.left(key)
     },
   }
   const bounded = await openBoundedStore(hot ?? canonical, boundedOptions, canonical.takeRecovered())

@@ -53,6 +53,8 @@ export interface NodeStats {
   readonly generatedTokens: number
   /** Fragments that were found and could not be read: gone, damaged or of another shape. */
   readonly failedReads: number
+  /** From the call until the context was ready, of all requests together. */
+  readonly rebuildSeconds: number
   readonly resident: ResidentStats
   readonly readAhead: ReadAheadStats
 }

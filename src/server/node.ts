@@ -62,7 +62,14 @@ export class Node {
   readonly #records: MovedRecords | null
   /** What rebuilds store: it goes on when a request ends early. */
   readonly #storing = new Set<Promise<StoreReport>>()
-  readonly #counts = { requests: 0, reusedTokens: 0, prefilledTokens: 0, generatedTokens: 0, failedReads: 0 }
+  readonly #counts = {
+    requests: 0,
+    reusedTokens: 0,
+    prefilledTokens: 0,
+    generatedTokens: 0,
+    failedReads: 0,
+    rebuildSeconds: 0,
+  }
 
   /** Use `openNode`. */
   constructor(options: NodeOptions) {
@@ -95,6 +102,15 @@ export class Node {
 
   stats(): NodeStats {
     return { ...this.#counts, resident: this.#resident.stats(), readAhead: this.#ahead.stats() }
+  }
+
+  /** How long a request that comes now waits before its turn: as long as those before it took, on average, so far. */
+  get waitSeconds(): number {
+    const { contextsInUse, requestsWaiting } = this.#resident.stats()
+    const { requests, rebuildSeconds } = this.#counts
+    const { requestsMax } = this.#options
+    if (contextsInUse < requestsMax || requests === 0) return 0
+    return ((requestsWaiting + 1) * rebuildSeconds) / requests / requestsMax
   }
 
   /** The prompt as token ids. Throws INVALID_REQUEST for one that is empty or longer than the model's context. */
@@ -292,8 +308,10 @@ export class Node {
     this.#options.fabric.of(tenant).countLookUp({ model: this.backend.model.fingerprint, hashes })
   }
 
-  #count({ tenant }: PromptRequest, { explain, reusedTokens, prefilledTokens, failedReads }: RebuildResult): void {
+  #count({ tenant }: PromptRequest, result: RebuildResult): void {
+    const { explain, reusedTokens, prefilledTokens, failedReads, seconds } = result
     this.#counts.requests += 1
+    this.#counts.rebuildSeconds += seconds
     this.#counts.reusedTokens += reusedTokens
     this.#counts.prefilledTokens += prefilledTokens
     this.#counts.failedReads += failedReads.length
