@@ -73,7 +73,7 @@ export const DEFAULT_SERVER_CONFIG = {
   clusterSecretFile: null,
   replicationBytesPerSecond: null,
   peers: [],
-  heartbeatIntervalSeconds: 2,
+  heartbeatIntervalSeconds: 0.4,
   gossipIntervalSeconds: 5,
   replicaCount: 2,
   failureRemoveThreshold: 4,
@@ -271,7 +271,7 @@ export const serverConfigSchema = z
     heartbeatIntervalSeconds: field
       .seconds(0.1, 3600)
       .prefault(D.heartbeatIntervalSeconds)
-      .describe('Between two signs of life to another node.'),
+      .describe('Between two rounds of probes; a node that falls silent is gone after seven of them at most.'),
     gossipIntervalSeconds: field
       .seconds(0.1, 3600)
       .prefault(D.gossipIntervalSeconds)
@@ -280,7 +280,7 @@ export const serverConfigSchema = z
     failureRemoveThreshold: field
       .whole(1, 1000)
       .default(D.failureRemoveThreshold)
-      .describe('Missed heartbeats after which a node is taken for gone.'),
+      .describe('Heartbeats for which a node that did not answer is suspected before it is taken for gone.'),
   })
   .describe('Configuration of `membrane serve`: what is not given is what stands as its default.')
 

@@ -56,8 +56,8 @@ describe('a configuration file', () => {
     ['port: 1\nport: 2', /:2: not YAML or JSON \(DUPLICATE_KEY\)/],
     ['port: [1', /not YAML or JSON/],
     ['port: *x', /aliases|not YAML/],
-    ['peers: [a:1]', /peers is for a cluster/],
-    ['replicaCount: 3', /replicaCount is for a cluster/],
+    ['cluster: off\npeers: [a:1]', /peers is for a cluster/],
+    ['cluster: redis', /needs its address/],
   ])('%j is refused, with the place', async (text, message) => {
     expect((await refusal(loadServerConfig({ config: file(text) }, {}))).message).toMatch(message)
   })

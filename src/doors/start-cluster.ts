@@ -77,7 +77,12 @@ export async function openCluster(config: ServerConfig, parts: ClusterParts): Pr
     started = new GossipMembership({
       facts: own,
       seeds: config.peers,
-      times: { ...DEFAULT_GOSSIP_TIMES, heartbeatSeconds: config.heartbeatIntervalSeconds },
+      times: {
+        ...DEFAULT_GOSSIP_TIMES,
+        heartbeatSeconds: config.heartbeatIntervalSeconds,
+        exchangeSeconds: config.gossipIntervalSeconds,
+        failureThreshold: config.failureRemoveThreshold,
+      },
       calls: connections,
       handlers,
       clock,

@@ -131,7 +131,9 @@ describe('the description of the API', () => {
     )
     // Sent by other nodes, by clients of the API before, and by clients of OpenAI.
     expect(open).toEqual(
-      new Set(['createChatCompletion', 'createCompletion', 'hasFragments', 'prefill', 'pull', 'replicate', 'store']),
+      new Set(['createChatCompletion', 'createCompletion', 'hasFragments', 'prefill', 'pull', 'replicate', 'store'])
+        .add('join')
+        .add('leave'),
     )
   })
 
@@ -216,14 +218,14 @@ describe('every route', async () => {
     const exact = operation.responses[String(answer.status)]
     const declared = exact ?? operation.responses[`${Math.floor(answer.status / 100)}XX`]
     expect(declared, `${answer.status} ${text}`).toBeDefined()
-    const isCluster = ['peers', 'sync', 'join', 'leave', 'gossip'].includes(operation.operationId)
+    const isCluster = ['getCluster', 'peers', 'sync', 'join', 'leave', 'gossip'].includes(operation.operationId)
     const isMissing = ['searchFragments'].includes(operation.operationId)
     expect(answer.status, text).toBe(
       isCluster
         ? 503
         : isMissing
           ? 501
-          : operation.operationId === 'pull'
+          : ['pull', 'sendClusterMessage'].includes(operation.operationId)
             ? 403
             : exact === undefined
               ? 0
