@@ -2,6 +2,8 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { BYTES, open } from '../../test/contracts/fabric-fixtures.ts'
 import { parseTenantId } from '../core/ids.ts'
+import { clusterMetrics } from './cluster-metrics.ts'
+import type { ClusterStatus } from './cluster-node.ts'
 import type { Engine } from './compute-operations.ts'
 import { Gate } from './gate.ts'
 import { durationsOf, metricsOf, REQUEST_DURATION } from './node-metrics.ts'
@@ -29,9 +31,35 @@ const readAhead = {
   cancelledFragments: 6,
   heldBytes: 7,
 }
-const stats = { requests: 1, reusedTokens: 2, prefilledTokens: 3, generatedTokens: 4, failedReads: 5 }
+const stats = {
+  requests: 1,
+  reusedTokens: 2,
+  prefilledTokens: 3,
+  generatedTokens: 4,
+  failedReads: 5,
+  rebuildSeconds: 6,
+}
 /** Its numbers are all that is asked of it. */
 const engine = { kind: 'node', node: { stats: () => ({ ...stats, resident, readAhead }) } } as unknown as Engine
+
+const link = { datacentre: 'dc-2', bytesPerSecond: 1e8, rttSeconds: 0.04, lossRatio: 0.1, utilisation: 0.5 }
+const facts = { incarnation: 1, address: 'a:1', roles: [], version: '1', startedMs: 1, isDraining: false, sinceMs: 1 }
+const numbers = { capacityBytes: null, storedBytes: 1, fragments: 1, eventLoopRatio: 0, running: 0, prefill: null }
+const cluster: ClusterStatus = {
+  cluster: 'membrane',
+  engine: 'gossip',
+  self: 'a',
+  members: [
+    { ...facts, ...numbers, node: 'a', state: 'alive', datacentre: 'dc-1', links: [link] },
+    { ...facts, ...numbers, node: 'b', state: 'gone', datacentre: 'dc-2', links: [] },
+  ],
+  membership: { messages: 1, bytes: 2, suspected: 3, refuted: 4, removed: 5 },
+  directory: { own: 6, waiting: 7, lookups: 8, failures: 9, refused: 10 },
+  replication: {},
+  reads: { asked: 11, brought: 12, missed: 13, failed: 14 },
+  routing: null,
+  notes: [],
+}
 
 async function openObserved() {
   const { fabric } = await open()
@@ -48,7 +76,7 @@ describe('metrics', () => {
     const { tenants, whole } = observe.numbers({ tenant, role: 'admin', name: 'a' })
     if (whole === null) throw new Error('An admin observes.')
     const hot = { entries: 1, bytes: 2, bytesMax: 3, hits: 4, misses: 5, evictions: 6 }
-    const observation = { tenants, whole: { ...whole, fabric: { ...whole.fabric, hot } } }
+    const observation = { tenants, whole: { ...whole, fabric: { ...whole.fabric, hot }, cluster } }
     const rows = metricsOf(observation).map(
       ({ name, type, labels, help }) => `| \`${name}\` | ${type} | ${labels.join(', ')} | ${help} |`,
     )
@@ -100,6 +128,18 @@ describe('metrics', () => {
       [30, 1],
       [Infinity, 2],
     ])
+    const clusters = new Map(
+      clusterMetrics(cluster).map(({ name, samples }) => [
+        name,
+        samples.map(({ labels, value }) => ({ ...labels, value })),
+      ]),
+    )
+    expect(clusters.get('membrane_cluster_nodes')).toEqual([
+      { state: 'alive', datacentre: 'dc-1', value: 1 },
+      { state: 'gone', datacentre: 'dc-2', value: 1 },
+    ])
+    expect(clusters.get('membrane_elsewhere_failed_total')).toEqual([{ value: 14 }])
+    expect(clusters.get('membrane_link_loss_ratio')).toEqual([{ datacentre: 'dc-2', value: 0.1 }])
     const own = observe.numbers({ tenant: parseTenantId('bob'), role: 'reader', name: 'b' })
     expect([durationsOf(own), metricsOf(own).every(({ name }) => !name.includes('requests'))]).toEqual([[], true])
     expect(metricsOf(own).flatMap(({ samples }) => samples.map(({ labels }) => labels['tenant']))).toEqual([

@@ -2,6 +2,7 @@
 import type { CacheBreakdown } from '../indices/statistics.ts'
 import type { HotStats } from '../store/hot.ts'
 import type { NodeNumbers, Observation, TenantNumbers } from './observe-operations.ts'
+import { clusterMetrics } from './cluster-metrics.ts'
 import { DURATION_BOUNDS_SECONDS } from './request-meters.ts'
 
 /** Labels and values of one metric. */
@@ -126,7 +127,7 @@ function byTier(
   return { name, help, type: 'counter', labels: ['tenant', 'tier'], samples }
 }
 
-function nodeMetrics({ fabric, node, load, meters }: NodeNumbers): readonly MetricSamples[] {
+function nodeMetrics({ fabric, node, load, meters, cluster }: NodeNumbers): readonly MetricSamples[] {
   const one = (type: 'gauge' | 'counter', name: string, help: string, value: number): MetricSamples => ({
     name,
     help,
@@ -183,6 +184,7 @@ function nodeMetrics({ fabric, node, load, meters }: NodeNumbers): readonly Metr
     one('gauge', 'membrane_process_memory_limit_bytes', 'Bytes that the process may take.', load.memoryBytesMax),
     ...(fabric.hot === null ? [] : hotMetrics(fabric.hot, one)),
     ...(node === null ? [] : engineMetrics(node, one)),
+    ...(cluster === null ? [] : clusterMetrics(cluster)),
   ]
 }
 

@@ -3,6 +3,7 @@ import type { TenantId } from '../core/ids.ts'
 import type { CacheBreakdown } from '../indices/statistics.ts'
 import type { Quota } from '../store/bounded-owner.ts'
 import { type Caller, isAllowed } from './caller.ts'
+import type { ClusterNode, ClusterStatus } from './cluster-node.ts'
 import type { Engine } from './compute-operations.ts'
 import type { Fabric, FabricStats } from './fabric.ts'
 import type { Gate } from './gate.ts'
@@ -28,6 +29,8 @@ export interface NodeNumbers {
   readonly node: NodeStats | null
   readonly load: ProcessLoad
   readonly meters: RequestMeters
+  /** Null for a node that is alone by its configuration. */
+  readonly cluster: ClusterStatus | null
 }
 
 /** One look at the node. */
@@ -54,6 +57,8 @@ interface ObserveOperationsParts {
   readonly quotas: TenantQuotas
   readonly meters: RequestMeters
   readonly node: string
+  /** Null or missing for a node that is alone by its configuration. */
+  readonly cluster?: ClusterNode | null
 }
 
 /** See the top of this file. */
@@ -92,13 +97,16 @@ export class ObserveOperations {
 
   /** For those whom `viewOf` has let in. */
   numbersOf(view: TenantId | null): Observation {
-    const { fabric, engine, meters } = this.#parts
+    const { fabric, engine, meters, cluster = null } = this.#parts
     const stats = fabric.stats()
     const names = view === null ? [...new Set([...Object.keys(stats.owners), ...stats.cache.byTenant.keys()])] : [view]
     const tenants = names.map((tenant) => this.#numbersOf(tenant, stats))
     if (view !== null) return { tenants, whole: null }
     const node = engine.kind === 'node' ? engine.node.stats() : null
-    return { tenants, whole: { fabric: stats, node, load: this.#load.load(), meters } }
+    return {
+      tenants,
+      whole: { fabric: stats, node, load: this.#load.load(), meters, cluster: cluster?.status() ?? null },
+    }
   }
 
   /** Whether the caller sees everything. Throws FORBIDDEN for one that sees nothing. */

@@ -81,7 +81,7 @@ export function createOperations(parts: OperationsParts): Operations {
     fragments: new FragmentOperations({ fabric, gate, clock, leaseMs, payloadMemory, elsewhere, ...answers }),
     compute: new ComputeOperations({ engine, gate, stopwatch }),
     admin: new AdminOperations({ fabric, engine, gate, audit, quotas, scrub }),
-    observe: new ObserveOperations({ fabric, engine, gate, quotas, meters, node }),
+    observe: new ObserveOperations({ fabric, engine, gate, quotas, meters, node, cluster }),
     transfer: new TransferOperations({ fabric, gate }),
     pulls: new PullOperations({ fabric, gate, audit, clock, allowedPeers, directory, log }),
     cluster: new ClusterOperations({ gate, audit, cluster }),
