@@ -30,6 +30,8 @@ export interface MembraneServer {
   readonly kill: () => Promise<void>
   /** After `kill`: on the same port, with what is in the folder. Ends when it answers. */
   readonly restart: () => Promise<void>
+  /** SIGSTOP makes it hang, SIGCONT go on. */
+  readonly signal: (signal: NodeJS.Signals) => void
   /** SIGTERM; gives the exit code. */
   readonly end: () => Promise<number | null>
   /** Kills it and deletes its folder. */
@@ -110,6 +112,7 @@ async function start(port: number, folder: string, options: MembraneServerOption
     log: () => said,
     kill: async () => void (await end('SIGKILL')),
     restart: run,
+    signal: (signal) => void child?.kill(signal),
     end: () => end('SIGTERM'),
     stop: async () => {
       await end('SIGKILL')

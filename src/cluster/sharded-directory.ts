@@ -52,6 +52,15 @@ const MESSAGE_NAMES = LIMITS.directoryNamesMax / 2
 
 const EMPTY = new NameTable()
 
+/** What was begun for one keeper. */
+interface Lane {
+  tail: Promise<void>
+  waiting: number
+}
+
+/** Of one keeper: some seconds of changes. */
+const LANE_WAITING_MAX = 256
+
 /** Who keeps what, as this node sees the cluster now. */
 interface Keepers {
   readonly byBucket: readonly (readonly string[])[]
@@ -72,8 +81,8 @@ export class ShardedDirectory implements BlockDirectory {
   #keepers: Keepers | null = null
   #flushAlarm: (() => void) | null = null
   #repairAlarm: { readonly cancel: () => void; readonly atMs: number } | null = null
-  /** One after the other, so that what is said last holds. */
-  #sending: Promise<void> = Promise.resolve()
+  /** To each keeper one message after the other, so that what is said last holds; one that hangs holds up nobody else. */
+  readonly #lanes = new Map<string, Lane>()
   #isClosed = false
   readonly #stats = { lookups: 0, failures: 0, refused: 0 }
 
@@ -123,25 +132,22 @@ export class ShardedDirectory implements BlockDirectory {
   flush(): Promise<void> {
     this.#flushAlarm?.()
     this.#flushAlarm = null
-    return this.#next(async () => {
-      for (const [tenant, changes] of this.#changes.take()) await this.#send(tenant, changes)
-    })
+    const sent = [...this.#changes.take()].flatMap(([tenant, changes]) => this.#send(tenant, changes))
+    return Promise.all(sent).then(() => undefined)
   }
 
   async repair({ signal }: CallOptions = {}): Promise<DirectoryRepair> {
     await this.flush()
+    this.#forget()
     const sum = { held: this.#options.own.size, added: 0, removed: 0 }
-    await this.#next(async () => {
-      this.#forget()
-      for (const tenant of new Set([...this.#told, ...this.#options.own.tenants()])) {
-        if (signal?.aborted === true) throw new MembraneError('ABORTED', 'The repair of the directory was cancelled.')
-        const { added, removed } = await this.#repairTenant(tenant)
-        sum.added += added
-        sum.removed += removed
-        if (this.#options.own.table(tenant) === null) this.#told.delete(tenant)
-        else this.#told.add(tenant)
-      }
-    })
+    for (const tenant of new Set([...this.#told, ...this.#options.own.tenants()])) {
+      if (signal?.aborted === true) throw new MembraneError('ABORTED', 'The repair of the directory was cancelled.')
+      const { added, removed } = await this.#repairTenant(tenant)
+      sum.added += added
+      sum.removed += removed
+      if (this.#options.own.table(tenant) === null) this.#told.delete(tenant)
+      else this.#told.add(tenant)
+    }
     return sum
   }
 
@@ -168,7 +174,7 @@ export class ShardedDirectory implements BlockDirectory {
     this.#repairAlarm?.cancel()
     for (const off of this.#off.splice(0)) off()
     this.#abort.abort()
-    await this.#sending
+    await Promise.all(Array.from(this.#lanes.values(), ({ tail }) => tail))
   }
 
   #nowMs(): number {
@@ -184,10 +190,23 @@ export class ShardedDirectory implements BlockDirectory {
     return this.#keepers
   }
 
-  /** Runs after all that was begun before. A failure is the caller's alone. */
-  #next(work: () => Promise<void>): Promise<void> {
-    const done = this.#sending.then(work)
-    this.#sending = done.catch(() => undefined)
+  /** Runs after all that was begun for this keeper before; one that has too much waiting is left to the next repair. */
+  #inLane(keeper: string, work: () => Promise<void>): Promise<void> {
+    const lane = this.#lanes.get(keeper) ?? { tail: Promise.resolve(), waiting: 0 }
+    this.#lanes.set(keeper, lane)
+    if (lane.waiting >= LANE_WAITING_MAX) {
+      this.#failed(new MembraneError('LIMIT_REACHED', `${keeper} does not keep up.`))
+      return Promise.resolve()
+    }
+    lane.waiting += 1
+    const done = lane.tail
+      .then(work)
+      .catch((error: unknown) => this.#failed(error))
+      .finally(() => {
+        lane.waiting -= 1
+        if (lane.waiting === 0) this.#lanes.delete(keeper)
+      })
+    lane.tail = done
     return done
   }
 
@@ -199,7 +218,7 @@ export class ShardedDirectory implements BlockDirectory {
   }
 
   /** To the keepers of each name, some messages each; one that does not come through is left to the next repair. */
-  async #send(tenant: TenantId, changes: readonly DirectoryChange[]): Promise<void> {
+  #send(tenant: TenantId, changes: readonly DirectoryChange[]): readonly Promise<void>[] {
     const byKeeper = new Map<string, DirectoryChange[]>()
     const { byBucket } = this.#current()
     for (const { value, names } of changes) {
@@ -217,18 +236,14 @@ export class ShardedDirectory implements BlockDirectory {
           known.push({ value, names: pickNames(names, chosen.slice(from, from + MESSAGE_NAMES)) })
       }
     }
-    await Promise.all([...byKeeper].map(([keeper, told]) => this.#sendTo(keeper, tenant, told)))
+    return Array.from(byKeeper, ([keeper, told]) => this.#inLane(keeper, () => this.#sendTo(keeper, tenant, told)))
   }
 
   async #sendTo(keeper: string, tenant: TenantId, changes: readonly DirectoryChange[]): Promise<void> {
-    try {
-      for (const piece of messagesOf(changes)) {
-        const counts = piece.map(({ value, names }) => ({ value, count: names.length / BLOCK_NAME_BYTES }))
-        const bytes = joinPieces(piece.map(({ names }) => names))
-        await this.#call(keeper, tenant, peerMessage(CHANGE, { ...this.#teller(), changes: counts }, bytes))
-      }
-    } catch (error) {
-      this.#failed(error)
+    for (const piece of messagesOf(changes)) {
+      const counts = piece.map(({ value, names }) => ({ value, count: names.length / BLOCK_NAME_BYTES }))
+      const bytes = joinPieces(piece.map(({ names }) => names))
+      await this.#call(keeper, tenant, peerMessage(CHANGE, { ...this.#teller(), changes: counts }, bytes))
     }
   }
 
@@ -310,8 +325,8 @@ export class ShardedDirectory implements BlockDirectory {
       }
     /** Both keepers may lack the same entries: they count once. */
     const changed = new Map<number, { readonly added: number; readonly removed: number }>()
-    for (const [keeper, buckets] of bucketsOf) {
-      try {
+    const repaired = Array.from(bucketsOf, ([keeper, buckets]) =>
+      this.#inLane(keeper, async () => {
         const digest = decodeDigest(await this.#call(keeper, tenant, peerMessage(DIGEST, this.#teller())))
         const table = this.#options.own.table(tenant)
         const others = buckets.filter((bucket) => !(table ?? EMPTY).isBucketAlike(bucket, digest))
@@ -320,10 +335,9 @@ export class ShardedDirectory implements BlockDirectory {
           const before = changed.get(bucket) ?? { added: 0, removed: 0 }
           changed.set(bucket, { added: Math.max(added, before.added), removed: Math.max(removed, before.removed) })
         }
-      } catch (error) {
-        this.#failed(error)
-      }
-    }
+      }),
+    )
+    await Promise.all(repaired)
     const sum = { added: 0, removed: 0 }
     for (const { added, removed } of changed.values()) {
       sum.added += added

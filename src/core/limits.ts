@@ -354,6 +354,8 @@ export const LIMITS = {
   clusterFieldsBytesMax: 2 * 1024 * 1024,
   /** Bytes of one message between nodes; more is rejected with INVALID_REQUEST. The names of a million blocks. */
   clusterMessageBytesMax: 16 * 1024 * 1024,
+  /** Fragments that one message asks a node to remove; what is more goes with the next one. Their keys fit its fields. */
+  clusterForgottenMax: 1024,
   /** Messages of other nodes that a node answers at a time; others wait for their turn. */
   clusterMessagesMax: 1024,
   /** Pools of connections that a node keeps, one for each other node and tenant; the one unused longest is closed. */

@@ -16,6 +16,7 @@ import { ShardedDirectory } from '../cluster/sharded-directory.ts'
 import { ClusterElsewhere } from '../server/cluster-elsewhere.ts'
 import { ClusterFetch } from '../server/cluster-fetch.ts'
 import { answerFinds, ClusterFind } from '../server/cluster-find.ts'
+import { answerForgets, ClusterForget } from '../server/cluster-forget.ts'
 import { ClusterNode, type Computing } from '../server/cluster-node.ts'
 import { ClusterPull } from '../server/cluster-pull.ts'
 import { reportTelemetry } from '../server/cluster-telemetry.ts'
@@ -66,8 +67,17 @@ export async function openCluster(config: ServerConfig, parts: ClusterParts): Pr
   const meter = { fetched: () => undefined, failed: () => undefined }
   const files = transfers === null ? null : new StagedFiles(transfers)
   const pull = new ClusterPull({ fabric, connections, files, meter })
-  const elsewhere = new ClusterElsewhere({ membership, directory, connections, pull, hash, missed: () => undefined })
-  const end = answerFinds(handlers, fabric)
+  const forget = new ClusterForget({ membership, calls: connections })
+  const elsewhere = new ClusterElsewhere({
+    membership,
+    directory,
+    connections,
+    pull,
+    forget,
+    hash,
+    missed: () => undefined,
+  })
+  const ends = [answerFinds(handlers, fabric)]
   let started: GossipMembership | null = null
   let endReports = (): void => undefined
   const begin = async (address: string, { engine: computing, rates }: Computing): Promise<void> => {
@@ -113,6 +123,7 @@ export async function openCluster(config: ServerConfig, parts: ClusterParts): Pr
     },
     routing: null,
     notes: () => [],
+    eraseWith: (erase) => void ends.push(answerForgets(handlers, fabric, erase)),
     begin,
     join: async (address) => {
       await started?.join(address)
@@ -120,7 +131,7 @@ export async function openCluster(config: ServerConfig, parts: ClusterParts): Pr
     close: async () => {
       endReports()
       blocks.close()
-      end()
+      for (const end of ends) end()
       await directory.close()
       await membership.close()
       connections.close()

@@ -5,6 +5,7 @@ import type { Quota } from '../store/bounded-owner.ts'
 import type { TenantUsage } from '../store/tenants.ts'
 import type { AuditAction, AuditLog } from './audit.ts'
 import type { Caller, Permission } from './caller.ts'
+import type { Elsewhere } from './cluster-elsewhere.ts'
 import type { Engine } from './compute-operations.ts'
 import type { Fabric } from './fabric.ts'
 import type { Gate } from './gate.ts'
@@ -40,6 +41,8 @@ export interface AdminOperationsParts {
   readonly quotas: TenantQuotas
   /** Reads everything that the store holds and compares it with its hashes; null where the store cannot. */
   readonly scrub: ((signal: AbortSignal) => Promise<NodeScrubReport>) | null
+  /** Other nodes of a cluster; null or missing where this node is alone. */
+  readonly elsewhere?: Pick<Elsewhere, 'erase'> | null
 }
 
 /** Who asked for it, and with which request. */
@@ -85,14 +88,22 @@ export class AdminOperations {
     })
   }
 
-  /** Removes all fragments of a tenant, and its contexts from the engine, so that no byte that only it had is left in the store; how many fragments there were. */
+  /**
+   * Removes all fragments of a tenant, and its contexts from the engine, so that no byte that only it had is left in the
+   * store, here and at all nodes of the cluster; how many fragments there were. Throws PEER_UNAVAILABLE, when all else is
+   * done, for nodes that did not answer.
+   */
   erase(call: AdminCall, tenant: TenantId): Promise<number> {
-    return this.#audited(call, 'tenant.erase', tenant, async () => {
-      const { engine, fabric } = this.#parts
-      // First: what leaves the engine's memory would be stored.
-      if (engine.kind === 'node') await engine.node.forget(tenant)
-      return fabric.erase(tenant)
-    })
+    return this.#audited(call, 'tenant.erase', tenant, () => this.#everywhere(tenant, null))
+  }
+
+  /** What another node of the cluster asks for, which has asked who wants it. */
+  async eraseHere(tenant: TenantId, prefix: string | null): Promise<number> {
+    const { engine, fabric } = this.#parts
+    if (prefix !== null) return removeAll(fabric.of(tenant), prefix)
+    // First: what leaves the engine's memory would be stored.
+    if (engine.kind === 'node') await engine.node.forget(tenant)
+    return fabric.erase(tenant)
   }
 
   /** Ends when no byte of what was removed before is left in the store's own files. */
@@ -112,7 +123,13 @@ export class AdminOperations {
   /** Removes the caller's own fragments whose keys begin so, which a writer may; how many there were. */
   flush(call: AdminCall, prefix: string): Promise<number> {
     const { tenant } = call.caller
-    return this.#audited(call, 'tenant.flush', tenant, () => removeAll(this.#parts.fabric.of(tenant), prefix), 'write')
+    return this.#audited(call, 'tenant.flush', tenant, () => this.#everywhere(tenant, prefix), 'write')
+  }
+
+  /** Here first: what is left here would be copied again. */
+  async #everywhere(tenant: TenantId, prefix: string | null): Promise<number> {
+    const erased = await this.eraseHere(tenant, prefix)
+    return erased + ((await this.#parts.elsewhere?.erase(tenant, prefix)) ?? 0)
   }
 
   /** One who may not is written down too. */

@@ -12,6 +12,7 @@ import type { HashFunction } from '../core/ports.ts'
 import { BLOCK_NAME_BYTES, type BlockDirectory, type Holding } from '../cluster/block-directory.ts'
 import type { Member } from '../cluster/member.ts'
 import type { Membership } from '../cluster/membership.ts'
+import type { ClusterForget, Forgotten } from './cluster-forget.ts'
 import type { ClusterPull } from './cluster-pull.ts'
 import type { PeerConnections } from './peer-connections.ts'
 
@@ -21,6 +22,10 @@ export interface Elsewhere {
   bring(tenant: TenantId, key: string, options?: CallOptions): Promise<boolean>
   /** Whether another node says that it has it: one answer a key, in order. */
   has(tenant: TenantId, keys: readonly string[]): Promise<readonly boolean[]>
+  /** Removes copies at other nodes: of each, whether there was one. Nodes that fail are passed over. */
+  forget(tenant: TenantId, what: readonly Forgotten[]): Promise<readonly boolean[]>
+  /** All of a tenant, or what lies under a prefix, at all other nodes. Throws PEER_UNAVAILABLE when some did not answer. */
+  erase(tenant: TenantId, prefix: string | null): Promise<number>
 }
 
 export interface ClusterElsewhereParts {
@@ -28,6 +33,7 @@ export interface ClusterElsewhereParts {
   readonly directory: BlockDirectory
   readonly connections: PeerConnections
   readonly pull: ClusterPull
+  readonly forget: ClusterForget
   /** Names fragments that have no blocks. */
   readonly hash: HashFunction
   /** A node that was said to have a fragment did not have it, or gave other bytes. */
@@ -79,6 +85,14 @@ export class ClusterElsewhere implements Elsewhere {
       found.push(...asked.map((_, index) => holdings.some(({ tiers }) => (tiers[index] ?? 0) > 0)))
     }
     return found
+  }
+
+  forget(tenant: TenantId, what: readonly Forgotten[]): Promise<readonly boolean[]> {
+    return this.#parts.forget.forget(tenant, what)
+  }
+
+  erase(tenant: TenantId, prefix: string | null): Promise<number> {
+    return this.#parts.forget.erase(tenant, prefix)
   }
 
   async #bring(tenant: TenantId, key: string, options: CallOptions): Promise<boolean> {

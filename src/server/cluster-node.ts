@@ -6,6 +6,7 @@ import type { Member, Telemetry } from '../cluster/member.ts'
 import type { PeerHandlers } from '../cluster/peer-calls.ts'
 import type { MeasuredRates } from '../policy/measured-rates.ts'
 import type { Engine } from './compute-operations.ts'
+import type { EraseHere } from './cluster-forget.ts'
 import type { Elsewhere, ElsewhereStats } from './cluster-elsewhere.ts'
 import type { StartedMembership } from './started-membership.ts'
 
@@ -65,6 +66,7 @@ export interface ClusterNodeParts {
   readonly routing: Routing | null
   /** What does not work as it should, in sentences. */
   readonly notes: () => readonly string[]
+  readonly eraseWith: (erase: EraseHere) => void
   /** Begins: joins through the seeds, at this address. */
   readonly begin: (address: string, computing: Computing) => Promise<void>
   readonly join: (address: string) => Promise<void>
@@ -101,6 +103,11 @@ export class ClusterNode {
   } {
     const { find, fetch, remotePrefill } = this.#parts
     return { directory: find, peers: fetch, remotePrefill }
+  }
+
+  /** How this node erases what another one asks it to. */
+  eraseWith(erase: EraseHere): void {
+    this.#parts.eraseWith(erase)
   }
 
   /** Once, when the doors are open. */

@@ -14,6 +14,7 @@ import type { TenantUsage } from '../store/tenants.ts'
 import { AnswerRoom } from './answer-room.ts'
 import { ArrivingHashes } from './arriving-hashes.ts'
 import type { Elsewhere } from './cluster-elsewhere.ts'
+import type { Forgotten } from './cluster-forget.ts'
 import type { Caller } from './caller.ts'
 import type { Fabric } from './fabric.ts'
 import type { Gate } from './gate.ts'
@@ -119,7 +120,13 @@ export class FragmentOperations {
   put(caller: Caller, put: FabricPut): Promise<FabricPutResult> {
     this.#enterPut(caller, put)
     const key = nameOf(put)
-    const store = (): Promise<FabricPutResult> => this.#own(caller).put(put)
+    const store = async (): Promise<FabricPutResult> => {
+      const result = await this.#own(caller).put(put)
+      // Others may hold what was there before.
+      if (result.outcome === 'replaced')
+        await this.#forgetElsewhere(caller, [{ key: result.key, keep: result.contentHash }])
+      return result
+    }
     // Bytes under their own hash are the same whoever comes first.
     return key === null ? store() : this.#puts.run(`${caller.tenant}/${key}`, store)
   }
@@ -219,10 +226,16 @@ export class FragmentOperations {
     return this.#own(caller).revise(key, revision)
   }
 
-  /** How many were there. */
-  remove(caller: Caller, keys: readonly string[]): Promise<number> {
+  /** How many were there, here or at another node of the cluster: they are removed there too. */
+  async remove(caller: Caller, keys: readonly string[]): Promise<number> {
     this.#parts.gate.enter(caller, 'write')
-    return this.#own(caller).remove(keys)
+    const own = this.#own(caller)
+    if (this.#parts.elsewhere == null) return own.remove(keys)
+    const isHere = await own.has(keys)
+    const removed = await own.remove(keys)
+    const what = keys.map((key) => ({ key, keep: null }))
+    const wasElsewhere = await this.#forgetElsewhere(caller, what)
+    return removed + wasElsewhere.filter((was, index) => was && isHere[index] === false).length
   }
 
   /** Keys in no order. */
@@ -278,6 +291,13 @@ export class FragmentOperations {
     const { elsewhere = null } = this.#parts
     if (found !== null || elsewhere === null || role === 'node') return found
     return (await elsewhere.bring(tenant, key)) ? read() : null
+  }
+
+  /** A node that removes speaks for itself alone. */
+  #forgetElsewhere({ tenant, role }: Caller, what: readonly Forgotten[]): Promise<readonly boolean[]> {
+    const { elsewhere = null } = this.#parts
+    if (elsewhere === null || role === 'node') return Promise.resolve(what.map(() => false))
+    return elsewhere.forget(tenant, what)
   }
 
   #readUnchanged<T>(caller: Caller, key: string, read: () => Promise<T | null | 'changed'>): Promise<T | null> {

@@ -76,11 +76,13 @@ export function createOperations(parts: OperationsParts): Operations {
   const elsewhere = cluster?.elsewhere ?? null
   const answers = parts.answersBytesMax === undefined ? {} : { answersBytesMax: parts.answersBytesMax }
   const meters = new RequestMeters()
+  const admin = new AdminOperations({ fabric, engine, gate, audit, quotas, scrub, elsewhere })
+  cluster?.eraseWith((tenant, prefix) => admin.eraseHere(tenant, prefix))
   return {
     gate,
     fragments: new FragmentOperations({ fabric, gate, clock, leaseMs, payloadMemory, elsewhere, ...answers }),
     compute: new ComputeOperations({ engine, gate, stopwatch }),
-    admin: new AdminOperations({ fabric, engine, gate, audit, quotas, scrub }),
+    admin,
     observe: new ObserveOperations({ fabric, engine, gate, quotas, meters, node, cluster }),
     transfer: new TransferOperations({ fabric, gate }),
     pulls: new PullOperations({ fabric, gate, audit, clock, allowedPeers, directory, log }),

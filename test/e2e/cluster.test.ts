@@ -1,0 +1,96 @@
+/** Three nodes, as processes of their own, that find each other by gossip. */
+import { randomBytes } from 'node:crypto'
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { ClusterProcesses, living, stateOf } from '../cluster-processes.ts'
+
+const TIMEOUT_MS = 120_000
+const payload = randomBytes(300_000)
+
+/** On a machine that does nothing else, 2.8 s; this one runs other tests. */
+const DETECTED_SECONDS_MAX = 8
+
+describe('three nodes that gossip', { timeout: TIMEOUT_MS }, () => {
+  let cluster: ClusterProcesses
+
+  beforeAll(async () => {
+    cluster = await ClusterProcesses.start({ nodes: 3 })
+  }, TIMEOUT_MS)
+
+  afterAll(() => cluster?.stop())
+
+  test('read at each what was put at another, and remove it everywhere', async () => {
+    const [a, b, c] = cluster.nodes.map(({ client }) => client)
+    const { key } = (await a?.put({ payload, key: 'opaque/=cluster-1' })) ?? { key: '' }
+    await delay(200)
+    expect((await b?.has([key]))?.isPresent).toEqual([true])
+    const got = await b?.get(key)
+    expect(Buffer.from(got?.payload ?? []).equals(payload)).toBe(true)
+    expect((await c?.head(key))?.payloadBytes).toBe(payload.length)
+    expect(await c?.get('opaque/=never')).toBeNull()
+    expect(await b?.remove([key])).toBe(1)
+    for (const client of [a, b, c]) expect(await client?.get(key)).toBeNull()
+  })
+
+  test('give the bytes that were put last under a key, wherever they were put', async () => {
+    const [a, b, c] = cluster.nodes.map(({ client }) => client)
+    const { key } = (await a?.put({ payload: Buffer.from('first'), key: 'opaque/=cluster-2' })) ?? { key: '' }
+    await delay(200)
+    await b?.get(key)
+    await c?.get(key)
+    await a?.put({ payload: Buffer.from('second'), key: 'opaque/=cluster-2' })
+    await delay(200)
+    for (const client of [a, b, c])
+      expect(Buffer.from((await client?.get(key))?.payload ?? []).toString()).toBe('second')
+  })
+
+  test('notice that one hangs, go on without it, and take it back', async () => {
+    const hung = cluster.at(2)
+    const others = cluster.nodes.slice(0, 2)
+    hung.server.signal('SIGSTOP')
+    const seconds = await cluster.until((view) => stateOf(view, 'n3') === 'gone', others)
+    expect(seconds).toBeLessThan(DETECTED_SECONDS_MAX)
+    const [a, b] = others.map(({ client }) => client)
+    const { key } = (await a?.put({ payload, key: 'opaque/=cluster-3' })) ?? { key: '' }
+    await delay(200)
+    expect(Buffer.from((await b?.get(key))?.payload ?? []).equals(payload)).toBe(true)
+    hung.server.signal('SIGCONT')
+    await cluster.until((view) => living(view).length === 3)
+    await delay(1500)
+    expect((await hung.client.get(key))?.payloadBytes).toBe(payload.length)
+  })
+
+  test('notice that one is killed, and take it back with its disk wiped', async () => {
+    const killed = cluster.at(1)
+    const { key } = await killed.client.put({ payload: Buffer.from('only there'), key: 'opaque/=cluster-4' })
+    await delay(200)
+    await killed.server.kill()
+    const others = [cluster.at(0), cluster.at(2)]
+    expect(await cluster.until((view) => stateOf(view, 'n2') === 'gone', others)).toBeLessThan(DETECTED_SECONDS_MAX)
+    rmSync(join(killed.server.folder, 'data'), { recursive: true })
+    await killed.server.restart()
+    await cluster.until((view) => living(view).length === 3)
+    for (const { client } of others) expect(await client.get(`${key}-not`)).toBeNull()
+  })
+
+  test('see who cannot be reached by anybody, though it reaches them, and take it back', async () => {
+    const parted = cluster.at(2)
+    const others = cluster.nodes.slice(0, 2)
+    parted.link.lost = 'there'
+    await cluster.until((view) => stateOf(view, 'n3') !== 'alive', others)
+    await delay(1000)
+    parted.link.lost = 'nothing'
+    await cluster.until((view) => living(view).length === 3)
+  })
+
+  test('say goodbye, and are not waited for', async () => {
+    const leaving = cluster.at(1)
+    expect(await leaving.server.end()).toBe(0)
+    const others = [cluster.at(0), cluster.at(2)]
+    expect(await cluster.until((view) => stateOf(view, 'n2') === 'left', others)).toBeLessThan(1)
+    await leaving.server.restart()
+    await cluster.until((view) => living(view).length === 3)
+  })
+})
