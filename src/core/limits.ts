@@ -366,4 +366,10 @@ export const LIMITS = {
   directoryChangesWaitingMax: 2 ** 21,
   /** Entries that one shard of a directory keeps for all nodes, and one tenant's in a Redis; more are refused, and counted. */
   directoryEntriesMax: 2 ** 24,
+  /** Transfers over one link that are remembered to measure it; the oldest is forgotten. */
+  linkTransfersKept: 128,
+  /** Callers that wait for their share of a link; another one is refused with RATE_LIMITED. Each waits with a chunk that it has not sent. */
+  fairLinkWaitersMax: 4096,
+  /** Decisions, and changes of roles, that a node's scheduler remembers; the oldest is forgotten. */
+  routingEventsKept: 32,
 } as const

@@ -1,11 +1,6 @@
 import { momentsOf } from '../core/moments.ts'
+import { UTILISATION_SECONDS } from '../policy/utilisation.ts'
 import type { SharedLink } from './sim-link.ts'
-
-/**
- * Time over which the link's utilisation is averaged. A link that is shared fairly is either idle or full at any
- * moment, so that only an average over many transfers says how near to its limit it is. ASSUMPTION: threshold-control.
- */
-const UTILISATION_SECONDS = 30
 
 /** How much of a link's present bandwidth is used, averaged with a memory of half a minute. */
 export class LinkMeter {
