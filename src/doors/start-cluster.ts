@@ -10,11 +10,12 @@ import type { BlockDirectory } from '../cluster/block-directory.ts'
 import { DEFAULT_GOSSIP_TIMES } from '../cluster/gossip-options.ts'
 import { GossipMembership } from '../cluster/gossip.ts'
 import { HeldNames } from '../cluster/held-names.ts'
+import { LinkMeasures } from '../cluster/measure-links.ts'
 import { CLUSTER_FORMAT, type MemberFacts, NO_TELEMETRY } from '../cluster/member.ts'
 import { PeerHandlers } from '../cluster/peer-calls.ts'
 import { ShardedDirectory } from '../cluster/sharded-directory.ts'
 import { ClusterElsewhere } from '../server/cluster-elsewhere.ts'
-import { ClusterFetch } from '../server/cluster-fetch.ts'
+import { ClusterFetch, type FetchMeter } from '../server/cluster-fetch.ts'
 import { answerFinds, ClusterFind } from '../server/cluster-find.ts'
 import { answerForgets, ClusterForget } from '../server/cluster-forget.ts'
 import { ClusterNode, type Computing } from '../server/cluster-node.ts'
@@ -22,11 +23,12 @@ import { ClusterPull } from '../server/cluster-pull.ts'
 import { reportTelemetry } from '../server/cluster-telemetry.ts'
 import type { Fabric } from '../server/fabric.ts'
 import { HeldBlocks } from '../server/held-blocks.ts'
+import { answerEchoes, probeLinks } from '../server/link-probes.ts'
 import { PeerConnections } from '../server/peer-connections.ts'
 import type { Security } from '../server/security.ts'
 import { StagedFiles } from '../server/staged-files.ts'
 import { StartedMembership } from '../server/started-membership.ts'
-import { systemAlarm } from '../server/system-time.ts'
+import { systemAlarm, systemStopwatch } from '../server/system-time.ts'
 
 export interface ClusterParts {
   readonly fabric: Fabric
@@ -64,7 +66,22 @@ export async function openCluster(config: ServerConfig, parts: ClusterParts): Pr
   const hash = chainHashes.blake3
   const blocks = new HeldBlocks({ fabric, held, hash })
   const transfers = config.store === 'disk' && config.dataDir !== null ? join(config.dataDir, 'transfers') : null
-  const meter = { fetched: () => undefined, failed: () => undefined }
+  const measures = new LinkMeasures(systemStopwatch)
+  /** Of other datacentres: within one, links are fast, and nobody waits for them. */
+  const linkOf = (node: string): string | null => {
+    const datacentre = membership.member(node)?.datacentre
+    return datacentre === undefined || datacentre === config.datacentre ? null : datacentre
+  }
+  const meter: FetchMeter = {
+    fetched: (node, bytes, seconds) => {
+      const link = linkOf(node)
+      if (link !== null) measures.transferred(link, bytes, seconds)
+    },
+    failed: (node) => {
+      const link = linkOf(node)
+      if (link !== null) measures.probed(link, null)
+    },
+  }
   const files = transfers === null ? null : new StagedFiles(transfers)
   const pull = new ClusterPull({ fabric, connections, files, meter })
   const forget = new ClusterForget({ membership, calls: connections })
@@ -77,9 +94,8 @@ export async function openCluster(config: ServerConfig, parts: ClusterParts): Pr
     hash,
     missed: () => undefined,
   })
-  const ends = [answerFinds(handlers, fabric)]
+  const ends = [answerFinds(handlers, fabric), answerEchoes(handlers)]
   let started: GossipMembership | null = null
-  let endReports = (): void => undefined
   const begin = async (address: string, { engine: computing, rates }: Computing): Promise<void> => {
     const replaced = (by: MemberFacts): void =>
       log.error({ by: by.address }, `another node is called ${by.node}: this one has left the cluster`)
@@ -102,7 +118,17 @@ export async function openCluster(config: ServerConfig, parts: ClusterParts): Pr
     })
     membership.begin(started)
     started.start()
-    endReports = reportTelemetry({ membership, fabric, engine: computing, rates, links: () => [], alarm: systemAlarm })
+    ends.push(
+      reportTelemetry({
+        membership,
+        fabric,
+        engine: computing,
+        rates,
+        links: () => measures.reports(),
+        alarm: systemAlarm,
+      }),
+      probeLinks({ membership, calls: connections, measures, alarm: systemAlarm, stopwatch: systemStopwatch }),
+    )
     await blocks.fill()
   }
   return new ClusterNode({
@@ -129,7 +155,6 @@ export async function openCluster(config: ServerConfig, parts: ClusterParts): Pr
       await started?.join(address)
     },
     close: async () => {
-      endReports()
       blocks.close()
       for (const end of ends) end()
       await directory.close()

@@ -2,7 +2,6 @@
  * How this node reaches others: small messages over connections of their own, so that a sign of life never waits behind
  * payloads, and bytes over others. Each connection speaks for one tenant, by the credential that it carries.
  */
-import type { CallOptions } from '../core/compute.ts'
 import { MembraneError } from '../core/errors.ts'
 import { DEFAULT_TENANT, type TenantId } from '../core/ids.ts'
 import { LIMITS } from '../core/limits.ts'
@@ -99,10 +98,4 @@ export class PeerConnections implements PeerCalls {
 /** Nodes show each other the certificate that they show clients. */
 function clientTls({ cert, key, clientCa }: TlsMaterial) {
   return clientCa === null ? { cert, key } : { ca: clientCa, cert, key }
-}
-
-/** Aborts after a while, or with the caller. */
-export function within(seconds: number, { signal }: CallOptions): AbortSignal {
-  const late = AbortSignal.timeout(Math.ceil(1000 * seconds))
-  return signal === undefined ? late : AbortSignal.any([late, signal])
 }
