@@ -25,10 +25,8 @@ export function phaseText({ title, passed, says, checks }: PhaseResult, number: 
   ].join('\n')
 }
 
-export function verdictText(
-  results: readonly PhaseResult[],
-  { withCluster, seconds }: { readonly withCluster: readonly string[]; readonly seconds: number },
-): string {
+/** `name` is what the demo is called. */
+export function verdictText(name: string, results: readonly PhaseResult[], seconds: number): string {
   const passed = results.filter((result) => result.passed).length
   const checks = results.flatMap((result) => result.checks)
   const held = checks.filter(({ holds }) => holds).length
@@ -36,8 +34,7 @@ export function verdictText(
   const counts = `${passed} of ${results.length} phases, ${held} of ${checks.length} checks, in ${figure(seconds)} s.`
   return [
     `${isGood ? good('All hold') : bad('Not all hold')}: ${counts}`,
-    ...wrapped(`With the cluster come: ${withCluster.join('; ')}.`, ''),
-    dim(`Every figure: ${SELF} demo full --json`),
+    dim(`Every figure: ${SELF} demo ${name} --json`),
   ].join('\n')
 }
 
@@ -45,6 +42,7 @@ function indented(text: string): string[] {
   return text.split('\n').map((line) => INDENT + line)
 }
 
-function wrapped(text: string, indent: string): string[] {
+/** Lines of 80 columns at most. */
+export function wrapped(text: string, indent: string): string[] {
   return broken(text, COLUMNS - indent.length).map((line) => indent + line)
 }

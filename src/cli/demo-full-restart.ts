@@ -104,7 +104,7 @@ function outputOf(words: readonly string[]): Promise<string> {
 }
 
 /** Removed whatever happens, an interrupt included. */
-async function withTemporaryFolder<T>(use: (folder: string) => Promise<T>): Promise<T> {
+export async function withTemporaryFolder<T>(use: (folder: string) => Promise<T>): Promise<T> {
   const folder = await mkdtemp(join(tmpdir(), 'membrane-demo-'))
   const remove = (): void => rmSync(folder, { recursive: true, force: true })
   const interrupted = (): void => process.exit(1)

@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import { defineDemoCluster } from './demo-cluster.ts'
 import { defineDemoFull } from './demo-full.ts'
 import { defineDemoPaper } from './demo-paper.ts'
 
@@ -6,6 +7,7 @@ import { defineDemoPaper } from './demo-paper.ts'
 const DEMOS: Readonly<Record<string, (command: Command) => void>> = {
   paper: defineDemoPaper,
   full: defineDemoFull,
+  cluster: defineDemoCluster,
 }
 
 /** `membrane demo NAME` runs one; `membrane demo` runs all that exist, one after the other. */

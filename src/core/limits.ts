@@ -356,6 +356,14 @@ export const LIMITS = {
   clusterMessageBytesMax: 16 * 1024 * 1024,
   /** Fragments that one message asks a node to remove; what is more goes with the next one. Their keys fit its fields. */
   clusterForgottenMax: 1024,
+  /** Fragments that wait to be offered to other nodes; those beyond are left to the next sweep over all. */
+  replicasWaitingMax: 262_144,
+  /** Fragments of which is known what prompt they belong to, for their placement; beyond, it is begun anew. */
+  replicaGroupsMax: 1_048_576,
+  /** Different lists of holders that are kept once; beyond, they are begun anew. */
+  replicaListsMax: 4096,
+  /** Fragments of which is noted that a node refused them, or that they left; the oldest note goes. */
+  replicaNotesMax: 65_536,
   /** Messages of other nodes that a node answers at a time; others wait for their turn. */
   clusterMessagesMax: 1024,
   /** Pools of connections that a node keeps, one for each other node and tenant; the one unused longest is closed. */

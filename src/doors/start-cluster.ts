@@ -13,6 +13,7 @@ import { HeldNames } from '../cluster/held-names.ts'
 import { LinkMeasures } from '../cluster/measure-links.ts'
 import { CLUSTER_FORMAT, type MemberFacts, NO_TELEMETRY } from '../cluster/member.ts'
 import { PeerHandlers } from '../cluster/peer-calls.ts'
+import { Replicator } from '../cluster/replicator.ts'
 import { ShardedDirectory } from '../cluster/sharded-directory.ts'
 import { ClusterElsewhere } from '../server/cluster-elsewhere.ts'
 import { ClusterFetch, type FetchMeter } from '../server/cluster-fetch.ts'
@@ -26,6 +27,7 @@ import { HeldBlocks } from '../server/held-blocks.ts'
 import { answerEchoes, probeLinks } from '../server/link-probes.ts'
 import { PeerConnections } from '../server/peer-connections.ts'
 import type { Security } from '../server/security.ts'
+import { FabricReplicas } from '../server/replica-store.ts'
 import { StagedFiles } from '../server/staged-files.ts'
 import { StartedMembership } from '../server/started-membership.ts'
 import { systemAlarm, systemStopwatch } from '../server/system-time.ts'
@@ -85,6 +87,15 @@ export async function openCluster(config: ServerConfig, parts: ClusterParts): Pr
   const files = transfers === null ? null : new StagedFiles(transfers)
   const pull = new ClusterPull({ fabric, connections, files, meter })
   const forget = new ClusterForget({ membership, calls: connections })
+  const replication = new Replicator({
+    membership,
+    calls: connections,
+    handlers,
+    own: new FabricReplicas({ fabric, pull, repairBytesPerSecond: config.replicationBytesPerSecond }),
+    alarm: systemAlarm,
+    clock,
+    copies: config.replicaCount,
+  })
   const elsewhere = new ClusterElsewhere({
     membership,
     directory,
@@ -92,7 +103,7 @@ export async function openCluster(config: ServerConfig, parts: ClusterParts): Pr
     pull,
     forget,
     hash,
-    missed: () => undefined,
+    missed: (tenant, key, node) => replication.noticeMissing(tenant, key, node),
   })
   const ends = [answerFinds(handlers, fabric), answerEchoes(handlers)]
   let started: GossipMembership | null = null
@@ -141,15 +152,10 @@ export async function openCluster(config: ServerConfig, parts: ClusterParts): Pr
     fetch: new ClusterFetch({ membership, connections, meter }),
     remotePrefill: null,
     elsewhere,
-    replication: {
-      stats: () => ({}),
-      drain: async () => 0,
-      noticeMissing: () => undefined,
-      close: async () => undefined,
-    },
+    replication,
     routing: null,
     notes: () => [],
-    eraseWith: (erase) => void ends.push(answerForgets(handlers, fabric, erase)),
+    eraseWith: (erase) => void ends.push(answerForgets(handlers, { fabric, erase, replication })),
     begin,
     join: async (address) => {
       await started?.join(address)
@@ -157,6 +163,7 @@ export async function openCluster(config: ServerConfig, parts: ClusterParts): Pr
     close: async () => {
       blocks.close()
       for (const end of ends) end()
+      await replication.close()
       await directory.close()
       await membership.close()
       connections.close()

@@ -9,6 +9,7 @@ import { countField, listField, orNullField, textField } from '../cluster/fields
 import type { Member } from '../cluster/member.ts'
 import type { Membership } from '../cluster/membership.ts'
 import { type PeerCalls, type PeerHandlers, type PeerMessage, peerMessage } from '../cluster/peer-calls.ts'
+import type { Replication } from '../cluster/replication.ts'
 import type { Fabric } from './fabric.ts'
 
 const FORGET = 'forget'
@@ -97,8 +98,15 @@ export class ClusterForget {
   }
 }
 
+export interface AnswerForgetsParts {
+  readonly fabric: Fabric
+  readonly erase: EraseHere
+  /** What is on its way here must not come back. */
+  readonly replication: Pick<Replication, 'forget'>
+}
+
 /** The side that answers. What it gives ends it. */
-export function answerForgets(handlers: PeerHandlers, fabric: Fabric, eraseHere: EraseHere): () => void {
+export function answerForgets(handlers: PeerHandlers, { fabric, erase, replication }: AnswerForgetsParts): () => void {
   const off = [
     handlers.on(FORGET, async ({ fields }, { tenant }) => {
       const itemsMax = LIMITS.clusterForgottenMax
@@ -112,6 +120,7 @@ export function answerForgets(handlers: PeerHandlers, fabric: Fabric, eraseHere:
       for (const [index, key] of keys.entries()) {
         const kept = keep[index] ?? null
         if (kept !== null && (await own.entry(key))?.contentHash === kept) continue
+        replication.forget(tenant, key)
         if ((await own.remove([key])) > 0) removed.push(index)
       }
       return peerMessage(FORGET, { removed })
@@ -120,7 +129,8 @@ export function answerForgets(handlers: PeerHandlers, fabric: Fabric, eraseHere:
       const prefix = orNullField(fields, 'prefix', () =>
         fields['prefix'] === '' ? '' : textField(fields, 'prefix', LIMITS.storeKeyBytesMax),
       )
-      return peerMessage(ERASE, { erased: await eraseHere(tenant, prefix) })
+      replication.forget(tenant, null)
+      return peerMessage(ERASE, { erased: await erase(tenant, prefix) })
     }),
   ]
   return () => {

@@ -1,6 +1,6 @@
 /** What a node counts of its cluster, as metrics. */
 import type { ClusterStatus } from './cluster-node.ts'
-import type { MetricSamples } from './node-metrics.ts'
+import type { MetricSamples } from './metric-samples.ts'
 
 /** One number of the status: where it is, how it is called, and what it means. */
 interface CountMetric {

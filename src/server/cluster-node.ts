@@ -4,6 +4,7 @@ import type { FragmentDirectory, PeerFetch, RemotePrefill } from '../core/ports.
 import type { BlockDirectory } from '../cluster/block-directory.ts'
 import type { Member, Telemetry } from '../cluster/member.ts'
 import type { PeerHandlers } from '../cluster/peer-calls.ts'
+import type { Replication } from '../cluster/replication.ts'
 import type { MeasuredRates } from '../policy/measured-rates.ts'
 import type { Engine } from './compute-operations.ts'
 import type { EraseHere } from './cluster-forget.ts'
@@ -29,16 +30,6 @@ export type MemberStatus = Omit<Member, 'telemetry' | 'format' | 'sequence'> & T
 
 /** How nodes find each other. */
 export type ClusterEngine = 'gossip' | 'redis'
-
-/** What keeps replicas where they should be. */
-export interface Replication {
-  stats(): Readonly<Record<string, number | null>>
-  /** Moves what only this node has; gives how many fragments could not be moved. */
-  drain(deadlineSeconds: number): Promise<number>
-  /** A read found that the node lacks the fragment, or has other bytes. */
-  noticeMissing(tenant: string, key: string, node: string): void
-  close(): Promise<void>
-}
 
 /** What routes prompts between datacentres; state is plain data. */
 export interface Routing {
@@ -145,7 +136,7 @@ export class ClusterNode {
       members: membership.members().map(statusOf),
       membership: { ...membership.stats() },
       directory: { ...directory.stats() },
-      replication: replication.stats(),
+      replication: { ...replication.stats() },
       reads: { ...elsewhere.stats },
       routing: routing?.state() ?? null,
       notes: notes(),

@@ -1,23 +1,10 @@
 /** What a node measures, as metrics: names and units by the conventions of Prometheus, values read when somebody asks. */
 import type { CacheBreakdown } from '../indices/statistics.ts'
 import type { HotStats } from '../store/hot.ts'
+import type { MetricSamples } from './metric-samples.ts'
 import type { NodeNumbers, Observation, TenantNumbers } from './observe-operations.ts'
 import { clusterMetrics } from './cluster-metrics.ts'
 import { DURATION_BOUNDS_SECONDS } from './request-meters.ts'
-
-/** Labels and values of one metric. */
-export interface MetricSamples {
-  readonly name: string
-  readonly help: string
-  readonly type: 'gauge' | 'counter'
-  readonly labels: readonly string[]
-  readonly samples: readonly MetricSample[]
-}
-
-interface MetricSample {
-  readonly labels: Readonly<Record<string, string>>
-  readonly value: number
-}
 
 /** Durations of requests: a histogram has three series of its own. */
 export interface DurationSeries {

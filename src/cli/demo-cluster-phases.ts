@@ -1,0 +1,88 @@
+/** The phases in which nodes find each other, and one continues what another one computed. */
+import type { ClusterWorld } from './demo-cluster-world.ts'
+import { isEqualKv, type PhaseOutcome } from './demo-full-phase.ts'
+import { figure, table } from './print.ts'
+import { secondsText } from './print-generation.ts'
+
+export const JOIN_PHASE = {
+  name: 'join',
+  title: 'Join: three processes become one cluster',
+  run: runJoin,
+} as const
+
+export const ELSEWHERE_PHASE = {
+  name: 'elsewhere',
+  title: 'Elsewhere: what one node computed, others read',
+  run: runElsewhere,
+} as const
+
+/** About 1,500 tokens of the document. */
+const PROMPT_CHARACTERS = 4000
+const LOOKED_SECONDS = 10
+
+async function runJoin({ cluster, near, startSeconds, until }: ClusterWorld): Promise<PhaseOutcome> {
+  const measured = await until(
+    near,
+    ({ members, self }) => members.find(({ node }) => node === self)?.links.length === 1,
+    LOOKED_SECONDS,
+  )
+  const view = await near.client.cluster.view()
+  const [link] = view.members.find(({ node }) => node === view.self)?.links ?? []
+  const alive = view.members.filter(({ state }) => state === 'alive').length
+  return {
+    says: [
+      `Three nodes in two datacentres, each a process with its own disk, by ${cluster.engine}${cluster.redis === null ? '' : ' on a Redis of their own'}: all know all ${secondsText(startSeconds)} after the first was started.`,
+      ...(link === undefined
+        ? []
+        : [
+            `The link to ${link.datacentre}, as measured: ${figure((8 * link.bytesPerSecond) / 1e9)} Gbps, round trip ${secondsText(link.rttSeconds)}.`,
+          ]),
+    ],
+    figures: { engine: cluster.engine, startSeconds, link: link ?? null },
+    checks: [
+      { claim: 'all three are alive', holds: alive === 3 },
+      { claim: 'the link between the datacentres is measured', holds: measured !== null },
+      { claim: 'the engine is the one that was asked for', holds: view.engine === cluster.engine },
+    ],
+  }
+}
+
+async function runElsewhere({ near, other, far, textOf }: ClusterWorld): Promise<PhaseOutcome> {
+  const prompt = textOf(0, PROMPT_CHARACTERS)
+  const first = await near.client.rebuild({ prompt, wantsKvHash: true })
+  const others = []
+  for (const node of [other, far])
+    others.push({ node, rebuilt: await node.client.rebuild({ prompt, wantsKvHash: true }) })
+  const fastest = Math.min(...others.map(({ rebuilt }) => rebuilt.seconds))
+  return {
+    says: [
+      `${near.plan.name} computes a prompt of ${first.prefilledTokens} tokens in ${secondsText(first.seconds)}; ${other.plan.name} and ${far.plan.name} have never seen it:`,
+      table(
+        ['node', 'datacentre', 'reused', 'computed', 'ready after', 'times as fast'],
+        others.map(({ node, rebuilt }) => [
+          node.plan.name,
+          node.plan.datacentre,
+          rebuilt.reusedTokens,
+          rebuilt.prefilledTokens,
+          secondsText(rebuilt.seconds),
+          figure(first.seconds / rebuilt.seconds),
+        ]),
+      ),
+      `Why: ${others[0]?.rebuilt.explain[0]?.reason ?? 'nothing was explained.'}`,
+    ],
+    figures: { first, others: others.map(({ node, rebuilt }) => ({ node: node.plan.name, ...rebuilt })) },
+    checks: [
+      { claim: 'the first node computes the whole prompt', holds: first.reusedTokens === 0 },
+      ...others.flatMap(({ node, rebuilt }) => [
+        {
+          claim: `${node.plan.name} reads most of it from another node`,
+          holds:
+            rebuilt.reusedTokens > 0.9 * first.prefilledTokens &&
+            rebuilt.explain.some(({ source }) => source === 'peer'),
+        },
+        { claim: `its KV is equal to the byte at ${node.plan.name}`, holds: isEqualKv(first, rebuilt) },
+      ]),
+      { claim: 'they are ready sooner', holds: fastest < first.seconds },
+    ],
+  }
+}
