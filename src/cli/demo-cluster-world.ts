@@ -39,7 +39,7 @@ export async function withClusterWorld<T>(folder: string, use: (world: ClusterWo
       { name: 'other', datacentre: 'east' },
       { name: 'far', datacentre: 'west' },
     ],
-    engine: 'auto',
+    engine: 'gossip',
     firstPort: null,
     replicaCount: 2,
     // Three engines share the machine.

@@ -1,5 +1,5 @@
 /** What a node knows of the copies of its own fragments: who has confirmed one, who refused it, and what left lately. */
-import type { TenantId } from '../core/ids.ts'
+import type { ContentHash, TenantId } from '../core/ids.ts'
 import { LIMITS } from '../core/limits.ts'
 import type { Member } from './member.ts'
 
@@ -15,6 +15,12 @@ interface Refusal {
   readonly untilMs: number
 }
 
+/** Which bytes left, and when. */
+interface Eviction {
+  readonly contentHash: ContentHash
+  readonly atMs: number
+}
+
 /** See the top of this file. */
 export class ReplicaRecords {
   /** By tenant and key; lists that say the same are the same. */
@@ -22,8 +28,8 @@ export class ReplicaRecords {
   readonly #lists = new Map<string, readonly HolderName[]>()
   /** The oldest first. */
   readonly #refusals = new Map<string, readonly Refusal[]>()
-  /** When what left lately left: it is not taken back at once. */
-  readonly #left = new Map<string, number>()
+  /** What was evicted lately: it is not taken back at once. */
+  readonly #evicted = new Map<string, Eviction>()
 
   holders(tenant: TenantId, key: string): readonly HolderName[] {
     return this.#holders.get(nameOf(tenant, key)) ?? NOBODY
@@ -59,21 +65,23 @@ export class ReplicaRecords {
     return refusals.some((refusal) => refusal.by === by && refusal.untilMs > nowMs)
   }
 
-  left(tenant: TenantId, key: string, nowMs: number): void {
+  /** `eviction` is null for what somebody removed. */
+  left(tenant: TenantId, key: string, eviction: Eviction | null): void {
     const name = nameOf(tenant, key)
     this.#holders.delete(name)
     this.#refusals.delete(name)
-    this.#left.delete(name)
-    this.#left.set(name, nowMs)
-    dropOldest(this.#left)
+    this.#evicted.delete(name)
+    if (eviction === null) return
+    this.#evicted.set(name, eviction)
+    dropOldest(this.#evicted)
   }
 
   joined(tenant: TenantId, key: string): void {
-    this.#left.delete(nameOf(tenant, key))
+    this.#evicted.delete(nameOf(tenant, key))
   }
 
-  leftMs(tenant: TenantId, key: string): number | null {
-    return this.#left.get(nameOf(tenant, key)) ?? null
+  evicted(tenant: TenantId, key: string): Eviction | null {
+    return this.#evicted.get(nameOf(tenant, key)) ?? null
   }
 
   /** After a while, everything is asked anew: a holder says nothing when it evicts. */

@@ -4,7 +4,7 @@
  * that comes, goes or begins anew makes the others look at all that they have; an offer that failed is made again.
  */
 import { MembraneError } from '../core/errors.ts'
-import { parseContentHash, type TenantId } from '../core/ids.ts'
+import { type ContentHash, parseContentHash, type TenantId } from '../core/ids.ts'
 import { LIMITS } from '../core/limits.ts'
 import type { Alarm, Clock } from '../core/ports.ts'
 import { type PlaceCandidate, placeCopies } from '../policy/place.ts'
@@ -14,7 +14,15 @@ import type { Member } from './member.ts'
 import type { Membership } from './membership.ts'
 import { type PeerCalls, type PeerHandlers, type PeerMessage, peerMessage } from './peer-calls.ts'
 import { holderName, nodeOf, ReplicaRecords } from './replica-records.ts'
-import type { OwnFragment, Replication, ReplicationStats, ReplicaOutcome, ReplicaStore } from './replication.ts'
+import { Arrivals, KeptOutcomes } from './replica-arrivals.ts'
+import type {
+  OfferedFragment,
+  OwnFragment,
+  ReplicaOutcome,
+  ReplicaStore,
+  Replication,
+  ReplicationStats,
+} from './replication.ts'
 
 export interface ReplicatorOptions {
   readonly membership: Membership
@@ -28,6 +36,7 @@ export interface ReplicatorOptions {
 }
 
 const OFFER = 'replicate'
+const ARRIVED = 'replicated'
 /** What is put at once goes together. */
 const OFFER_SOON_SECONDS = 0.02
 /** After nodes came or went: not at once, because more of it follows as a rule. */
@@ -38,6 +47,10 @@ const SWEEP_SECONDS = 30
 const ANEW_SECONDS = 600
 /** A copy that was refused, or that left a node, is not offered to it or taken back before. */
 const REFUSED_SECONDS = 600
+/** Of one message. */
+const CALL_SECONDS = 2
+/** Unless the other node says before that all has arrived. */
+const ASK_AGAIN_SECONDS = 1
 /** Of one offer: what is fetched takes its time. */
 const OFFER_SECONDS = 30
 const OFFER_BYTES_PER_SECOND = 1e6
@@ -45,7 +58,10 @@ const OFFER_FRAGMENTS = 256
 const OFFER_BYTES = 64 * 1024 * 1024
 /** Fragments that are looked at before others get their turn. */
 const LOOKED_AT_ONCE = 500
-const OUTCOMES = ['stored', 'refused', 'gone', 'failed'] as const satisfies readonly ReplicaOutcome[]
+const DRAIN_ROUND_SECONDS = 0.1
+const DRAIN_IDLE_ROUNDS = 5
+const ANSWERS = ['stored', 'refused', 'gone', 'failed', 'coming'] as const
+type OfferAnswer = ReplicaOutcome | 'coming'
 
 interface Offer {
   readonly fragment: OwnFragment
@@ -55,7 +71,8 @@ interface Offer {
 
 interface Lane {
   readonly waiting: Offer[]
-  isBusy: boolean
+  /** Ends the offer that is under way; null when none is. */
+  abort: AbortController | null
 }
 
 /** See the top of this file. */
@@ -68,6 +85,11 @@ export class Replicator implements Replication {
   readonly #offered = new Set<string>()
   /** Offers, by node. */
   readonly #lanes = new Map<string, Lane>()
+  readonly #arrivals = new Arrivals()
+  /** Of what was fetched in vain, until the one that offered it asks. */
+  readonly #outcomes = new KeptOutcomes()
+  /** About to leave because somebody removed them. */
+  readonly #removed = new Set<string>()
   /** On their way here; true when they were removed meanwhile. */
   readonly #arriving = new Map<string, { tenant: TenantId; isForgotten: boolean }>()
   readonly #off: (() => void)[]
@@ -98,8 +120,14 @@ export class Replicator implements Replication {
     const { membership, handlers, own } = options
     this.#off = [
       handlers.on(OFFER, (message, { tenant }) => this.#answerOffer(message, tenant)),
-      membership.watch(() => {
+      handlers.on(ARRIVED, async ({ fields }) => {
+        this.#arrivals.tell(textField(fields, 'from', 64))
+        return peerMessage(ARRIVED)
+      }),
+      membership.watch(({ member }) => {
         this.#ring = null
+        // An answer may never come, and would be waited for in vain.
+        if (member.state !== 'alive') this.#lanes.get(member.node)?.abort?.abort()
         // One that is under way has looked at some of it already.
         if (this.#sweep === null) this.#sweepIn(SWEEP_SOON_SECONDS)
         else this.#hasFailed = true
@@ -121,13 +149,21 @@ export class Replicator implements Replication {
     const untilMs = this.#nowMs() + 1000 * deadlineSeconds
     const alone = (): readonly OwnFragment[] =>
       [...this.#options.own.list()].filter((fragment) => this.#livingHolders(fragment).length === 0)
-    if (this.#others().length === 0) return 0
-    for (;;) {
-      const left = alone()
-      if (left.length === 0 || this.#nowMs() >= untilMs || this.#isClosed) return left.length
+    let left = alone()
+    for (let idle = 0; left.length > 0 && idle < DRAIN_IDLE_ROUNDS && this.#nowMs() < untilMs; ) {
+      if (this.#isClosed || !this.#others().some(({ isDraining }) => !isDraining)) break
       for (const fragment of left) this.#look({ fragment, isRepair: false })
-      await new Promise<void>((resolve) => void this.#options.alarm.after(0.25, resolve))
+      await this.#pause(DRAIN_ROUND_SECONDS)
+      const before = left.length
+      left = alone()
+      // Whoever could take the rest has refused it.
+      idle = left.length < before || this.#looked.size + this.#offered.size > 0 ? 0 : idle + 1
     }
+    return left.length
+  }
+
+  #pause(seconds: number): Promise<void> {
+    return new Promise((resolve) => void this.#options.alarm.after(seconds, resolve))
   }
 
   noticeMissing(tenant: TenantId, key: string, node: string): void {
@@ -139,6 +175,8 @@ export class Replicator implements Replication {
 
   forget(tenant: TenantId, key: string | null): void {
     if (key !== null) {
+      // It was not evicted: who stores it again may have it copied here.
+      if (this.#options.own.get(tenant, key) !== null) this.#removed.add(`${tenant}/${key}`)
       const arriving = this.#arriving.get(`${tenant}/${key}`)
       if (arriving !== undefined) arriving.isForgotten = true
       return
@@ -174,7 +212,9 @@ export class Replicator implements Replication {
 
   #leftHere(tenant: TenantId, key: string): void {
     this.#looked.delete(`${tenant}/${key}`)
-    this.#records.left(tenant, key, this.#nowMs())
+    const name = `${tenant}/${key}`
+    const evicted = this.#removed.delete(name) ? null : (this.#options.own.get(tenant, key)?.contentHash ?? null)
+    this.#records.left(tenant, key, evicted === null ? null : { contentHash: evicted, atMs: this.#nowMs() })
   }
 
   #look(offer: Offer): void {
@@ -182,7 +222,7 @@ export class Replicator implements Replication {
     if (this.#isClosed) return
     // Beyond the bound it is left to the next sweep.
     if (this.#looked.size >= LIMITS.replicasWaitingMax) {
-      this.#hasFailed = true
+      this.#failed()
       return
     }
     this.#looked.set(`${tenant}/${key}`, offer)
@@ -235,7 +275,7 @@ export class Replicator implements Replication {
     const name = offerName(node, offer)
     if (this.#offered.has(name)) return
     if (this.#offered.size >= LIMITS.replicasWaitingMax) {
-      this.#hasFailed = true
+      this.#failed()
       return
     }
     this.#offered.add(name)
@@ -261,7 +301,7 @@ export class Replicator implements Replication {
   }
 
   #laneOf(node: string): Lane {
-    const lane = this.#lanes.get(node) ?? { waiting: [], isBusy: false }
+    const lane = this.#lanes.get(node) ?? { waiting: [], abort: null }
     this.#lanes.set(node, lane)
     return lane
   }
@@ -269,47 +309,71 @@ export class Replicator implements Replication {
   /** One offer at a time to each node: its answer says that the bytes are there. */
   #sendFrom(node: string): void {
     const lane = this.#laneOf(node)
-    if (lane.isBusy || lane.waiting.length === 0 || this.#isClosed) {
-      if (!lane.isBusy) this.#lanes.delete(node)
+    if (lane.abort !== null) return
+    if (lane.waiting.length === 0 || this.#isClosed) {
+      this.#lanes.delete(node)
       return
     }
     const some = takeSome(lane.waiting)
-    lane.isBusy = true
-    void this.#send(node, some).finally(() => {
-      lane.isBusy = false
+    lane.abort = new AbortController()
+    const signal = AbortSignal.any([lane.abort.signal, this.#abort.signal])
+    void this.#send(node, some, signal).finally(() => {
+      lane.abort = null
       for (const offer of some) this.#offered.delete(offerName(node, offer))
       this.#sendFrom(node)
     })
   }
 
-  async #send(node: string, offers: readonly Offer[]): Promise<void> {
+  /** Asks again and again until nothing of it is on its way any more: no call takes longer than a message does. */
+  async #send(node: string, offers: readonly Offer[], signal: AbortSignal): Promise<void> {
+    const { alarm } = this.#options
+    const bytes = offers.reduce((sum, { fragment }) => sum + fragment.payloadBytes, 0)
+    const untilMs = this.#nowMs() + 1000 * (OFFER_SECONDS + bytes / OFFER_BYTES_PER_SECOND)
+    let left = offers
+    try {
+      while (left.length > 0) {
+        if (this.#nowMs() > untilMs) throw new MembraneError('PEER_UNAVAILABLE', `${node} does not come to an end.`)
+        left = await this.#ask(node, left, signal)
+        if (left.length > 0) await this.#arrivals.wait(node, { alarm, seconds: ASK_AGAIN_SECONDS, signal })
+      }
+    } catch (error) {
+      if (!(error instanceof MembraneError)) throw error
+      if (this.#isClosed) return
+      this.#stats.failed += left.length
+      this.#failed()
+    }
+  }
+
+  /** Those that are on their way there. */
+  async #ask(node: string, offers: readonly Offer[], signal: AbortSignal): Promise<readonly Offer[]> {
     const { membership, calls } = this.#options
     const member = membership.member(node)
     const [first] = offers
-    if (first === undefined) return
-    const { tenant } = first.fragment
-    const bytes = offers.reduce((sum, { fragment }) => sum + fragment.payloadBytes, 0)
+    if (member === null || first === undefined || !isThere(member.state))
+      throw new MembraneError('PEER_UNAVAILABLE', `${node} is gone.`)
     const fragments = offers.map(({ fragment: { key, contentHash, payloadBytes } }) => ({
       key,
       contentHash,
       payloadBytes,
     }))
-    try {
-      if (member === null || !isThere(member.state)) throw new MembraneError('PEER_UNAVAILABLE', `${node} is gone.`)
-      const fields = { from: membership.self.node, isRepair: first.isRepair, fragments }
-      const { fields: answer } = await calls.call(member.address, peerMessage(OFFER, fields), {
-        tenant,
-        signal: this.#abort.signal,
-        timeoutSeconds: OFFER_SECONDS + bytes / OFFER_BYTES_PER_SECOND,
-      })
-      const outcomes = listField(answer, 'outcomes', { itemsMax: OFFER_FRAGMENTS, read: outcomeOf })
-      for (const [index, { fragment }] of offers.entries()) this.#note(member, fragment, outcomes[index] ?? 'failed')
-    } catch (error) {
-      if (!(error instanceof MembraneError)) throw error
-      if (this.#isClosed) return
-      this.#stats.failed += offers.length
-      this.#hasFailed = true
-    }
+    const fields = { from: membership.self.node, isRepair: first.isRepair, fragments }
+    const { tenant } = first.fragment
+    const { fields: answer } = await calls.call(member.address, peerMessage(OFFER, fields), {
+      tenant,
+      signal,
+      timeoutSeconds: CALL_SECONDS,
+    })
+    const outcomes = listField(answer, 'outcomes', { itemsMax: OFFER_FRAGMENTS, read: answerOf })
+    return offers.filter(({ fragment }, index) => {
+      const outcome = outcomes[index] ?? 'failed'
+      if (outcome !== 'coming') this.#note(member, fragment, outcome)
+      return outcome === 'coming'
+    })
+  }
+
+  #failed(): void {
+    this.#hasFailed = true
+    if (this.#sweep === null) this.#sweepIn(SWEEP_SOON_SECONDS)
   }
 
   #note(member: Member, { tenant, key, payloadBytes }: OwnFragment, outcome: ReplicaOutcome): void {
@@ -324,64 +388,65 @@ export class Replicator implements Replication {
       if (fragment !== null) this.#look({ fragment, isRepair: true })
     } else if (outcome === 'failed') {
       this.#stats.failed += 1
-      this.#hasFailed = true
+      this.#failed()
     }
   }
 
+  /** What is here and what is not taken is said at once; the rest is fetched from now on. */
   async #answerOffer({ fields }: PeerMessage, tenant: TenantId): Promise<PeerMessage> {
     const from = this.#options.membership.member(textField(fields, 'from', 64))
     if (from === null) throw new MembraneError('PEER_UNAVAILABLE', 'This node does not know who offers.')
     const isRepair = flagField(fields, 'isRepair')
     const offered = listField(fields, 'fragments', { itemsMax: OFFER_FRAGMENTS, read: offeredOf })
-    const outcomes: ReplicaOutcome[] = offered.map(() => 'failed')
-    const wanted: number[] = []
-    for (const [index, { key, contentHash }] of offered.entries()) {
-      const here = this.#options.own.get(tenant, key)
-      if (here?.contentHash === contentHash) outcomes[index] = 'stored'
-      else if (this.#isUnwanted(tenant, key)) outcomes[index] = 'refused'
-      // Another node's offer of the same is under way: it will be asked again.
-      else if (!this.#arriving.has(`${tenant}/${key}`)) wanted.push(index)
-    }
-    const arrived = await this.#take(tenant, from, {
-      offered: wanted.flatMap((index) => offered[index] ?? []),
-      isRepair,
+    const wanted: ReturnType<typeof offeredOf>[] = []
+    const outcomes = offered.map((fragment): OfferAnswer => {
+      const { key, contentHash } = fragment
+      const arriving = this.#arriving.get(`${tenant}/${key}`)
+      if (arriving !== undefined) return 'coming'
+      if (this.#options.own.get(tenant, key)?.contentHash === contentHash) {
+        this.#records.confirm(tenant, key, holderName(from))
+        return 'stored'
+      }
+      if (this.#isUnwanted(tenant, key, contentHash)) return 'refused'
+      const outcome = this.#outcomes.take(`${from.node} ${tenant}/${key}`)
+      if (outcome !== null) return outcome
+      wanted.push(fragment)
+      return 'coming'
     })
-    for (const [at, index] of wanted.entries()) outcomes[index] = arrived[at] ?? 'failed'
-    for (const [index, { key }] of offered.entries())
-      if (outcomes[index] === 'stored') this.#records.confirm(tenant, key, holderName(from))
+    if (wanted.length > 0) void this.#take(tenant, from, { offered: wanted, isRepair })
     return peerMessage(OFFER, { outcomes })
   }
 
-  #isUnwanted(tenant: TenantId, key: string): boolean {
-    const { self } = this.#options.membership
-    const leftMs = this.#records.leftMs(tenant, key)
-    return self.isDraining || (leftMs !== null && this.#nowMs() - leftMs < 1000 * REFUSED_SECONDS)
+  #isUnwanted(tenant: TenantId, key: string, contentHash: ContentHash): boolean {
+    const evicted = this.#records.evicted(tenant, key)
+    const isEvicted = evicted?.contentHash === contentHash && this.#nowMs() - evicted.atMs < 1000 * REFUSED_SECONDS
+    return this.#options.membership.self.isDraining || isEvicted
   }
 
   async #take(
     tenant: TenantId,
     from: Member,
-    { offered, isRepair }: { readonly offered: readonly ReturnType<typeof offeredOf>[]; readonly isRepair: boolean },
-  ): Promise<readonly ReplicaOutcome[]> {
-    if (offered.length === 0) return []
-    const { own } = this.#options
+    { offered, isRepair }: { readonly offered: readonly OfferedFragment[]; readonly isRepair: boolean },
+  ): Promise<void> {
+    const { own, calls, membership } = this.#options
     for (const { key } of offered) this.#arriving.set(`${tenant}/${key}`, { tenant, isForgotten: false })
-    try {
-      const outcomes = await own.pull(tenant, from, offered, { isRepair, signal: this.#abort.signal })
-      for (const [index, outcome] of outcomes.entries())
-        if (outcome === 'stored') {
-          this.#stats.received += 1
-          this.#stats.receivedBytes += offered[index]?.payloadBytes ?? 0
-        }
-      return outcomes
-    } finally {
-      const forgotten: string[] = []
-      for (const { key } of offered) {
-        if (this.#arriving.get(`${tenant}/${key}`)?.isForgotten === true) forgotten.push(key)
-        this.#arriving.delete(`${tenant}/${key}`)
-      }
-      if (forgotten.length > 0) await own.remove(tenant, forgotten)
+    const { signal } = this.#abort
+    const outcomes = await own.pull(tenant, from, offered, { isRepair, signal }).catch(failedAll(offered))
+    const forgotten: string[] = []
+    for (const [index, { key, payloadBytes }] of offered.entries()) {
+      if (this.#arriving.get(`${tenant}/${key}`)?.isForgotten === true) forgotten.push(key)
+      this.#arriving.delete(`${tenant}/${key}`)
+      const outcome = outcomes[index] ?? 'failed'
+      if (outcome === 'stored') {
+        this.#stats.received += 1
+        this.#stats.receivedBytes += payloadBytes
+      } else this.#outcomes.keep(`${from.node} ${tenant}/${key}`, outcome)
     }
+    if (forgotten.length > 0) await own.remove(tenant, forgotten)
+    if (this.#isClosed) return
+    const arrived = peerMessage(ARRIVED, { from: membership.self.node })
+    // Whoever does not hear it asks again soon.
+    await calls.call(from.address, arrived, { tenant: null, signal, timeoutSeconds: CALL_SECONDS }).catch(ignoreFailure)
   }
 
   #sweepIn(seconds: number): void {
@@ -472,6 +537,17 @@ function offeredOf(item: unknown, what: string) {
   }
 }
 
-function outcomeOf(item: unknown): ReplicaOutcome {
-  return choiceField({ outcome: item }, 'outcome', OUTCOMES)
+function answerOf(item: unknown): OfferAnswer {
+  return choiceField({ outcome: item }, 'outcome', ANSWERS)
+}
+
+function failedAll(offered: readonly OfferedFragment[]): (error: unknown) => readonly ReplicaOutcome[] {
+  return (error) => {
+    ignoreFailure(error)
+    return offered.map(() => 'failed')
+  }
+}
+
+function ignoreFailure(error: unknown): void {
+  if (!(error instanceof MembraneError)) throw error
 }

@@ -44,8 +44,9 @@ export class MemoryReplicas implements ReplicaStore {
   }
 
   evict(tenant: TenantId, key: string): void {
-    if (!this.disk.delete(`${tenant}/${key}`)) return
+    if (!this.disk.has(`${tenant}/${key}`)) return
     for (const { left } of this.#watchers) left(tenant, key)
+    this.disk.delete(`${tenant}/${key}`)
   }
 
   /** Over the same faulty network as messages: some bytes, in the time that they take. */
