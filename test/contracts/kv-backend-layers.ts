@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import type { ContextPart, ReadyLayers } from '../../src/core/compute.ts'
 import type { Span } from '../../src/core/fragment.ts'
+import type { Tensor } from '../../src/core/safetensors.ts'
 import {
   copyParts,
   expectLogits,
@@ -64,7 +65,7 @@ export function describeKvLayers({ backend, subject }: SuiteBackend): void {
         await context.prefill(0, promptTokens)
         const span = { start: 3, end: 21 }
         const whole = copyParts(await context.read(span)).find(({ signature }) => signature.kind === 'kv')
-        const tensors = []
+        const tensors: Tensor[] = []
         for (let layer = layers().start; layer < layers().end; layer++) {
           const some = { start: layer, end: layer + 1 }
           const parts = copyParts(await context.read(span, { layers: some }))
@@ -72,7 +73,7 @@ export function describeKvLayers({ backend, subject }: SuiteBackend): void {
           expect(parts[0]?.signature).toMatchObject({ kind: 'kv', layers: some })
           tensors.push(...(parts[0]?.tensors ?? []))
         }
-        const byName = (all: typeof tensors) => new Map(all.map((tensor) => [tensor.name, tensor]))
+        const byName = (all: readonly Tensor[]) => new Map(all.map((tensor) => [tensor.name, tensor]))
         expect(byName(tensors)).toEqual(byName([...(whole?.tensors ?? [])]))
       })
     })
