@@ -33,6 +33,7 @@ export function forward(job: Job, thread: i32): void {
     const isLast = index == model.layers - 1
     project(job, layer)
     storeKv(job, index)
+    if (thread == 0) tellLayers(job, index + 1)
     // Of the last layer only the KV is kept, and what the last row says about the next token.
     if (isLast && !job.wantsLogits) return
     for (let unit = takeUnit(); unit < packUnits(job); unit = takeUnit()) packUnit(job, index, unit)
@@ -47,6 +48,13 @@ export function forward(job: Job, thread: i32): void {
     feedForward(job, layer, firstRow)
   }
   score(job)
+}
+
+/** The host may read the KV of these layers while the others are computed. */
+function tellLayers(job: Job, layers: i32): void {
+  const at = changetype<usize>(job) + offsetof<Job>('layersDone')
+  atomic.store<i32>(at, layers)
+  atomic.notify(at, -1)
 }
 
 /** Embeddings, and the rotations of the rows' positions. */

@@ -61,6 +61,8 @@ export class Job {
   scratch: Scratch
   sync: usize
   threads: i32
+  /** How many layers have their KV of these rows; the host may wait for it to change. */
+  layersDone: i32
 }
 
 /** Room for the rows of one call, shared by the threads. */

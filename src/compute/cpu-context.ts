@@ -1,11 +1,20 @@
 /** The KV of one token sequence in the engine's memory: [layer][k, v][position][head][number of the head]. */
-import type { CallOptions, ContextPart, KvContext, KvModel } from '../core/compute.ts'
+import type {
+  CallOptions,
+  ContextPart,
+  KvContext,
+  KvModel,
+  PrefillOptions,
+  ReadOptions,
+  ReadyLayers,
+} from '../core/compute.ts'
 import { assert, MembraneError } from '../core/errors.ts'
 import type { Span, TokenSpan } from '../core/fragment.ts'
 import { layerTensorName } from '../core/fragment-tensors.ts'
 import type { Tensor } from '../core/safetensors.ts'
 import type { LlamaEngine } from '../engine/llama-engine.ts'
 import { checkParts } from './cpu-parts.ts'
+import { LayerProgress } from './ready-layers.ts'
 
 interface ContextOptions {
   /** Positions that there is room for. */
@@ -13,7 +22,7 @@ interface ContextOptions {
   readonly onClose: () => void
 }
 
-/** One call at a time, which is asserted; `close` waits for the one under way. */
+/** One call at a time, but for reads while a prefill goes on, which is asserted; `close` waits for the one under way. */
 export class CpuContext implements KvContext {
   readonly #engine: LlamaEngine
   readonly #model: KvModel
@@ -25,6 +34,8 @@ export class CpuContext implements KvContext {
   readonly #logits: Float32Array
   #hasLogits = false
   #underWay: Promise<unknown> | null = null
+  /** Of the prefill under way. */
+  #progress: LayerProgress | null = null
   #closing: Promise<void> | null = null
 
   private constructor(engine: LlamaEngine, model: KvModel, kv: number, { tokens, onClose }: ContextOptions) {
@@ -59,7 +70,7 @@ export class CpuContext implements KvContext {
     this.#filled.fill(1, tokens.start, tokens.end)
   }
 
-  async prefill(start: number, tokenIds: Uint32Array, { signal }: CallOptions = {}): Promise<void> {
+  async prefill(start: number, tokenIds: Uint32Array, { signal, onLayers }: PrefillOptions = {}): Promise<void> {
     this.#begin(signal)
     if (tokenIds.length === 0) throw invalidRequest('A prefill computes at least one token; found none.')
     const tokens = { start, end: start + tokenIds.length }
@@ -72,8 +83,9 @@ export class CpuContext implements KvContext {
     const unknown = tokenIds.find((id) => id >= vocabularyTokens)
     if (unknown !== undefined)
       throw invalidRequest(`Token ids of this model are below ${vocabularyTokens}; found ${unknown}.`)
-    this.#underWay = this.#compute(tokens, tokenIds.slice(), signal).finally(() => {
+    this.#underWay = this.#compute(tokens, tokenIds.slice(), { signal, onLayers }).finally(() => {
       this.#underWay = null
+      this.#progress = null
     })
     await this.#underWay
   }
@@ -84,19 +96,21 @@ export class CpuContext implements KvContext {
     return this.#logits
   }
 
-  async read(span: TokenSpan, { signal }: CallOptions = {}): Promise<readonly ContextPart[]> {
-    this.#begin(signal)
+  async read(span: TokenSpan, options: ReadOptions = {}): Promise<readonly ContextPart[]> {
+    this.#checkCall(options.signal)
     this.#checkRoom(span)
-    const missing = this.#filled.subarray(span.start, span.end).indexOf(0)
-    if (missing >= 0) throw invalidRequest(`Position ${span.start + missing} has no KV.`)
-    const { layers, kvHeads, headDim } = this.#engine.config
+    const { kvHeads, headDim } = this.#engine.config
+    const all = { start: 0, end: this.#engine.config.layers }
+    const { layers = all } = options
+    this.#checkThere(span, layers)
     const shape = [span.end - span.start, kvHeads, headDim]
     // A copy: memory that threads share is nothing that native hashes and files take.
-    const tensors = Array.from({ length: 2 * layers }, (_, index): Tensor => {
+    const tensors = Array.from({ length: 2 * (layers.end - layers.start) }, (_, at): Tensor => {
+      const index = 2 * layers.start + at
       const name = layerTensorName(Math.floor(index / 2), index % 2 === 0 ? 'k' : 'v')
       return { name, dtype: 'F32', shape, data: this.#rows(index, span).slice() }
     })
-    return this.#model.parts.map(({ pool, kind, layers, dtype, layout, positionEncoding }) => ({
+    return this.#model.parts.map(({ pool, kind, dtype, layout, positionEncoding }) => ({
       pool,
       signature: {
         model: this.#model.fingerprint,
@@ -129,7 +143,13 @@ export class CpuContext implements KvContext {
   }
 
   /** What was there is kept until the call has succeeded, so that one that fails changes nothing. */
-  async #compute(tokens: Span, tokenIds: Uint32Array, signal: AbortSignal | undefined): Promise<void> {
+  async #compute(tokens: Span, tokenIds: Uint32Array, { signal, onLayers }: PrefillOptions): Promise<void> {
+    const progress = new LayerProgress(tokens.start, { start: 0, end: this.#engine.config.layers })
+    const tell = (ready: ReadyLayers): void => {
+      progress.add(ready)
+      onLayers?.(ready)
+    }
+    if (onLayers !== undefined) this.#progress = progress
     const isReplacing = this.#filled.subarray(tokens.start, tokens.end).includes(1)
     const count = 2 * this.#engine.config.layers
     const replaced = isReplacing ? Array.from({ length: count }, (_, index) => this.#rows(index, tokens).slice()) : []
@@ -141,6 +161,7 @@ export class CpuContext implements KvContext {
         tokenIds,
         logits: this.#logits,
         signal,
+        ...(onLayers === undefined ? {} : { onLayers: tell }),
       })
     } catch (error) {
       for (const [index, data] of replaced.entries()) this.#rows(index, tokens).set(data)
@@ -158,8 +179,24 @@ export class CpuContext implements KvContext {
   }
 
   #begin(signal: AbortSignal | undefined): void {
-    if (this.#closing !== null) throw new MembraneError('COMPUTE_FAILED', 'The context has been closed.')
+    this.#checkCall(signal)
     assert(this.#underWay === null, 'a context is called while a prefill is under way')
+  }
+
+  #checkThere(span: Span, layers: Span): void {
+    assert(
+      layers.start >= 0 && layers.start < layers.end && layers.end <= this.#engine.config.layers,
+      'layers are read that the model has',
+    )
+    assert(this.#underWay === null || this.#progress !== null, 'a context is read while a prefill is under way')
+    if (this.#progress?.covers(span, layers) === true) return
+    const missing = this.#filled.subarray(span.start, span.end).indexOf(0)
+    if (missing >= 0) throw invalidRequest(`Position ${span.start + missing} has no KV.`)
+    if (this.#progress !== null) throw invalidRequest('KV is read that is being computed.')
+  }
+
+  #checkCall(signal: AbortSignal | undefined): void {
+    if (this.#closing !== null) throw new MembraneError('COMPUTE_FAILED', 'The context has been closed.')
     if (signal?.aborted === true)
       throw new MembraneError('ABORTED', 'The call was cancelled before it began.', { cause: signal.reason })
   }

@@ -4,10 +4,11 @@
  * that were asked for stay here until they are replaced.
  */
 import { throwIfAborted } from '../core/cancel.ts'
-import type { CallOptions, ContextPart, KvContext } from '../core/compute.ts'
+import type { CallOptions, ContextPart, KvContext, PrefillOptions, ReadOptions } from '../core/compute.ts'
 import { assert, MembraneError } from '../core/errors.ts'
 import type { TokenSpan } from '../core/fragment.ts'
 import { type KvForm, KvRows } from './kv-rows.ts'
+import { partsOfLayers } from './ready-layers.ts'
 
 /** KV of one sequence in an engine. Calls come one at a time. Throws COMPUTE_FAILED. */
 export interface EngineSequence {
@@ -43,6 +44,8 @@ export class SequenceContext implements KvContext {
   #logits: Float32Array | null = null
   /** Resolves when the call that runs has ended; null when none runs. */
   #running: Promise<void> | null = null
+  /** Reads wait for it. */
+  #prefilling: Promise<void> | null = null
   #isClosed = false
 
   constructor(options: SequenceContextOptions) {
@@ -69,7 +72,15 @@ export class SequenceContext implements KvContext {
     })
   }
 
-  prefill(start: number, tokenIds: Uint32Array, options: CallOptions = {}): Promise<void> {
+  /** Nothing is known of an engine's layers while it computes: what is asked for meanwhile is read when it has ended. */
+  async prefill(start: number, tokenIds: Uint32Array, options: PrefillOptions = {}): Promise<void> {
+    this.#prefilling = this.#prefill(start, tokenIds, options)
+    await this.#prefilling
+    const { layers } = this.#options.form.part
+    options.onLayers?.({ layers, span: { start, end: start + tokenIds.length } })
+  }
+
+  #prefill(start: number, tokenIds: Uint32Array, options: CallOptions): Promise<void> {
     return this.#exclusively(options, async () => {
       this.#checkPrefill(start, tokenIds)
       await this.#keepFrom(start)
@@ -88,13 +99,14 @@ export class SequenceContext implements KvContext {
     return this.#logits
   }
 
-  read(span: TokenSpan, options: CallOptions = {}): Promise<readonly ContextPart[]> {
-    return this.#exclusively(options, async () => {
+  async read(span: TokenSpan, options: ReadOptions = {}): Promise<readonly ContextPart[]> {
+    await this.#prefilling?.catch(() => null)
+    return await this.#exclusively(options, async () => {
       const { start, end } = span
       if (!Number.isInteger(start) || start < 0 || end <= start || end > this.#filledUntil(start))
         throw new MembraneError('INVALID_REQUEST', `A filled span was expected; found [${start}, ${end}).`)
       if (this.#rows.heldUntil(start) < end) await this.#copyFromEngine()
-      return [this.#rows.read(span)]
+      return partsOfLayers([this.#rows.read(span)], options.layers)
     })
   }
 

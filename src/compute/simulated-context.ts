@@ -7,12 +7,15 @@ import {
   type ContextPart,
   type ContextPartShape,
   type KvContext,
+  type PrefillOptions,
+  type ReadOptions,
 } from '../core/compute.ts'
 import { MembraneError } from '../core/errors.ts'
-import type { TokenSpan } from '../core/fragment.ts'
+import type { Span, TokenSpan } from '../core/fragment.ts'
 import { absorb, mixWord } from './simulated-mix.ts'
 import type { SimulatedModel } from './simulated-model.ts'
 import { checkParts } from './simulated-parts.ts'
+import { isOfLayers, LayerProgress } from './ready-layers.ts'
 import { SimulatedRows } from './simulated-rows.ts'
 import { SimulatedState } from './simulated-state.ts'
 import { FIRST_WORD } from './simulated-tokenizer.ts'
@@ -20,8 +23,14 @@ import { FIRST_WORD } from './simulated-tokenizer.ts'
 /** Bytes that are made before others get a turn: some milliseconds. */
 const BYTES_A_TURN = 4 * 1024 * 1024
 
+/** In how many equal shares the time passes, and who is told when one has. */
+export interface SpendOptions extends CallOptions {
+  readonly shares: number
+  readonly onShare: (share: number) => void
+}
+
 /** How the engine's time passes while the KV of a span is computed. */
-export type SpendPrefill = (span: TokenSpan, signal: AbortSignal | undefined) => Promise<void>
+export type SpendPrefill = (span: TokenSpan, options: SpendOptions) => Promise<void>
 
 export interface SimulatedContextParts {
   readonly model: SimulatedModel
@@ -40,6 +49,8 @@ export class SimulatedContext implements KvContext {
   #stateTokens: number | null = 0
   readonly #logits: Float32Array
   #hasLogits = false
+  /** Of the prefill under way. */
+  #progress: LayerProgress | null = null
 
   constructor(parts: SimulatedContextParts) {
     const { model, capacityTokens } = parts
@@ -70,21 +81,55 @@ export class SimulatedContext implements KvContext {
     }
   }
 
-  async prefill(start: number, tokenIds: Uint32Array, { signal }: CallOptions = {}): Promise<void> {
+  async prefill(start: number, tokenIds: Uint32Array, { signal, onLayers }: PrefillOptions = {}): Promise<void> {
     this.#open()
     throwIfAborted(signal)
     this.#checkPrefill(start, tokenIds)
     const span = { start, end: start + tokenIds.length }
-    await this.#parts.spendPrefill(span, signal)
-    throwIfAborted(signal)
-    // From here on nothing is cancelled: rows are replaced, and what was there could not be put back.
-    this.truncate(start)
-    if (start === 0) this.#open().state.reset()
-    await inTurns(this.#compute(start, tokenIds))
-    this.#isFilled.fill(1, start, span.end)
+    // Rows that replace others must not be there before it is certain that the call is not cancelled.
+    const isReplacing = this.#isFilled.includes(1, start) || this.#parts.model.stateLayers.length > 0
+    if (onLayers !== undefined && !isReplacing) {
+      await inTurns(this.#compute(start, tokenIds))
+      await this.#spendByLayer(span, { signal, onLayers })
+      throwIfAborted(signal)
+    } else {
+      await this.#parts.spendPrefill(span, { signal, shares: 1, onShare: () => undefined })
+      throwIfAborted(signal)
+      // From here on nothing is cancelled: rows are replaced, and what was there could not be put back.
+      this.truncate(start)
+      if (start === 0) this.#open().state.reset()
+      await inTurns(this.#compute(start, tokenIds))
+    }
+    this.#finish(span)
+    if (isReplacing) onLayers?.({ layers: this.#layers, span })
+  }
+
+  #finish(span: TokenSpan): void {
+    this.#isFilled.fill(1, span.start, span.end)
     this.#countFilled()
     this.#stateTokens = span.end
     this.#score()
+  }
+
+  /** A layer's rows, which are all there, may be read when its share of the time has passed. */
+  async #spendByLayer(span: TokenSpan, { signal, onLayers }: PrefillOptions): Promise<void> {
+    const { start, end } = this.#layers
+    const progress = new LayerProgress(span.start, this.#layers)
+    this.#progress = progress
+    const tell = (share: number): void => {
+      const ready = { layers: { start: start + share, end: start + share + 1 }, span }
+      progress.add(ready)
+      onLayers?.(ready)
+    }
+    try {
+      await this.#parts.spendPrefill(span, { signal, shares: end - start, onShare: tell })
+    } finally {
+      this.#progress = null
+    }
+  }
+
+  get #layers(): Span {
+    return this.#parts.model.model.parts[0]?.layers ?? { start: 0, end: 0 }
   }
 
   logits(): Float32Array {
@@ -93,14 +138,23 @@ export class SimulatedContext implements KvContext {
     return this.#logits
   }
 
-  async read(span: TokenSpan, { signal }: CallOptions = {}): Promise<readonly ContextPart[]> {
+  async read(span: TokenSpan, { signal, layers }: ReadOptions = {}): Promise<readonly ContextPart[]> {
     const { rows, state } = this.#open()
     throwIfAborted(signal)
-    this.#checkRead(span)
+    this.#checkRead(span, layers)
     const [kv, ofState] = this.#parts.model.model.parts
     const parts: ContextPart[] = []
-    if (kv !== undefined) parts.push(this.#part(kv, span, rows.read(span)))
-    if (ofState !== undefined && span.end === this.#stateTokens) parts.push(this.#part(ofState, span, state.read()))
+    if (kv !== undefined && layers === undefined) parts.push(this.#part(kv, span, rows.read(span)))
+    if (kv !== undefined && layers !== undefined)
+      parts.push(
+        this.#part(
+          { ...kv, layers },
+          span,
+          rows.read(span, (name) => isOfLayers(name, layers)),
+        ),
+      )
+    if (ofState !== undefined && layers === undefined && span.end === this.#stateTokens)
+      parts.push(this.#part(ofState, span, state.read()))
     return parts
   }
 
@@ -183,12 +237,13 @@ export class SimulatedContext implements KvContext {
       )
   }
 
-  #checkRead({ start, end }: TokenSpan): void {
+  #checkRead({ start, end }: TokenSpan, layers: Span | undefined): void {
     if (!Number.isSafeInteger(start) || !Number.isSafeInteger(end) || start < 0 || end <= start)
       throw new MembraneError('INVALID_REQUEST', `One token or more are read; found tokens ${start} to ${end}.`)
     const { capacityTokens } = this.#parts
     if (end > capacityTokens)
       throw new MembraneError('OUT_OF_DOMAIN', `The context has room for ${capacityTokens} tokens; ${end} were asked.`)
+    if (this.#progress?.covers({ start, end }, layers) === true) return
     const missing = this.#isFilled.subarray(start, end).indexOf(0)
     if (missing >= 0)
       throw new MembraneError('INVALID_REQUEST', `Only what is there can be read; token ${start + missing} is not.`)

@@ -89,12 +89,13 @@ export class SimulatedRows {
     }
   }
 
-  /** Copies. */
-  read(span: TokenSpan): readonly Tensor[] {
+  /** Copies, of all planes or those that are named so. */
+  read(span: TokenSpan, isWanted: (name: string) => boolean = () => true): readonly Tensor[] {
     const { kvHeads, headDim, dtype } = this.#model
     const tokens = span.end - span.start
     const runWords = tokens * this.#rowWords
-    return this.#planes.map(({ name, words }) => {
+    const planes = this.#planes.filter(({ name }) => isWanted(name))
+    return planes.map(({ name, words }) => {
       const copy = new Uint32Array(kvHeads * runWords)
       for (let head = 0; head < kvHeads; head++) {
         const start = (head * this.#capacity + span.start) * this.#rowWords

@@ -75,6 +75,23 @@ describe('the time of a simulated engine', () => {
     return { time, engine: openSimulatedBackend(options) }
   }
 
+  test('is shared out evenly over the layers, each of which can be read when its share has passed', async () => {
+    const { time, engine } = open()
+    const context = await engine.openContext(60)
+    const told: number[] = []
+    const first = watch(context.prefill(0, PROMPT.subarray(0, 6), { onLayers: ({ layers }) => told.push(layers.end) }))
+    for (const expected of [[1], [1, 2]]) {
+      await time.pass(12)
+      expect(told).toEqual(expected)
+    }
+    const [part] = await context.read({ start: 0, end: 6 }, { layers: { start: 1, end: 2 } })
+    expect(part?.tensors.map(({ name }) => name)).toEqual(['layers.1.k', 'layers.1.v'])
+    await expect(context.read({ start: 0, end: 6 })).rejects.toThrow()
+    expect(first.outcome).toBe('under way')
+    await time.pass(12)
+    expect([first.outcome, told]).toEqual(['done', [1, 2, 3]])
+  })
+
   test('is that of the profile: a span takes the difference of its ends', async () => {
     const { time, engine } = open()
     const context = await engine.openContext(60)

@@ -8,7 +8,7 @@ import { contextBytes, type KvBackend, type KvContext, type KvModel } from '../c
 import { MembraneError } from '../core/errors.ts'
 import type { TokenSpan } from '../core/fragment.ts'
 import type { Alarm } from '../core/ports.ts'
-import { SimulatedContext } from './simulated-context.ts'
+import { SimulatedContext, type SpendOptions } from './simulated-context.ts'
 import { checkWhole, type SimulatedModel, simulatedModel, type SimulatedShape } from './simulated-model.ts'
 
 /**
@@ -109,7 +109,7 @@ class SimulatedBackend implements KvBackend {
       return new SimulatedContext({
         model: this.#simulated,
         capacityTokens: tokens,
-        spendPrefill: async (span, signal) => await this.#spend(span, signal),
+        spendPrefill: async (span, options) => await this.#spend(span, options),
         onClose: (context) => {
           if (this.#contexts.delete(context)) this.#memoryBytes -= context.residentBytes
         },
@@ -120,15 +120,22 @@ class SimulatedBackend implements KvBackend {
     }
   }
 
-  async #spend(span: TokenSpan, signal: AbortSignal | undefined): Promise<void> {
+  async #spend(span: TokenSpan, { signal, shares, onShare }: SpendOptions): Promise<void> {
     const { prefillSeconds, decodeSeconds = null, wait } = this.#options
-    if (span.end - span.start === 1 && decodeSeconds !== null) return await wait(decodeSeconds(span.start), signal)
+    const pass = async (seconds: number): Promise<void> => {
+      for (let share = 0; share < shares; share++) {
+        await wait(seconds / shares, signal)
+        throwIfAborted(signal)
+        onShare(share)
+      }
+    }
+    if (span.end - span.start === 1 && decodeSeconds !== null) return await pass(decodeSeconds(span.start))
     const before = this.#prefills
     const { promise, resolve } = Promise.withResolvers<void>()
     this.#prefills = before.then(async () => await promise)
     try {
       await endOf(before, signal)
-      await wait(Math.max(0, prefillSeconds(span.end) - prefillSeconds(span.start)), signal)
+      await pass(Math.max(0, prefillSeconds(span.end) - prefillSeconds(span.start)))
     } finally {
       resolve()
     }

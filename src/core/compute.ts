@@ -94,8 +94,28 @@ export interface CallOptions {
   readonly signal?: AbortSignal | undefined
 }
 
+/** KV that a prefill has made, and does not change any more. */
+export interface ReadyLayers {
+  readonly layers: Span
+  readonly span: TokenSpan
+}
+
+export interface PrefillOptions extends CallOptions {
+  /**
+   * Told of the KV of some layers at some positions as soon as it is final: from then on it may be read, also while the
+   * prefill goes on. In order: layer after layer of a stretch of positions, stretch after stretch, each exactly once. An
+   * engine that knows of no layers tells once, at the end. When the prefill fails, what was told of is gone.
+   */
+  readonly onLayers?: ((ready: ReadyLayers) => void) | undefined
+}
+
+export interface ReadOptions extends CallOptions {
+  /** Only these layers of the `kv` parts, and no states. */
+  readonly layers?: Span | undefined
+}
+
 /**
- * The KV of one token sequence in the engine's memory. One call at a time. Positions are filled by `write` (from
+ * The KV of one token sequence in the engine's memory. One call at a time, but for reads of what a prefill has told of. Positions are filled by `write` (from
  * fragments, in any order) and by `prefill` (computed). Throws OUT_OF_DOMAIN beyond `contextTokensMax`.
  */
 export interface KvContext {
@@ -113,7 +133,7 @@ export interface KvContext {
    * Computes the KV of `tokenIds` at positions `start` on; every position before is filled. What was at these positions
    * and after them is replaced. At least one token. Throws INVALID_REQUEST when a position before is missing.
    */
-  prefill(start: number, tokenIds: Uint32Array, options?: CallOptions): Promise<void>
+  prefill(start: number, tokenIds: Uint32Array, options?: PrefillOptions): Promise<void>
   /**
    * Scores of each token of the vocabulary to come after the last token of the latest `prefill`: natural logarithms of
    * probabilities up to a constant. A view, until the next call.
@@ -123,7 +143,7 @@ export interface KvContext {
    * All parts of a filled span. A model with a state gives it only for a span that ends where the latest `prefill` or
    * written state ends; for other spans its `kv` parts alone.
    */
-  read(span: TokenSpan, options?: CallOptions): Promise<readonly ContextPart[]>
+  read(span: TokenSpan, options?: ReadOptions): Promise<readonly ContextPart[]>
   /** Forgets positions from `tokens` on. */
   truncate(tokens: number): void
   /** Frees its memory. A second call changes nothing. */

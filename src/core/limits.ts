@@ -380,4 +380,16 @@ export const LIMITS = {
   fairLinkWaitersMax: 4096,
   /** Decisions, and changes of roles, that a node's scheduler remembers; the oldest is forgotten. */
   routingEventsKept: 32,
+  /** Bytes of KV in one piece of a prefill for another node; more goes in several, unless one token of a layer has more. A few milliseconds of a fast link. */
+  prefillPieceBytesMax: 4 * 1024 * 1024,
+  /** Bytes of one frame of such a prefill; more ends it with PEER_UNAVAILABLE. A token of a layer has no 16 MB. */
+  prefillFrameBytesMax: 16 * 1024 * 1024,
+  /** Prefills for other nodes that a node has under way or waiting for its engine; one more is refused with COMPUTE_FULL, and computed where it came from. */
+  prefillRequestsMax: 8,
+  /** Milliseconds for which another node may not take what was computed for it; then its prefill ends. It holds the engine's memory meanwhile. */
+  prefillStallMsMax: 30_000,
+  /** Further nodes that are asked for a prefill when the first is late or fails; then it is computed here. Each computes in vain. */
+  prefillHedgesMax: 1,
+  /** Bytes of fragments that are put together from pieces at a time; a node that sends more out of turn is not listened to any more. */
+  prefillHeldBytesMax: 1024 * 1024 * 1024,
 } as const

@@ -20,6 +20,7 @@ import { lookUpRoutes } from './http-lookup.ts'
 import { metricsRoutes } from './http-metrics.ts'
 import { openAiRoutes } from './http-openai.ts'
 import { describeApi } from './http-openapi.ts'
+import { prefillRoutes } from './http-prefill.ts'
 import { pullRoutes } from './http-pull.ts'
 import { putRoutes } from './http-put.ts'
 import { pathOf, watchRoutes } from './http-routes.ts'
@@ -70,6 +71,7 @@ export async function createHttpApp(
     putRoutes(raw, options)
     transferMessageRoutes(raw, options)
     clusterMessageRoutes(raw, options)
+    prefillRoutes(raw, options)
   })
   return { app, routeNames: routes.names }
 }

@@ -32,6 +32,7 @@ const JOB = [
   'scratch',
   'sync',
   'threads',
+  'layersDone',
 ] as const
 const SCRATCH = [
   'residual',
@@ -83,6 +84,11 @@ export function writeScratch(memory: KernelMemory, at: number, fields: ScratchFi
 /** Whether the kernel met a number of the KV that is not finite. */
 export function readIsNotFinite(memory: KernelMemory, job: number): boolean {
   return memory.words(job, JOB.length)[JOB.indexOf('isNotFinite')] === 1
+}
+
+/** How many layers of a job have their KV: a number that the kernel's threads change while they run. */
+export function layersDone(memory: KernelMemory, job: number): Int32Array<SharedArrayBuffer> {
+  return memory.words(job + JOB.indexOf('layersDone') * FIELD_BYTES, 1)
 }
 
 function write<Names extends readonly string[]>(

@@ -1,9 +1,10 @@
 /** Runs the kernel: the weights of one model, room for the rows of a call, and one call after the other. */
 import { throwIfAborted } from '../core/cancel.ts'
+import type { ReadyLayers } from '../core/compute.ts'
 import { MembraneError } from '../core/errors.ts'
 import type { Gguf } from './gguf.ts'
 import { type KernelBuild, loadKernel } from './kernel-build.ts'
-import { JOB_BYTES, readIsNotFinite, SYNC_BYTES, writeJob } from './kernel-layout.ts'
+import { JOB_BYTES, layersDone, readIsNotFinite, SYNC_BYTES, writeJob } from './kernel-layout.ts'
 import { KernelMemory } from './kernel-memory.ts'
 import { KernelThreads } from './kernel-threads.ts'
 import { checkLlamaTensors, type LlamaConfig, readLlamaConfig } from './llama-config.ts'
@@ -36,6 +37,8 @@ export interface Prefill {
   /** Scores after the last token go here. */
   readonly logits: Float32Array
   readonly signal?: AbortSignal | undefined
+  /** Told of each layer's KV of a chunk of rows as soon as it is there; layer after layer, chunk after chunk. */
+  readonly onLayers?: ((ready: ReadyLayers) => void) | undefined
 }
 
 /** Positions beyond `start` may be changed when a call throws. */
@@ -127,7 +130,8 @@ export class LlamaEngine {
     await this.#inTurn(() => this.#workers.stop())
   }
 
-  async #run({ kv, capacity, start, tokenIds, logits }: Prefill, wantsLogits: boolean): Promise<void> {
+  async #run(work: Prefill, wantsLogits: boolean): Promise<void> {
+    const { kv, capacity, start, tokenIds, logits, onLayers } = work
     const scratch = this.#scratch
     scratch.setTokens(tokenIds)
     writeJob(this.#memory, this.#job, {
@@ -143,13 +147,47 @@ export class LlamaEngine {
       scratch: scratch.address,
       sync: this.#sync,
       threads: this.threads,
+      layersDone: 0,
     })
-    await this.#workers.run(this.#job)
+    const run = this.#workers.run(this.#job)
+    const told = onLayers === undefined ? null : this.#tellLayers(run, work, onLayers)
+    await run
+    await told
     if (readIsNotFinite(this.#memory, this.#job))
       throw new MembraneError('COMPUTE_FAILED', 'The computed KV has numbers that are not finite.', {
         remedy: 'The weights, or the KV that was written before these tokens, are not those of a trained model.',
       })
     if (wantsLogits) logits.set(this.#memory.floats(this.#logits, logits.length))
+  }
+
+  /** While the threads run, and what is left when they have ended. KV that is not finite is not told of. */
+  async #tellLayers(
+    run: Promise<void>,
+    { start, tokenIds }: Prefill,
+    onLayers: (ready: ReadyLayers) => void,
+  ): Promise<void> {
+    const span = { start, end: start + tokenIds.length }
+    const count = layersDone(this.#memory, this.#job)
+    let isOver = false
+    const over = run.then(
+      () => {
+        isOver = true
+      },
+      () => {
+        isOver = true
+      },
+    )
+    for (let told = 0; told < this.config.layers; ) {
+      const done = Atomics.load(count, 0)
+      if (readIsNotFinite(this.#memory, this.#job)) return
+      if (done > told) onLayers({ layers: { start: told, end: done }, span })
+      else if (isOver) return
+      else {
+        const change = Atomics.waitAsync(count, 0, done)
+        if (change.async) await Promise.race([change.value, over])
+      }
+      told = done
+    }
   }
 
   /** The work areas are one: calls of several contexts take turns, chunk by chunk. */

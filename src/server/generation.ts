@@ -1,11 +1,13 @@
 /** What is asked of a node, and what it answers. */
-import type { CallOptions, Sampling, TextUsage } from '../core/compute.ts'
+import type { BlockHashes } from '../core/block-hashes.ts'
+import type { CallOptions, KvContext, Sampling, TextUsage } from '../core/compute.ts'
 import { MembraneError } from '../core/errors.ts'
+import type { TokenSpan } from '../core/fragment.ts'
 import type { ContentHash, TenantId } from '../core/ids.ts'
 import { LIMITS } from '../core/limits.ts'
 import type { ApproximateLabel } from '../reconstruct/moved-divergence.ts'
 import type { ExplainedSpan, RebuildPlan } from '../reconstruct/rebuild-plan.ts'
-import type { RebuildRequest, StoreReport } from '../reconstruct/rebuild-ports.ts'
+import type { RebuildRequest, RebuildResult, StoreReport } from '../reconstruct/rebuild-ports.ts'
 
 /** One turn of a conversation. */
 export interface ChatMessage {
@@ -62,6 +64,23 @@ export interface GenerateRequest extends PromptRequest {
   readonly onText?: (text: string) => void
   /** Hash the prompt's KV when it is ready: takes a pass over its bytes, after the first token. */
   readonly wantsKvHash?: boolean
+}
+
+/** A prompt that another node wants computed. */
+export interface PrefillFor extends CallOptions {
+  readonly tenant: TenantId
+  readonly tokenIds: Uint32Array
+  /** Of all full blocks of the tokens, as the other node names them. */
+  readonly hashes: BlockHashes
+  /**
+   * Takes KV out of the context while `rebuild` fills it, or what stands for it. The context is another's afterwards.
+   * Says with `observePrefill` what computing takes: who waits for a network measures something else.
+   */
+  readonly fill: (
+    context: KvContext,
+    rebuild: (context: KvContext) => Promise<RebuildResult>,
+    observePrefill: (span: TokenSpan, seconds: number) => void,
+  ) => Promise<RebuildResult>
 }
 
 /** A prompt that was made ready. */

@@ -3,6 +3,7 @@
  * to a context of the engine that is filled from what is there and computed where nothing is, to generated tokens, whose
  * KV is kept as well, so that the next turn finds its whole history.
  */
+import { blockHashAt, commonBlocks } from '../core/block-hashes.ts'
 import type { KvBackend, KvContext, KvModel } from '../core/compute.ts'
 import { contextBytes, GREEDY } from '../core/compute.ts'
 import { MembraneError } from '../core/errors.ts'
@@ -13,7 +14,13 @@ import type { IndexedFragment } from '../indices/indexed-fragment.ts'
 import { DEFAULT_MOVED_INDEX, MovedIndex } from '../indices/moved.ts'
 import { DEFAULT_MOVED, type MovedReuse } from '../reconstruct/moved-options.ts'
 import type { ExplainedSpan, RebuildPlan } from '../reconstruct/rebuild-plan.ts'
-import type { RebuildParts, RebuildRequest, RebuildResult, StoreReport } from '../reconstruct/rebuild-ports.ts'
+import type {
+  RateBook,
+  RebuildParts,
+  RebuildRequest,
+  RebuildResult,
+  StoreReport,
+} from '../reconstruct/rebuild-ports.ts'
 import { planContext, rebuildContext, storeContext } from '../reconstruct/rebuild.ts'
 import { chatTokens } from './chat-prompt.ts'
 import {
@@ -21,6 +28,7 @@ import {
   DEFAULT_MAX_TOKENS,
   type GenerateRequest,
   type Generation,
+  type PrefillFor,
   type Prompt,
   type PromptRequest,
   type Rebuilt,
@@ -218,6 +226,39 @@ export class Node {
   }
 
   /**
+   * Computes a prompt that another node has named. It is never asked of a third node. Where the names are those of this
+   * node's own prompts, it shares their KV, and its own is shared; else only the fragments of that name are. Throws what
+   * a rebuild throws, and INVALID_REQUEST for names of another chain.
+   */
+  async prefillFor({ tenant, tokenIds, hashes, fill, signal }: PrefillFor): Promise<RebuildResult> {
+    const request: PromptRequest = { tenant, prompt: { tokenIds: this.tokensOf({ prompt: { tokenIds } }) }, signal }
+    const asked = this.#rebuildRequest(request, tokenIds)
+    const { chain, count } = asked.hashes
+    if (hashes.chain !== chain || hashes.count !== count || hashes.digestBytes !== asked.hashes.digestBytes)
+      throw new MembraneError(
+        'INVALID_REQUEST',
+        `The prompt has ${count} blocks of chain ${chain}; found ${hashes.count} of ${hashes.chain}.`,
+      )
+    const isOwn = commonBlocks(asked.hashes, hashes) === count
+    const scope = isOwn ? tenant : `${tenant}/${blockHashAt(hashes, 0)}`
+    const wanted = { scope, tokenIds, capacityTokens: tokenIds.length, signal }
+    const lease = await this.#resident.acquire(wanted)
+    return this.#using(lease, async () => {
+      const { rates } = this.#options
+      const parts = { ...this.#partsOf(request), remotePrefill: null, rates: withoutPrefill(rates) }
+      const rebuild = (context: KvContext): Promise<RebuildResult> =>
+        rebuildContext(parts, context, { ...asked, hashes, movedScope: null })
+      const value = await fill(lease.context, rebuild, (span, seconds) => {
+        rates.observePrefill(span, seconds)
+      })
+      this.#storing.add(value.stored)
+      void value.stored.then(() => this.#storing.delete(value.stored))
+      this.#count(request, value)
+      return { value, tokenIds: isOwn ? tokenIds : null }
+    })
+  }
+
+  /**
    * No KV of a tenant stays in the engine's memory or is read ahead, nor goes from there to the fabric: for who erases the tenant. A
    * context in use goes when its request ends. Ends when what rebuilds had begun to store is stored.
    */
@@ -407,6 +448,19 @@ interface AnswerToStore {
 
 function movedReuse({ measuredShare, random }: NodeMovedOptions, backend: KvBackend): Omit<MovedReuse, 'index'> {
   return { options: DEFAULT_MOVED, measure: { backend, share: measuredShare, random } }
+}
+
+/** The same rates, which do not learn from prefills. */
+function withoutPrefill(rates: RateBook): RateBook {
+  return {
+    read: (place) => rates.read(place),
+    prefillSeconds: (span) => rates.prefillSeconds(span),
+    get isPrefillMeasured() {
+      return rates.isPrefillMeasured
+    },
+    observeRead: (place, bytes, seconds) => rates.observeRead(place, bytes, seconds),
+    observePrefill: () => undefined,
+  }
 }
 
 /** Sentences are made when they are read, which is not while a first token is waited for. */

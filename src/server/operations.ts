@@ -15,6 +15,7 @@ import { FragmentOperations } from './fragment-operations.ts'
 import type { Gate } from './gate.ts'
 import { ObserveOperations } from './observe-operations.ts'
 import { PullOperations } from './pull-operations.ts'
+import { PrefillService } from './prefill-service.ts'
 import { RequestMeters } from './request-meters.ts'
 import { TransferOperations } from './transfer-operations.ts'
 
@@ -28,6 +29,8 @@ export interface Operations {
   readonly transfer: TransferOperations
   readonly pulls: PullOperations
   readonly cluster: ClusterOperations
+  /** Computes for other nodes. */
+  readonly prefill: PrefillService
   /** Doors count here what they answer. */
   readonly meters: RequestMeters
 }
@@ -87,6 +90,7 @@ export function createOperations(parts: OperationsParts): Operations {
     transfer: new TransferOperations({ fabric, gate }),
     pulls: new PullOperations({ fabric, gate, audit, clock, allowedPeers, directory, log }),
     cluster: new ClusterOperations({ gate, audit, cluster }),
+    prefill: new PrefillService({ engine, gate, blake3: fabric.hashers.b3, stopwatch }),
     meters,
   }
 }

@@ -14,6 +14,7 @@ import {
 } from '../cluster/peer-calls.ts'
 import { HttpPeer, SmallAnswer } from './http-peer.ts'
 import type { NodeTokens } from './node-tokens.ts'
+import { peerStream } from './peer-stream.ts'
 import type { TlsMaterial } from './tls-files.ts'
 
 export interface PeerConnectionsOptions {
@@ -27,6 +28,7 @@ export interface PeerConnectionsOptions {
 
 const CONNECTIONS_MAX = 8
 export const CLUSTER_MESSAGES_PATH = '/v1/cluster/messages'
+export const PREFILL_PATH = '/v1/cluster/prefill'
 
 /** See the top of this file. */
 export class PeerConnections implements PeerCalls {
@@ -63,6 +65,15 @@ export class PeerConnections implements PeerCalls {
   /** For the bytes of a tenant's fragments. It is closed here. */
   bytesOf(address: string, tenant: TenantId): HttpPeer {
     return this.#peer('bytes', address, tenant)
+  }
+
+  /** Frames of a prefill that a node computes for a tenant: see `peerStream`. */
+  prefill(address: string, tenant: TenantId, message: PeerMessage, signal: AbortSignal): AsyncIterable<Uint8Array> {
+    const { tokens, tls } = this.#options
+    const body = encodePeerMessage(message)
+    const token = tokens === null ? null : tokens.tokenFor(tenant)
+    const asked = { address, path: PREFILL_PATH, body, token, tls: tls === null ? null : clientTls(tls) }
+    return peerStream(asked, AbortSignal.any([signal, this.#closing.signal]))
   }
 
   /** Closes everything; calls under way end with ABORTED. */

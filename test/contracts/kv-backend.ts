@@ -7,6 +7,7 @@ import type { KvBackend } from '../../src/core/compute.ts'
 import { describeKvContext } from './kv-backend-context.ts'
 import type { KvBackendUnderTest } from './kv-backend-fixtures.ts'
 import { describeKvHistories } from './kv-backend-histories.ts'
+import { describeKvLayers } from './kv-backend-layers.ts'
 import { describeKvMemory } from './kv-backend-memory.ts'
 import { describeKvRebuild } from './kv-backend-rebuild.ts'
 import { describeKvRefusals } from './kv-backend-refusals.ts'
@@ -29,6 +30,7 @@ export function describeKvBackend(name: string, subject: KvBackendUnderTest): vo
     describeKvContext({ backend, subject })
     describeKvRefusals({ backend, subject })
     describeKvHistories({ backend, subject })
+    describeKvLayers({ backend, subject })
     describeKvMemory({ backend, subject })
     describeKvTokenizer({ backend, subject })
   })

@@ -1,0 +1,220 @@
+/** Lets other nodes compute spans of prompts: chooses one, takes the KV that it streams, and asks another when it is late. */
+import { abortedError } from '../core/cancel.ts'
+import { type CallOptions, contextBytes, type KvModel } from '../core/compute.ts'
+import { ERROR_CODES, type ErrorCode, MembraneError } from '../core/errors.ts'
+import { sliceBlockHashes } from '../core/block-hashes.ts'
+import type { Fragment, TokenSpan } from '../core/fragment.ts'
+import type {
+  Alarm,
+  ContentHasher,
+  PromptName,
+  RemotePrefill,
+  RemotePrefillEstimate,
+  Stopwatch,
+} from '../core/ports.ts'
+import {
+  choosePrefill,
+  hedge,
+  type Hedged,
+  type PrefillChoice,
+  type PrefillLink,
+  reportedLink,
+} from '../cluster/dispatch-prefill.ts'
+import type { Member } from '../cluster/member.ts'
+import type { Membership } from '../cluster/membership.ts'
+import { type PrefillFrame, readPrefillFrames } from '../cluster/prefill-frames.ts'
+import { prefillMessage } from '../cluster/prefill-request.ts'
+import type { FragmentizeOptions } from '../reconstruct/fragmentize.ts'
+import { PieceAssembly } from '../reconstruct/layer-pieces.ts'
+import type { PeerConnections } from './peer-connections.ts'
+
+/** Says which prompts are worth sending away. */
+export interface PrefillThreshold {
+  isRemote(promptTokens: number, uncachedTokens: number): boolean
+}
+
+export interface ClusterPrefillParts {
+  readonly membership: Pick<Membership, 'self' | 'members' | 'watch'>
+  readonly connections: Pick<PeerConnections, 'prefill'>
+  readonly blake3: ContentHasher
+  readonly alarm: Alarm
+  readonly stopwatch: Stopwatch
+  /** Null: whatever the plan finds sooner. */
+  readonly threshold: PrefillThreshold | null
+  /** The way to a node, as measured; null takes what telemetry says of its datacentre. */
+  readonly link: ((member: Member) => PrefillLink) | null
+}
+
+/** What this node's engine computes. */
+export interface PrefillModel {
+  readonly model: KvModel
+  readonly fragmentize: FragmentizeOptions
+}
+
+/** Counted since the start. Seconds are those of this node, but for the overlap. */
+export interface ClusterPrefillStats {
+  readonly asked: number
+  /** All of whose KV was taken. */
+  readonly used: number
+  readonly failed: number
+  /** Nobody waited for the rest of them. */
+  readonly cancelled: number
+  readonly hedged: number
+  readonly bytes: number
+  readonly seconds: number
+  /** In which KV travelled while more was computed, as the other node says. */
+  readonly overlapSeconds: number
+}
+
+interface Stream {
+  readonly frames: AsyncGenerator<PrefillFrame>
+  readonly first: PrefillFrame
+}
+
+/** See the top of this file. Offers nothing before `begin`, and nothing for a model that keeps more than KV. */
+export class ClusterPrefill implements RemotePrefill {
+  readonly #parts: ClusterPrefillParts
+  readonly #counts = { asked: 0, used: 0, failed: 0, cancelled: 0, hedged: 0, bytes: 0, seconds: 0, overlapSeconds: 0 }
+  #engine: PrefillModel | null = null
+
+  constructor(parts: ClusterPrefillParts) {
+    this.#parts = parts
+  }
+
+  /** Once, when the engine is open. */
+  begin(engine: PrefillModel): void {
+    const [part, ...more] = engine.model.parts
+    if (part?.kind === 'kv' && more.length === 0) this.#engine = engine
+  }
+
+  stats(): ClusterPrefillStats {
+    return { ...this.#counts }
+  }
+
+  estimate(prompt: PromptName, span: TokenSpan): RemotePrefillEstimate | null {
+    const { threshold } = this.#parts
+    if (this.#engine === null) return null
+    const promptTokens = prompt.hashes.count * this.#engine.fragmentize.blockTokens
+    if (threshold !== null && !threshold.isRemote(promptTokens, span.end - span.start)) return null
+    const [best] = this.#choices(this.#engine, prompt, span)
+    if (best === undefined) return null
+    const { node, waitSeconds, prefillSeconds, transferSeconds } = best
+    return { node, waitSeconds, prefillSeconds, transferSeconds }
+  }
+
+  /** As the port says; throws STORE_UNAVAILABLE whatever went wrong, and ABORTED. */
+  async *prefill(
+    prompt: PromptName & { readonly tokenIds: Uint32Array },
+    span: TokenSpan,
+    { signal }: CallOptions = {},
+  ): AsyncGenerator<Fragment> {
+    const { stopwatch } = this.#parts
+    const beganSeconds = stopwatch.seconds()
+    this.#counts.asked += 1
+    let outcome: 'used' | 'failed' | 'cancelled' = 'cancelled'
+    try {
+      yield* this.#taken(prompt, span, signal)
+      outcome = 'used'
+    } catch (error) {
+      if (signal?.aborted === true) throw abortedError(signal)
+      outcome = 'failed'
+      throw unavailable(error)
+    } finally {
+      this.#counts[outcome] += 1
+      this.#counts.seconds += stopwatch.seconds() - beganSeconds
+    }
+  }
+
+  async *#taken(
+    prompt: PromptName & { readonly tokenIds: Uint32Array },
+    span: TokenSpan,
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<Fragment> {
+    const engine = this.#engine
+    const choices = engine === null ? [] : this.#choices(engine, prompt, span)
+    if (engine === null || choices.length === 0)
+      throw new MembraneError('PEER_UNAVAILABLE', 'No node computes this model for others now.')
+    const assembly = new PieceAssembly({ ...engine, hashes: prompt.hashes, span })
+    const stream = await this.#open(choices, prompt, { engine, span, signal })
+    const leave = (): void => stream.cancel()
+    signal?.addEventListener('abort', leave)
+    try {
+      for (let next: PrefillFrame | undefined = stream.first.first; next !== undefined; ) {
+        this.#take(next, assembly)
+        for (let ready = assembly.take(); ready !== null; ready = assembly.take()) yield ready
+        const { value, done } = await stream.first.frames.next()
+        next = done === true ? undefined : value
+      }
+      if (!assembly.isComplete)
+        throw new MembraneError('PEER_UNAVAILABLE', `${stream.choice.node} ended before it had given all tokens.`)
+    } finally {
+      signal?.removeEventListener('abort', leave)
+      stream.cancel()
+    }
+  }
+
+  #open(
+    choices: readonly PrefillChoice[],
+    { tenant, model, hashes, tokenIds }: PromptName & { readonly tokenIds: Uint32Array },
+    { engine, span, signal }: { readonly engine: PrefillModel; readonly span: TokenSpan } & CallOptions,
+  ): Promise<Hedged<Stream>> {
+    const { alarm, connections, blake3, membership } = this.#parts
+    const blocks = span.end / engine.fragmentize.blockTokens
+    const asked = { model, tokenIds: tokenIds.subarray(0, span.end), hashes: sliceBlockHashes(hashes, 0, blocks), span }
+    const message = prefillMessage(asked)
+    return hedge(choices, {
+      alarm,
+      signal,
+      ask: async ({ member }, cancelled) => {
+        const bytes = connections.prefill(member.address, tenant, message, cancelled)
+        const frames = readPrefillFrames(bytes, blake3)
+        const { value, done } = await frames.next()
+        if (done === true) throw new MembraneError('PEER_UNAVAILABLE', `${member.node} sent nothing.`)
+        // It has nothing to give: another one may.
+        if (value.kind === 'error') throw errorOf(value)
+        return { frames, first: value }
+      },
+      onSuspected: (node, callback) =>
+        membership.watch(({ member }) => {
+          if (member.node === node && member.state !== 'alive') callback()
+        }),
+      onHedge: () => {
+        this.#counts.hedged += 1
+      },
+    })
+  }
+
+  #take(frame: PrefillFrame, assembly: PieceAssembly): void {
+    if (frame.kind === 'error') throw errorOf(frame)
+    if (frame.kind === 'end') {
+      this.#counts.overlapSeconds += frame.overlapSeconds
+      return
+    }
+    this.#counts.bytes += frame.tensors.length
+    assembly.add(frame)
+  }
+
+  #choices({ model, fragmentize }: PrefillModel, prompt: PromptName, span: TokenSpan): readonly PrefillChoice[] {
+    const { membership, link } = this.#parts
+    const { self } = membership
+    const [part] = model.parts
+    if (part === undefined || prompt.model !== model.fingerprint) return []
+    const layers = part.layers.end - part.layers.start
+    const tokenBytes = contextBytes(model, 1)
+    const work = { model: model.fingerprint, span, tokenBytes, layers, chunkTokens: fragmentize.fragmentTokens }
+    return choosePrefill(membership.members(), work, {
+      self: self.node,
+      link: link ?? ((member) => reportedLink(self, member)),
+    })
+  }
+}
+
+function errorOf({ code, sentence }: Extract<PrefillFrame, { readonly kind: 'error' }>): MembraneError {
+  const known: ErrorCode = Object.hasOwn(ERROR_CODES, code) ? (code as ErrorCode) : 'PEER_UNAVAILABLE'
+  return new MembraneError(known, sentence)
+}
+
+function unavailable(cause: unknown): unknown {
+  if (!(cause instanceof MembraneError)) return cause
+  return new MembraneError('STORE_UNAVAILABLE', `A prefill by another node failed: ${cause.message}`, { cause })
+}
