@@ -26,9 +26,10 @@ export interface LocalNode {
 }
 
 export interface LiveDeployment {
-  readonly self: string
   /** In order of their names. */
   readonly locals: readonly LocalNode[]
+  /** Of those that prefill. */
+  readonly prefilling: readonly PrefillReport[]
   /** In order of their names, with at least one node each. */
   readonly sites: readonly RemoteSite[]
   /** Why there is no site; null when there is one. */
@@ -72,7 +73,8 @@ export function liveDeployment({ model, self, members, prefill, links }: Deploym
     else sites.push({ datacentre, nodes, ...linkOf(here.flatMap(linksOf), own, datacentre) })
   }
   const whyAlone = sites.length > 0 ? null : (dead[0] ?? noRemoteText(remotes.length, model))
-  return { self: self.node, locals, sites, whyAlone }
+  const prefilling = locals.filter(({ isPrefill }) => isPrefill).map(({ report }) => report)
+  return { locals, prefilling, sites, whyAlone }
 }
 
 /** Who says neither prefill nor decode does both, for prompts of its own. */
