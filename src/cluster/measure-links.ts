@@ -19,7 +19,7 @@ export interface LinkMeasureOptions {
   readonly hopeSeconds: number
 }
 
-export const DEFAULT_LINK_MEASURES: LinkMeasureOptions = {
+const DEFAULT_LINK_MEASURES: LinkMeasureOptions = {
   transferBytesMin: 256 * 1024,
   windowSeconds: 10,
   probes: 16,
