@@ -18,7 +18,7 @@ export function areDedicated(locals: readonly LocalNode[]): boolean {
 /** One role for each node, so that `prefilling` of them prefill and as few as can be change: the last in order of names. */
 export function assignRoles(locals: readonly LocalNode[], prefilling: number): ProposedRole[] {
   const now = locals.filter(({ isPrefill }) => isPrefill).length
-  const candidates = locals.filter(({ isPrefill }) => isPrefill === (prefilling < now))
+  const candidates = locals.filter(({ isPrefill }) => isPrefill === prefilling < now)
   const changing = new Set(candidates.slice(candidates.length - Math.abs(prefilling - now)))
   return locals.map((local) => ({
     node: local.node,

@@ -201,7 +201,9 @@ describe('a scheduler in a node', () => {
     site.decode = DECODE
     site.links = [linkOf(10)]
     site.scheduler.finished(1024)
-    await site.receive(4000, (0.9 * lambdaMaxRps) / 8)
+    await site.receive(500, (0.9 * lambdaMaxRps) / 8)
+    expect(asked).toEqual([])
+    await site.receive(3500, (0.9 * lambdaMaxRps) / 8)
     expect(asked).toHaveLength(1)
     const roles = site.scheduler.proposedRoles()
     expect(roles).toBe(asked[0])
@@ -240,12 +242,30 @@ describe('a scheduler in a node', () => {
     site.links = [linkOf(20)]
     await site.receive(2000, 0.25)
     const before = site.scheduler.thresholdTokens
+    const planned = site.scheduler.state().plannedTokens
     site.links = [linkOf(2)]
     await site.pass(6)
     expect(site.scheduler.thresholdTokens).toBeGreaterThan(1.5 * before)
+    expect(site.scheduler.state().plannedTokens).toBeGreaterThan(1.5 * planned)
     site.links = [linkOf(20)]
     await site.pass(6)
     expect(site.scheduler.thresholdTokens / before).toBeCloseTo(1, 1)
+    expect(site.scheduler.state().plannedTokens / planned).toBeCloseTo(1, 1)
+  })
+
+  it('plans anew when engines elsewhere become slower, and when twice as many prompts are known', async () => {
+    const site = new Site({ members: caseStudy() })
+    await site.receive(60, 0.25)
+    const early = site.scheduler.state().plannedTokens
+    await site.receive(10, 0.25)
+    const planned = site.scheduler.state().plannedTokens
+    expect(planned).not.toBe(early)
+    const prefill = { ...H200, secondsPerToken: 3 * H200.secondsPerToken }
+    site.members = site.members.map((one) =>
+      one.datacentre === 'far' ? { ...one, telemetry: { ...NO_TELEMETRY, prefill } } : one,
+    )
+    await site.pass(6)
+    expect(site.scheduler.state().plannedTokens).toBeGreaterThan(1.2 * planned)
   })
 
   it('follows a real link through what is measured of it: slow within ten seconds of traffic', async () => {
