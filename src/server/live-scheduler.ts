@@ -65,8 +65,8 @@ export interface RoutingState {
   readonly changes: readonly RoutingEvent[]
 }
 
-/** A threshold that moved by less is not worth a line. */
-const WORTH_SAYING = 0.1
+/** A planned threshold that moved by less is not worth a line, nor one that a queue moved by less: queues come and go. */
+const WORTH_SAYING = { plannedFold: 1.1, queuesFold: 2 } as const
 /** A prompt by which capacities are told while none has come. */
 const TYPICAL_TOKENS = 8192
 
@@ -81,7 +81,7 @@ export class LiveScheduler implements Routing {
   #thresholdTokens: number
   #plannedTokens: number
   #why = 'Nothing was looked at yet.'
-  #saidTokens = Number.NaN
+  #said = { thresholdTokens: Number.NaN, plannedTokens: Number.NaN }
   #saidAlone: string | null = null
   #proposed: readonly ProposedRole[] | null = null
   readonly #decisions: RoutingEvent[] = []
@@ -250,10 +250,12 @@ export class LiveScheduler implements Routing {
   /** Remembers what is worth it: a threshold that moved, another regime, company lost or found. */
   #say(why: string, { alone = null, isOtherRegime = false }: { alone?: string | null; isOtherRegime?: boolean }): void {
     this.#why = why
-    const [now, said] = [this.#thresholdTokens, this.#saidTokens]
-    const isMoved = now !== said && !(Math.abs(now / said - 1) <= WORTH_SAYING)
+    const [thresholdTokens, plannedTokens] = [this.#thresholdTokens, this.#plannedTokens]
+    const isMoved =
+      isFolded(plannedTokens, this.#said.plannedTokens, WORTH_SAYING.plannedFold) ||
+      isFolded(thresholdTokens, this.#said.thresholdTokens, WORTH_SAYING.queuesFold)
     if (!isMoved && !isOtherRegime && alone === this.#saidAlone) return
-    this.#saidTokens = now
+    this.#said = { thresholdTokens, plannedTokens }
     this.#saidAlone = alone
     this.#remember(this.#decisions, isOtherRegime ? `${this.#regime}: ${why}` : why)
   }
@@ -262,6 +264,11 @@ export class LiveScheduler implements Routing {
     events.push({ atMs: this.#options.clock.nowMs(), text })
     if (events.length > LIMITS.routingEventsKept) events.shift()
   }
+}
+
+/** Whether one is more than so many times the other; NaN is that to all. */
+function isFolded(a: number, b: number, fold: number): boolean {
+  return a !== b && !(Math.max(a, b) <= fold * Math.min(a, b))
 }
 
 /** Share of all links together. */
