@@ -5,6 +5,10 @@ import { ASSUMED_RATES } from '../policy/measured-rates.ts'
 /** A link on which so many probes fail is taken for dead. */
 const DEAD_LOSS_RATIO = 0.5
 
+/** Whatever a node says of a link, plans are made with numbers that can be divided and added up. */
+const BYTES_PER_SECOND_MIN = 1
+const BYTES_PER_SECOND_MAX = 1e13
+
 /** Another datacentre that computes for this one. */
 export interface RemoteSite {
   readonly datacentre: string
@@ -105,7 +109,7 @@ function linkOf(
   }
   const usedBytesPerSecond = ofLink.reduce((sum, report) => sum + used(report), 0)
   return {
-    bytesPerSecond: best.bytesPerSecond,
+    bytesPerSecond: Math.max(BYTES_PER_SECOND_MIN, Math.min(BYTES_PER_SECOND_MAX, best.bytesPerSecond)),
     isMeasured: true,
     rttSeconds: best.rttSeconds,
     utilisation: Math.min(1, usedBytesPerSecond / best.bytesPerSecond),

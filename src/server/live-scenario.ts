@@ -24,10 +24,15 @@ export interface RoutedModel {
 /** Where curves are looked at: a twentieth apart, so that straight lines between are within a thousandth of a parabola. */
 const GRID_RATIO = 1.05
 
+/** Whatever a node says of itself, plans are made with numbers that can be divided and squared. */
+const SECONDS_MIN = 1e-9
+const SECONDS_MAX = 1e9
+
 /** T_prefill(l) of a node, from the first token on. */
 export function prefillSecondsOf(report: PrefillReport, tokens: number): number {
   const { callSeconds, secondsPerToken, secondsPerPair } = report
-  return Math.max(1e-9, callSeconds + secondsPerToken * tokens + (secondsPerPair * tokens * tokens) / 2)
+  const seconds = callSeconds + secondsPerToken * tokens + (secondsPerPair * tokens * tokens) / 2
+  return Math.max(SECONDS_MIN, Math.min(SECONDS_MAX, seconds))
 }
 
 /** Of a pool as if its nodes were alike: as many prompts of this length a second as they give together. */

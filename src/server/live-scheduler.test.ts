@@ -75,6 +75,7 @@ class Site {
   /** In place of `links`, once it is there. */
   measured: LinkMeasures | null = null
   decode: DecodeProfile | null = null
+  readonly options: LiveSchedulerOptions
   readonly scheduler: LiveScheduler
 
   constructor({
@@ -88,7 +89,7 @@ class Site {
   }) {
     this.members = members
     if (self === undefined) throw new Error('A site has a node.')
-    this.scheduler = new LiveScheduler({
+    this.options = {
       model: MODEL,
       senses: {
         membership: { self, members: () => this.members },
@@ -101,7 +102,8 @@ class Site {
       stopwatch: this.alarm,
       alarm: this.alarm,
       changeRoles,
-    })
+    }
+    this.scheduler = new LiveScheduler(this.options)
     this.scheduler.start()
   }
 
@@ -415,6 +417,37 @@ describe('a scheduler in a node', () => {
     await site.pass(1)
     expect(site.scheduler.isRemote({ promptTokens: 2, remoteCachedTokens: 0, localCachedTokens: 1 })).toBe(true)
     expect(site.scheduler.state().why).toContain('no node here prefills with hybrid')
+  })
+
+  it('goes on routing with a plan that cannot be made, says why, and with numbers that no engine has', async () => {
+    const site = new Site({ members: caseStudy() })
+    site.decode = { ...DECODE, kvTokensMax: 10 }
+    await site.receive(100, 1)
+    expect(site.scheduler.state().why).toContain('no new plan: Decode profile: kvTokensMax is 10 tokens')
+    site.decode = null
+    for (const value of [0, 1e-300, 1e300]) {
+      const prefill = { ...H200, callSeconds: value, secondsPerToken: value, secondsPerPair: value, waitSeconds: value }
+      site.members = caseStudy().map((one) =>
+        one.datacentre === 'far' ? { ...one, telemetry: { ...NO_TELEMETRY, prefill } } : one,
+      )
+      site.links = [linkOf(1, { bytesPerSecond: value, rttSeconds: value })]
+      await site.receive(100, 1)
+      expect(site.scheduler.state().why).not.toContain('no new plan')
+      expect(Number.isFinite(site.scheduler.state().thresholdTokens)).toBe(true)
+    }
+  })
+
+  it('ignores what is no length of a prompt, and refuses a model whose KV is not known', async () => {
+    const site = new Site({ members: caseStudy() })
+    const lengths = [Number.NaN, 0, -1, Infinity]
+    for (let k = 0; k < 64; k++) site.scheduler.seen(lengths[k % lengths.length] ?? 0, 0)
+    await site.pass(5)
+    expect(site.scheduler.state().why).toContain('0 of 32 were seen')
+    for (const model of [
+      { ...MODEL, promptTokensMax: 0 },
+      { ...MODEL, kv: { fixedBytes: 0, bytesPerToken: 0 } },
+    ])
+      expect(() => new LiveScheduler({ ...site.options, model })).toThrow('cannot be routed')
   })
 
   it('remembers its last decisions in finite numbers, and leaves no alarm behind when it is closed', async () => {

@@ -1,6 +1,7 @@
 /** The dual-timescale scheduler of section 3.4.3 in a node that routes prompts: the simulator's decisions, on what is measured. */
 import type { LinkReport, PrefillReport } from '../cluster/member.ts'
 import type { Membership } from '../cluster/membership.ts'
+import { MembraneError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 import type { Alarm, Clock, Stopwatch } from '../core/ports.ts'
 import { gbpsFromBytesPerSecond } from '../core/units.ts'
@@ -14,7 +15,7 @@ import type { Routing } from './cluster-node.ts'
 import { type LiveDeployment, liveDeployment } from './live-deployment.ts'
 import { DEFAULT_PLAN_TIMES, LivePlan, type LivePlanState, type PlanTimes } from './live-plan.ts'
 import { areDedicated, assignRoles, type ProposedRole } from './live-roles.ts'
-import { crossingTokens, leastWait, linkBytesPerSecond, type RoutedModel } from './live-scenario.ts'
+import { crossingTokens, kvBytesOf, leastWait, linkBytesPerSecond, type RoutedModel } from './live-scenario.ts'
 import { capacityText, congestionText, crossingText, planText, rolesText, sentence } from './live-text.ts'
 
 /** What the scheduler sees, each asked anew at every look. */
@@ -82,13 +83,17 @@ export class LiveScheduler implements Routing {
   #plannedTokens: number
   #why = 'Nothing was looked at yet.'
   #said = { thresholdTokens: Number.NaN, plannedTokens: Number.NaN }
+  /** Why the last attempt at a plan came to nothing. */
+  #trouble: string | null = null
   #saidAlone: string | null = null
   #proposed: readonly ProposedRole[] | null = null
   readonly #decisions: RoutingEvent[] = []
   readonly #changes: RoutingEvent[] = []
   #cancelAlarm: (() => void) | null = null
 
+  /** Throws INVALID_CONFIG for a model without KV or without a longest prompt. */
   constructor(options: LiveSchedulerOptions) {
+    checkModel(options.model)
     this.#options = options
     this.#times = options.planTimes ?? DEFAULT_PLAN_TIMES
     this.#plan = new LivePlan(options.model, this.#times)
@@ -106,8 +111,9 @@ export class LiveScheduler implements Routing {
     return routePrefill({ ...question, thresholdTokens, regime: this.#regime }).prefill === 'remote'
   }
 
-  /** A prompt has come, whether it is offloaded or not. */
+  /** A prompt has come, whether it is offloaded or not. Ignored when that is no length. */
   seen(promptTokens: number, uncachedTokens: number): void {
+    if (!(promptTokens >= 1 && uncachedTokens >= 0 && uncachedTokens <= promptTokens && promptTokens < Infinity)) return
     this.#firstSeconds ??= this.#options.stopwatch.seconds()
     this.#plan.seen(promptTokens, uncachedTokens)
   }
@@ -188,9 +194,10 @@ export class LiveScheduler implements Routing {
     if (plan === null) {
       const crossing = crossingTokens(deployment.prefilling, deployment.sites, model)
       this.#set(crossing, crossing)
-      const seen = `${this.#plan.observations} of ${this.#times.observationsMin}`
+      const { observationsMin } = this.#times
+      const seen = `${Math.min(observationsMin, this.#plan.observations)} of ${observationsMin}`
       const tokens = Math.min(model.promptTokensMax, TYPICAL_TOKENS)
-      const parts = [capacityText(deployment, model, tokens), crossingText(crossing, model, seen)]
+      const parts = [capacityText(deployment, model, tokens), crossingText(crossing, model, seen), this.#trouble]
       this.#say(sentence(parts), { isOtherRegime })
       return
     }
@@ -200,6 +207,7 @@ export class LiveScheduler implements Routing {
       capacityText(deployment, model, plan.meanTokens),
       planText(plan),
       congestionText(this.#thresholdTokens, congestion),
+      this.#trouble,
     ]
     this.#say(sentence(parts), { isOtherRegime })
   }
@@ -209,7 +217,16 @@ export class LiveScheduler implements Routing {
     const decode = areDedicated(deployment.locals) ? senses.decode() : null
     const isFirst = deployment.locals[0]?.node === senses.membership.self.node
     const areRolesFixed = changeRoles === undefined || !isFirst
-    const change = this.#plan.update({ deployment, nowSeconds, decode, areRolesFixed })
+    let change: PlanChange | null = null
+    const before = this.#plan.state
+    try {
+      change = this.#plan.update({ deployment, nowSeconds, decode, areRolesFixed })
+      if (this.#plan.state !== before) this.#trouble = null
+    } catch (error) {
+      // What others measured of themselves may fit no plan; prompts are routed all the same.
+      if (!(error instanceof MembraneError)) throw error
+      this.#trouble = `no new plan: ${error.message.replace(/\.$/, '')}`
+    }
     if (change?.kind === 'roles') this.#changeRoles(deployment, change)
   }
 
@@ -264,6 +281,18 @@ export class LiveScheduler implements Routing {
     events.push({ atMs: this.#options.clock.nowMs(), text })
     if (events.length > LIMITS.routingEventsKept) events.shift()
   }
+}
+
+function checkModel({ name, kv, promptTokensMax }: RoutedModel): void {
+  const bytes = kvBytesOf(kv, promptTokensMax)
+  if (bytes > 0 && bytes < Infinity && promptTokensMax >= 2 && promptTokensMax <= LIMITS.requestTokensMax) return
+  throw new MembraneError(
+    'INVALID_CONFIG',
+    `Prompts of ${name} cannot be routed: its KV or its longest prompt is not known.`,
+    {
+      details: { ...kv, promptTokensMax },
+    },
+  )
 }
 
 /** Whether one is more than so many times the other; NaN is that to all. */
