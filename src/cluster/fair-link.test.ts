@@ -49,8 +49,8 @@ describe('a link that is shared', () => {
       fc.asyncProperty(flows, async (picked) => {
         const senders = new Senders(100 * MB)
         const named = picked.map(({ kind, id, bytes }) => {
-          const name: FlowName = `${kind as keyof typeof FLOW_WEIGHTS}:${id}`
-          return { name, bytes, weight: FLOW_WEIGHTS[kind as keyof typeof FLOW_WEIGHTS] }
+          const name: FlowName = `${kind}:${id}`
+          return { name, bytes, weight: FLOW_WEIGHTS[kind] }
         })
         const seconds = 3
         const sent = await senders.run(

@@ -53,7 +53,10 @@ export class FairLink {
     return this.#waitingBytes
   }
 
-  /** Null, as in the beginning, for no shaping: all that wait go at once. */
+  /**
+   * Null, as in the beginning, for no shaping: all that wait go at once. Where the capacity is what was measured, hand in
+   * somewhat more: a link that is held to its estimate is never seen to be faster.
+   */
   setBytesPerSecond(bytesPerSecond: number | null): void {
     if (bytesPerSecond !== null && !(bytesPerSecond > 0 && bytesPerSecond < Infinity))
       throw new MembraneError('INVALID_CONFIG', `A link carries more than 0 bytes per second, found ${bytesPerSecond}.`)

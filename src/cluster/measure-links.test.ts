@@ -59,6 +59,16 @@ describe('a measured link', () => {
     expect(line.report?.bytesPerSecond).toBeCloseTo(100 * MB, -4)
   })
 
+  it('is seen to have dropped within a second or two when much travels on it', () => {
+    const line = new Line(100 * MB)
+    line.carry(500, 0.5 * MB)
+    line.bytesPerSecond = 10 * MB
+    const droppedSeconds = line.now
+    line.carry(20, 0.5 * MB)
+    expect(line.now - droppedSeconds).toBeLessThan(1.1)
+    expect(line.report?.bytesPerSecond).toBeCloseTo(10 * MB, -4)
+  })
+
   it('is not slow for a few transfers that something else made slow', () => {
     const line = new Line(100 * MB)
     line.carry(10, 8 * MB)

@@ -19,7 +19,7 @@ export interface LinkMeasureOptions {
   readonly hopeSeconds: number
 }
 
-export const DEFAULT_LINK_MEASURES: LinkMeasureOptions = {
+const DEFAULT_LINK_MEASURES: LinkMeasureOptions = {
   transferBytesMin: 256 * 1024,
   windowSeconds: 10,
   probes: 16,
@@ -28,8 +28,8 @@ export const DEFAULT_LINK_MEASURES: LinkMeasureOptions = {
 
 /** The last large transfers within the window that are judged: on a busy link a change is seen long before the window is over. */
 const JUDGED = 16
-/** Of their rates: near the fastest, because whatever else goes wrong with a transfer makes it slower, but not the one that luck made. */
-const RATE_QUANTILE = 0.85
+/** Of their rates: above the middle, because whatever else goes wrong with a transfer makes it slower, but no lucky one. */
+const RATE_QUANTILE = 0.7
 /** Of round trips: queues only add to them. */
 const RTT_QUANTILE = 0.25
 

@@ -44,6 +44,11 @@ export class ArrivalMeter {
   #countedSeen = 0
   #takenSeconds = 0
   #takenSeen = 0
+  readonly #recentMin: number
+
+  constructor(recentMin: number = RECENT_MIN) {
+    this.#recentMin = recentMin
+  }
 
   get longestTokens(): number {
     return this.#longestTokens
@@ -68,7 +73,7 @@ export class ArrivalMeter {
   take(nowSeconds: number): { readonly rateRps: number; readonly uncachedTokens: Float64Array } | null {
     const arrivals = this.#seen - this.#takenSeen
     const seconds = nowSeconds - this.#takenSeconds
-    if (arrivals < RECENT_MIN || seconds <= 0) return null
+    if (arrivals < this.#recentMin || seconds <= 0) return null
     this.#takenSeconds = nowSeconds
     this.#takenSeen = this.#seen
     return { rateRps: arrivals / seconds, uncachedTokens: this.#recentTokens.slice(0, Math.min(this.#seen, RECENT)) }

@@ -1,15 +1,11 @@
 import { gbpsFromBytesPerSecond } from '../core/units.ts'
-import { decideReallocation, DEFAULT_REALLOCATION_RULES } from '../policy/reallocate.ts'
 import { controlledThreshold, DEFAULT_THRESHOLD_CONTROL } from '../policy/threshold.ts'
 import { meanTokens } from './lengths.ts'
-import { replan } from './reallocate.ts'
+import { type Deployed, LongTermPlan } from './long-term-plan.ts'
 import type { Scenario } from './scenario.ts'
 import { ArrivalMeter } from './sim-meters.ts'
 import type { SimulationOptions } from './sim-options.ts'
 import type { Simulation } from './simulate.ts'
-
-/** A link whose bandwidth differs by more than this share from the planned one is another link. ASSUMPTION: load-measurement. */
-const LINK_CHANGE = 0.2
 
 export interface Steering {
   readonly thresholdTokens: number
@@ -28,25 +24,24 @@ export class DualTimescaleScheduler {
   readonly #arrivals = new ArrivalMeter()
   #outputTokensSum = 0
   #finished = 0
-  #plannedTokens: number
-  #localPrefill: number
-  #nextReplanSeconds: number
-  #rolesChangedSeconds = Number.NEGATIVE_INFINITY
-  /** What the last plan was made for. */
-  #plannedGbps: number
-  #seenRemote: number
-  #seenLocal: number
+  readonly #plan: LongTermPlan
 
   constructor(scenario: Scenario, options: SimulationOptions) {
     this.#scenario = scenario
     this.#options = options
-    this.#plannedTokens = options.thresholdTokens
-    this.#localPrefill = options.roles.localPrefill
     this.nextSeconds = options.controlSeconds
-    this.#nextReplanSeconds = options.replanSeconds
-    this.#plannedGbps = scenario.link.gbps
-    this.#seenRemote = options.roles.remotePrefill
-    this.#seenLocal = options.roles.localPrefill + options.roles.decode
+    const { remotePrefill, localPrefill, decode } = options.roles
+    this.#plan = new LongTermPlan({
+      replanSeconds: options.replanSeconds,
+      nextSeconds: options.replanSeconds,
+      thresholdTokens: options.thresholdTokens,
+      localPrefill,
+      deployed: {
+        linkGbps: scenario.link.gbps,
+        remoteInstances: remotePrefill,
+        localInstances: localPrefill + decode,
+      },
+    })
   }
 
   /** A request has arrived, judged by so many tokens. */
@@ -63,10 +58,11 @@ export class DualTimescaleScheduler {
     const { nowSeconds } = simulation
     this.nextSeconds = nowSeconds + this.#options.controlSeconds
     this.#arrivals.tick(nowSeconds)
-    if (nowSeconds >= this.#nextReplanSeconds || this.#isNews(simulation)) this.#replan(simulation)
+    const deployed = deployedOf(simulation)
+    if (this.#plan.isDue(nowSeconds, deployed)) this.#replan(nowSeconds, deployed)
     const thresholdTokens = controlledThreshold(
       {
-        plannedTokens: this.#plannedTokens,
+        plannedTokens: this.#plan.plannedTokens,
         egressUtilisation,
         remoteDelaySeconds: simulation.remote.waitSeconds(nowSeconds) + this.#linkDelaySeconds(simulation),
         serviceSeconds: this.#meanPrefillSeconds(simulation),
@@ -95,54 +91,24 @@ export class DualTimescaleScheduler {
   /** Where instances are lost, one is left to decode, and one to prefill where nobody else does, until there is a plan. */
   #possiblePrefill({ remote, locals: { alive } }: Simulation): number {
     const least = remote.openServers === 0 && alive > 1 ? 1 : 0
-    return Math.max(least, Math.min(this.#localPrefill, alive - 1))
+    return Math.max(least, Math.min(this.#plan.localPrefill, alive - 1))
   }
 
-  /** The deployment itself has changed: a link with another bandwidth, instances lost or back. Plans made before are of no use. */
-  #isNews({ link, remote, locals }: Simulation): boolean {
-    const gbps = gbpsFromBytesPerSecond(link.bytesPerSecond)
-    const isOther = remote.openServers !== this.#seenRemote || locals.alive !== this.#seenLocal
-    this.#seenRemote = remote.openServers
-    this.#seenLocal = locals.alive
-    return isOther || Math.abs(gbps / this.#plannedGbps - 1) > LINK_CHANGE
-  }
-
-  #replan(simulation: Simulation): void {
-    const { nowSeconds, link, remote, locals } = simulation
-    this.#nextReplanSeconds = nowSeconds + this.#options.replanSeconds
-    this.#plannedGbps = gbpsFromBytesPerSecond(link.bytesPerSecond)
-    if (this.#plannedGbps <= 0 || locals.alive === 0) return
-    const load = this.#arrivals.take(nowSeconds)
-    if (load === null) return
-    const { best, asItIs } = replan(
-      this.#scenario,
-      {
+  #replan(nowSeconds: number, deployed: Deployed): void {
+    const isPossible = deployed.linkGbps > 0 && deployed.localInstances > 0
+    const load = isPossible ? this.#arrivals.take(nowSeconds) : null
+    this.#plan.replan({
+      nowSeconds,
+      scenario: this.#scenario,
+      deployed,
+      load: load && {
         ...load,
         burstiness: this.#arrivals.burstiness(this.#scenario.burstiness),
         outputTokensMean: this.#finished > 0 ? this.#outputTokensSum / this.#finished : this.#scenario.outputTokens,
-        linkGbps: this.#plannedGbps,
-        remoteInstances: remote.openServers,
-        localInstances: locals.alive,
       },
-      this.#localPrefill,
-    )
-    const decision = decideReallocation(
-      {
-        current: asItIs.prediction,
-        proposed: best.prediction,
-        isSameRoles: best.roles.localPrefill === this.#localPrefill,
-        secondsSinceRolesChanged: nowSeconds - this.#rolesChangedSeconds,
-        drainSeconds: this.#drainSeconds(),
-      },
-      // ASSUMPTION: reallocation-rules.
-      DEFAULT_REALLOCATION_RULES,
-    )
-    const plan = decision === 'roles' ? best : asItIs
-    // With what is left no request could be served: roles then wait for what comes back.
-    if (plan.prediction.headroom <= 0) return
-    if (decision === 'roles') this.#rolesChangedSeconds = nowSeconds
-    this.#localPrefill = plan.roles.localPrefill
-    this.#plannedTokens = Math.max(1, plan.thresholdTokens)
+      drainSeconds: this.#drainSeconds(),
+      areRolesFixed: false,
+    })
   }
 
   /** Of all prefills so far; before the first, of a mean request on the remote side. */
@@ -156,5 +122,13 @@ export class DualTimescaleScheduler {
   #drainSeconds(): number {
     const { decodeBatch, outputTokens } = this.#scenario
     return decodeBatch.stepSeconds * outputTokens + this.#options.roleChangeSeconds
+  }
+}
+
+function deployedOf({ link, remote, locals }: Simulation): Deployed {
+  return {
+    linkGbps: gbpsFromBytesPerSecond(link.bytesPerSecond),
+    remoteInstances: remote.openServers,
+    localInstances: locals.alive,
   }
 }
