@@ -48,6 +48,7 @@ const VIEW = z.object({
   directory: z.record(z.string(), z.number()),
   replication: z.record(z.string(), z.number().nullable()),
   reads: z.record(z.string(), z.number()),
+  prefill: z.record(z.string(), z.number()),
   routing: ROUTING.nullable(),
   notes: z.array(z.string()),
 })

@@ -53,6 +53,7 @@ export const CLUSTER_STATUS = z
     directory: COUNTS.describe('Entries, look-ups and failures.'),
     replication: z.record(z.string(), z.number().nullable()).describe('Fragments, bytes and seconds.'),
     reads: COUNTS.describe('What was asked of other nodes, and what came.'),
+    prefill: COUNTS.describe('Prefills that other nodes were asked for, their bytes and seconds.'),
     routing: z.unknown().describe('The threshold in tokens, why, and the last decisions; null without an engine.'),
     notes: z.array(z.string()).readonly().describe('What does not work as it should, in sentences.'),
   })

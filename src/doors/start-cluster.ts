@@ -21,13 +21,16 @@ import { answerFinds, ClusterFind } from '../server/cluster-find.ts'
 import { answerForgets, ClusterForget } from '../server/cluster-forget.ts'
 import { ClusterNode, type Computing } from '../server/cluster-node.ts'
 import { ClusterPull } from '../server/cluster-pull.ts'
-import { reportTelemetry } from '../server/cluster-telemetry.ts'
+import { ClusterRouting } from '../server/cluster-routing.ts'
+import { prefillReport, reportTelemetry } from '../server/cluster-telemetry.ts'
 import type { Fabric } from '../server/fabric.ts'
 import { HeldBlocks } from '../server/held-blocks.ts'
 import { answerEchoes, probeLinks } from '../server/link-probes.ts'
+import { DEFAULT_NODE_OPTIONS } from '../server/node-options.ts'
 import { PeerConnections } from '../server/peer-connections.ts'
 import type { Security } from '../server/security.ts'
 import { FabricReplicas } from '../server/replica-store.ts'
+import { ClusterPrefill } from '../server/remote-prefill.ts'
 import { StagedFiles } from '../server/staged-files.ts'
 import { StartedMembership } from '../server/started-membership.ts'
 import { systemAlarm, systemStopwatch } from '../server/system-time.ts'
@@ -106,6 +109,25 @@ export async function openCluster(config: ServerConfig, parts: ClusterParts): Pr
     missed: (tenant, key, node) => replication.noticeMissing(tenant, key, node),
   })
   const ends = [answerFinds(handlers, fabric), answerEchoes(handlers)]
+  const routing = new ClusterRouting({
+    membership,
+    calls: connections,
+    handlers,
+    measures,
+    alarm: systemAlarm,
+    stopwatch: systemStopwatch,
+    clock,
+    requestsMax: config.requestsMax,
+  })
+  const remotePrefill = new ClusterPrefill({
+    membership,
+    connections,
+    blake3: fabric.hashers.b3,
+    alarm: systemAlarm,
+    stopwatch: systemStopwatch,
+    threshold: routing,
+    link: null,
+  })
   let started: GossipMembership | null = null
   const begin = async (address: string, { engine: computing, rates }: Computing): Promise<void> => {
     const replaced = (by: MemberFacts): void =>
@@ -129,6 +151,12 @@ export async function openCluster(config: ServerConfig, parts: ClusterParts): Pr
     })
     membership.begin(started)
     started.start()
+    if (computing.kind === 'node') {
+      const { model } = computing.node.backend
+      const { fragmentTokens } = DEFAULT_NODE_OPTIONS
+      remotePrefill.begin({ model, fragmentize: { blockTokens: computing.node.blockTokens, fragmentTokens } })
+      routing.begin(model, () => prefillReport(computing, rates))
+    }
     ends.push(
       reportTelemetry({
         membership,
@@ -150,10 +178,11 @@ export async function openCluster(config: ServerConfig, parts: ClusterParts): Pr
     directory,
     find: new ClusterFind({ membership, directory, calls: connections }, config.leaseSeconds * 1000),
     fetch: new ClusterFetch({ membership, connections, meter }),
-    remotePrefill: null,
+    remotePrefill,
+    observer: routing,
     elsewhere,
     replication,
-    routing: null,
+    routing,
     notes: () => [],
     eraseWith: (erase) => void ends.push(answerForgets(handlers, { fabric, erase, replication })),
     begin,
@@ -163,6 +192,7 @@ export async function openCluster(config: ServerConfig, parts: ClusterParts): Pr
     close: async () => {
       blocks.close()
       for (const end of ends) end()
+      routing.close()
       await replication.close()
       await directory.close()
       await membership.close()

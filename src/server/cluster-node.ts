@@ -9,6 +9,8 @@ import type { MeasuredRates } from '../policy/measured-rates.ts'
 import type { Engine } from './compute-operations.ts'
 import type { EraseHere } from './cluster-forget.ts'
 import type { Elsewhere, ElsewhereStats } from './cluster-elsewhere.ts'
+import type { PromptObserver } from './node-options.ts'
+import type { ClusterPrefillStats } from './remote-prefill.ts'
 import type { StartedMembership } from './started-membership.ts'
 
 /** How the cluster is, in plain values. */
@@ -21,6 +23,8 @@ export interface ClusterStatus {
   readonly directory: Readonly<Record<string, number>>
   readonly replication: Readonly<Record<string, number | null>>
   readonly reads: Readonly<Record<string, number>>
+  /** What other nodes were asked to compute. */
+  readonly prefill: Readonly<Record<string, number>>
   readonly routing: unknown
   readonly notes: readonly string[]
 }
@@ -51,10 +55,11 @@ export interface ClusterNodeParts {
   readonly directory: BlockDirectory
   readonly find: FragmentDirectory
   readonly fetch: PeerFetch
-  readonly remotePrefill: RemotePrefill | null
+  readonly remotePrefill: RemotePrefill & { stats(): ClusterPrefillStats }
+  readonly observer: PromptObserver
   readonly elsewhere: Elsewhere & { readonly stats: ElsewhereStats }
   readonly replication: Replication
-  readonly routing: Routing | null
+  readonly routing: Routing
   /** What does not work as it should, in sentences. */
   readonly notes: () => readonly string[]
   readonly eraseWith: (erase: EraseHere) => void
@@ -90,10 +95,11 @@ export class ClusterNode {
   get ports(): {
     readonly directory: FragmentDirectory
     readonly peers: PeerFetch
-    readonly remotePrefill: RemotePrefill | null
+    readonly remotePrefill: RemotePrefill
+    readonly observer: PromptObserver
   } {
-    const { find, fetch, remotePrefill } = this.#parts
-    return { directory: find, peers: fetch, remotePrefill }
+    const { find, fetch, remotePrefill, observer } = this.#parts
+    return { directory: find, peers: fetch, remotePrefill, observer }
   }
 
   /** How this node erases what another one asks it to. */
@@ -128,7 +134,8 @@ export class ClusterNode {
   }
 
   status(): ClusterStatus {
-    const { cluster, engine, membership, directory, replication, elsewhere, routing, notes } = this.#parts
+    const { cluster, engine, membership, directory, replication, elsewhere, routing, remotePrefill, notes } =
+      this.#parts
     return {
       cluster,
       engine,
@@ -138,7 +145,8 @@ export class ClusterNode {
       directory: { ...directory.stats() },
       replication: { ...replication.stats() },
       reads: { ...elsewhere.stats },
-      routing: routing?.state() ?? null,
+      routing: routing.state(),
+      prefill: { ...remotePrefill.stats() },
       notes: notes(),
     }
   }

@@ -45,7 +45,8 @@ function telemetryOf({ fabric, engine, rates, links }: ClusterTelemetryParts, ev
   }
 }
 
-function prefillReport(engine: Engine, rates: MeasuredRates | null): PrefillReport | null {
+/** What this node's engine takes, as others plan by it; null without one. */
+export function prefillReport(engine: Engine, rates: MeasuredRates | null): PrefillReport | null {
   if (engine.kind !== 'node' || rates === null) return null
   const { backend, waitSeconds } = engine.node
   return { model: backend.model.fingerprint, ...rates.prefillCosts, waitSeconds }

@@ -57,6 +57,7 @@ const cluster: ClusterStatus = {
   directory: { own: 6, waiting: 7, lookups: 8, failures: 9, refused: 10 },
   replication: {},
   reads: { asked: 11, brought: 12, missed: 13, failed: 14 },
+  prefill: { asked: 15, used: 16, failed: 17, cancelled: 18, hedged: 19, bytes: 20, seconds: 21, overlapSeconds: 22 },
   routing: null,
   notes: [],
 }

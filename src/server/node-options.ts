@@ -34,8 +34,18 @@ export interface NodeOptions {
   readonly directory: FragmentDirectory | null
   readonly peers: PeerFetch | null
   readonly remotePrefill: RemotePrefill | null
+  /** Null: nobody plans by it. */
+  readonly observer: PromptObserver | null
   /** Null: KV is used at its own position only, whatever is asked. */
   readonly moved: NodeMovedOptions | null
+}
+
+/** Is told what comes and goes: for who plans by it. */
+export interface PromptObserver {
+  /** A prompt was made ready; `uncachedTokens` of it had to be computed, here or elsewhere. */
+  readonly seen: (promptTokens: number, uncachedTokens: number) => void
+  /** An answer has ended; null for one too short to have a rate. */
+  readonly answered: (outputTokens: number, tokensPerSecond: number | null) => void
 }
 
 /** Reuse of KV at other positions, which gives approximate answers; asked for by each request. */
@@ -70,5 +80,6 @@ export const DEFAULT_NODE_OPTIONS = {
   directory: null,
   peers: null,
   remotePrefill: null,
+  observer: null,
   moved: null,
 } as const satisfies Partial<NodeOptions>

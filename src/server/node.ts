@@ -108,6 +108,11 @@ export class Node {
     return this.#options.backend
   }
 
+  /** Of the chain that names its prompts. */
+  get blockTokens(): number {
+    return this.#options.chain.blockTokens
+  }
+
   stats(): NodeStats {
     return { ...this.#counts, resident: this.#resident.stats(), readAhead: this.#ahead.stats() }
   }
@@ -204,6 +209,7 @@ export class Node {
         signal,
       })
       this.#counts.generatedTokens += tokenIds.length
+      this.#options.observer?.answered(tokenIds.length, tokensPerSecond)
       const held = Uint32Array.from([...promptIds, ...tokenIds]).subarray(0, context.filledTokens)
       const value: Generation = {
         text,
@@ -294,6 +300,7 @@ export class Node {
       this.#storing.add(result.stored)
       void result.stored.then(() => this.#storing.delete(result.stored))
       this.#count(request, result)
+      this.#options.observer?.seen(tokenIds.length, result.prefilledTokens)
       return { lease, result }
     } catch (error) {
       await lease.discard()

@@ -28,7 +28,7 @@ import type { FragmentizeOptions } from '../reconstruct/fragmentize.ts'
 import { PieceAssembly } from '../reconstruct/layer-pieces.ts'
 import type { PeerConnections } from './peer-connections.ts'
 
-/** Says which prompts are worth sending away. */
+/** Says which prompts are worth sending to another datacentre. */
 export interface PrefillThreshold {
   isRemote(promptTokens: number, uncachedTokens: number): boolean
 }
@@ -92,10 +92,7 @@ export class ClusterPrefill implements RemotePrefill {
   }
 
   estimate(prompt: PromptName, span: TokenSpan): RemotePrefillEstimate | null {
-    const { threshold } = this.#parts
     if (this.#engine === null) return null
-    const promptTokens = prompt.hashes.count * this.#engine.fragmentize.blockTokens
-    if (threshold !== null && !threshold.isRemote(promptTokens, span.end - span.start)) return null
     const [best] = this.#choices(this.#engine, prompt, span)
     if (best === undefined) return null
     const { node, waitSeconds, prefillSeconds, transferSeconds } = best
@@ -195,14 +192,18 @@ export class ClusterPrefill implements RemotePrefill {
   }
 
   #choices({ model, fragmentize }: PrefillModel, prompt: PromptName, span: TokenSpan): readonly PrefillChoice[] {
-    const { membership, link } = this.#parts
+    const { membership, link, threshold } = this.#parts
     const { self } = membership
     const [part] = model.parts
     if (part === undefined || prompt.model !== model.fingerprint) return []
     const layers = part.layers.end - part.layers.start
     const tokenBytes = contextBytes(model, 1)
     const work = { model: model.fingerprint, span, tokenBytes, layers, chunkTokens: fragmentize.fragmentTokens }
-    return choosePrefill(membership.members(), work, {
+    const promptTokens = prompt.hashes.count * fragmentize.blockTokens
+    // The threshold is for links between datacentres; within one, whoever is sooner computes.
+    const mayCross = threshold?.isRemote(promptTokens, span.end - span.start) ?? true
+    const members = membership.members().filter(({ datacentre }) => mayCross || datacentre === self.datacentre)
+    return choosePrefill(members, work, {
       self: self.node,
       link: link ?? ((member) => reportedLink(self, member)),
     })
