@@ -214,7 +214,7 @@ describe('a prefill by another node', () => {
       for await (const piece of bytes) {
         yield piece
         count += piece.length
-        if (count < 40_000 || isKilled) continue
+        if (count < 250_000 || isKilled) continue
         isKilled = true
         await server.server.close(0)
         throw new MembraneError('PEER_UNAVAILABLE', 'The connection was cut.')
