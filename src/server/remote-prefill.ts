@@ -71,6 +71,9 @@ interface Stream {
   readonly first: PrefillFrame
 }
 
+/** The end follows the last piece at once, or not at all. */
+const END_SECONDS_MAX = 1
+
 /** See the top of this file. Offers nothing before `begin`, and nothing for a model that keeps more than KV. */
 export class ClusterPrefill implements RemotePrefill {
   readonly #parts: ClusterPrefillParts
@@ -108,16 +111,22 @@ export class ClusterPrefill implements RemotePrefill {
     const { stopwatch } = this.#parts
     const beganSeconds = stopwatch.seconds()
     this.#counts.asked += 1
-    let outcome: 'used' | 'failed' | 'cancelled' = 'cancelled'
+    let isFailed = false
+    let given = span.start
     try {
-      yield* this.#taken(prompt, span, signal)
-      outcome = 'used'
+      for await (const fragment of this.#taken(prompt, span, signal)) {
+        given = fragment.description.signature.tokens.end
+        yield fragment
+      }
     } catch (error) {
       if (signal?.aborted === true) throw abortedError(signal)
-      outcome = 'failed'
+      isFailed = true
       throw unavailable(error)
     } finally {
-      this.#counts[outcome] += 1
+      // Who has the last fragment asks for no more.
+      if (given === span.end) this.#counts.used += 1
+      else if (isFailed) this.#counts.failed += 1
+      else this.#counts.cancelled += 1
       this.#counts.seconds += stopwatch.seconds() - beganSeconds
     }
   }
@@ -136,17 +145,37 @@ export class ClusterPrefill implements RemotePrefill {
     const leave = (): void => stream.cancel()
     signal?.addEventListener('abort', leave)
     try {
-      for (let next: PrefillFrame | undefined = stream.first.first; next !== undefined; ) {
-        this.#take(next, assembly)
+      for (let next: PrefillFrame = stream.first.first; ; ) {
+        if (next.kind === 'error') throw errorOf(next)
+        if (next.kind === 'end')
+          throw new MembraneError('PEER_UNAVAILABLE', `${stream.choice.node} ended before it had given all tokens.`)
+        this.#counts.bytes += next.tensors.length
+        assembly.add(next)
         for (let ready = assembly.take(); ready !== null; ready = assembly.take()) yield ready
+        if (assembly.isComplete) return
         const { value, done } = await stream.first.frames.next()
-        next = done === true ? undefined : value
+        if (done === true) throw new MembraneError('PEER_UNAVAILABLE', `${stream.choice.node} fell silent.`)
+        next = value
       }
-      if (!assembly.isComplete)
-        throw new MembraneError('PEER_UNAVAILABLE', `${stream.choice.node} ended before it had given all tokens.`)
     } finally {
       signal?.removeEventListener('abort', leave)
-      stream.cancel()
+      if (assembly.isComplete) void this.#readEnd(stream)
+      else stream.cancel()
+    }
+  }
+
+  /** Nobody waits for it: it has what the other node measured. */
+  async #readEnd({ first: { frames }, cancel }: Hedged<Stream>): Promise<void> {
+    const cancelAlarm = this.#parts.alarm.after(END_SECONDS_MAX, cancel)
+    try {
+      const { value } = await frames.next()
+      if (value?.kind === 'end') this.#counts.overlapSeconds += value.overlapSeconds
+    } catch (error) {
+      // All KV has come and was verified; only its times are not known.
+      if (!(error instanceof MembraneError)) throw error
+    } finally {
+      cancelAlarm()
+      cancel()
     }
   }
 
@@ -179,16 +208,6 @@ export class ClusterPrefill implements RemotePrefill {
         this.#counts.hedged += 1
       },
     })
-  }
-
-  #take(frame: PrefillFrame, assembly: PieceAssembly): void {
-    if (frame.kind === 'error') throw errorOf(frame)
-    if (frame.kind === 'end') {
-      this.#counts.overlapSeconds += frame.overlapSeconds
-      return
-    }
-    this.#counts.bytes += frame.tensors.length
-    assembly.add(frame)
   }
 
   #choices({ model, fragmentize }: PrefillModel, prompt: PromptName, span: TokenSpan): readonly PrefillChoice[] {
