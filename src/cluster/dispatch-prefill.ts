@@ -30,7 +30,7 @@ export interface PrefillChoice extends RemotePrefillEstimate {
   readonly firstSeconds: number
 }
 
-/** ASSUMPTION: a gigabit and a rack's round trip, for a way that nobody has measured. Too little sends too few prompts, too much is hedged. */
+/** A gigabit a second and the round trip of a rack, for a way that nobody has measured: too little sends too few prompts, too much is hedged. */
 export const DEFAULT_PREFILL_LINK: PrefillLink = { bytesPerSecond: 125_000_000, rttSeconds: 0.0005 }
 
 /** As a node's telemetry has it of other datacentres; else the default. */

@@ -3,6 +3,7 @@ import { request as requestHttp, type ClientRequest, type IncomingMessage } from
 import { request as requestHttps } from 'node:https'
 import { errorOfAnswer } from '../api/client-errors.ts'
 import type { ClientTls } from '../api/client-options.ts'
+import { abortedError, throwIfAborted } from '../core/cancel.ts'
 import { MembraneError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 
@@ -22,32 +23,38 @@ export interface PeerStreamRequest {
  * PEER_UNAVAILABLE and ABORTED.
  */
 export async function* peerStream(asked: PeerStreamRequest, signal: AbortSignal): AsyncGenerator<Uint8Array> {
-  const request = begin(asked, signal)
+  throwIfAborted(signal)
+  const request = begin(asked)
+  const leave = (): void => void request.destroy()
+  signal.addEventListener('abort', leave)
   try {
     const answer = await answerTo(request)
+    // When it has ended nobody reads it, and what then happens to its connection is of no interest.
+    answer.on('error', () => undefined)
     if (answer.statusCode !== 200) throw await errorOf(answer)
     for await (const bytes of answer) yield bytes as Uint8Array
   } catch (cause) {
     if (cause instanceof MembraneError) throw cause
-    if (signal.aborted) throw new MembraneError('ABORTED', 'The call was cancelled.', { cause: signal.reason })
+    if (signal.aborted) throw abortedError(signal)
     throw new MembraneError('PEER_UNAVAILABLE', `${asked.address} broke off: ${messageOf(cause)}.`, { cause })
   } finally {
+    signal.removeEventListener('abort', leave)
     request.destroy()
   }
 }
 
-function begin({ address, path, body, token, tls }: PeerStreamRequest, signal: AbortSignal): ClientRequest {
+function begin({ address, path, body, token, tls }: PeerStreamRequest): ClientRequest {
   const url = new URL(`${tls === null ? 'http' : 'https'}://${address}${path}`)
   const options = {
     method: 'POST',
-    // Its end is told by the connection's, so it is not used again.
     agent: false as const,
     headers: {
       'content-type': 'application/octet-stream',
       'content-length': body.length,
+      // This side closes it: were it the other one, what a proxy still holds could be lost.
+      connection: 'keep-alive',
       ...(token === null ? {} : { authorization: `Bearer ${token}` }),
     },
-    signal,
   }
   const request = tls === null ? requestHttp(url, options) : requestHttps(url, { ...options, ...tls })
   request.end(body)
@@ -59,6 +66,7 @@ async function answerTo(request: ClientRequest): Promise<IncomingMessage> {
   request.once('response', resolve)
   // It stays: an error without a listener would end the process.
   request.on('error', reject)
+  request.once('close', () => reject(new Error('closed before it answered')))
   return promise
 }
 

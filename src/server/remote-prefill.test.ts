@@ -347,6 +347,15 @@ describe('the door to prefills', () => {
     expect((await post(server, bodyOf(simulated({ name: 'other' }), 64))).status).toBe(501)
   })
 
+  it('refuses a model that keeps more than KV', async () => {
+    const hybrid = simulated({ hybrid: { attentionEvery: 3, stateBytes: 64 } })
+    const server = await prefillServer(hybrid)
+    expect((await post(server, bodyOf(hybrid, 64))).status).toBe(501)
+    const { remote, node } = await askingNode(simulated({ hybrid: { attentionEvery: 3, stateBytes: 64 } }), [server])
+    await node.generate({ ...asked, prompt: promptOf(300) })
+    expect(remote.stats().asked).toBe(0)
+  })
+
   it('refuses more than it may have under way', async () => {
     const release = Promise.withResolvers<void>()
     const server = await prefillServer(simulated({ wait: () => release.promise }))

@@ -1,12 +1,12 @@
 /**
  * A context whose KV somebody takes while it is filled: what was there, what is written and what is computed, layer by
- * layer, each once and in order. Nothing is copied before it is taken, so that who takes slowly slows the filling down
- * and fills no memory.
+ * layer, each once and in order. Nothing is copied before it is taken, so that who takes slowly fills no memory but the
+ * context's own.
  */
-import type { CallOptions, ContextPart, KvContext, PrefillOptions, ReadOptions, ReadyLayers } from '../core/compute.ts'
-import type { Span, TokenSpan } from '../core/fragment.ts'
 import { abortedError } from '../core/cancel.ts'
+import type { CallOptions, ContextPart, KvContext, PrefillOptions, ReadOptions, ReadyLayers } from '../core/compute.ts'
 import { assert, MembraneError } from '../core/errors.ts'
+import type { Span, TokenSpan } from '../core/fragment.ts'
 import type { Stopwatch } from '../core/ports.ts'
 import type { Tensor } from '../core/safetensors.ts'
 import { Bell, untilAborted } from '../reconstruct/waiting.ts'
@@ -21,7 +21,7 @@ export interface WatchedOptions extends CallOptions {
   readonly observePrefill: (span: TokenSpan, seconds: number) => void
 }
 
-/** See the top of this file. Reads go on only while a prefill or `finish` does. */
+/** See the top of this file. Engines take one call at a time, but for reads while they compute: calls wait for reads. */
 export class WatchedContext implements KvContext {
   readonly #context: KvContext
   readonly #options: WatchedOptions
@@ -30,7 +30,10 @@ export class WatchedContext implements KvContext {
   /** All layers of what is before were told of. */
   #toldTokens: number
   #isTaking = false
-  #reading: Promise<unknown> | null = null
+  /** Null when none is under way; never rejects. */
+  #reading: Promise<void> | null = null
+  /** A call during which nothing may be read; never rejects. */
+  #call: Promise<void> | null = null
   /** What was told of is gone. */
   #isBroken = false
   #isFinished = false
@@ -50,13 +53,13 @@ export class WatchedContext implements KvContext {
   }
 
   write(parts: readonly ContextPart[], options?: CallOptions): Promise<void> {
-    return this.#context.write(parts, options)
+    return this.#alone(() => this.#context.write(parts, options))
   }
 
-  /** Ends when all that it has made was taken. */
   async prefill(start: number, tokenIds: Uint32Array, options: PrefillOptions = {}): Promise<void> {
     const { stopwatch, observePrefill } = this.#options
     const span = { start, end: start + tokenIds.length }
+    while (this.#reading !== null) await this.#reading
     this.#tellUntil(start)
     const beganSeconds = stopwatch.seconds()
     const onLayers = (ready: ReadyLayers): void => {
@@ -65,15 +68,12 @@ export class WatchedContext implements KvContext {
     }
     try {
       await this.#context.prefill(start, tokenIds, { ...options, onLayers })
-      observePrefill(span, stopwatch.seconds() - beganSeconds)
-      this.#toldTokens = Math.max(this.#toldTokens, span.end)
-      await this.#taken()
     } catch (error) {
       this.#isBroken = true
-      // Engines take one call at a time, and the next one may come as soon as this has ended.
-      await this.#reading?.catch(() => null)
       throw error
     }
+    observePrefill(span, stopwatch.seconds() - beganSeconds)
+    this.#toldTokens = Math.max(this.#toldTokens, span.end)
   }
 
   logits(): Float32Array {
@@ -81,34 +81,39 @@ export class WatchedContext implements KvContext {
   }
 
   read(span: TokenSpan, options?: ReadOptions): Promise<readonly ContextPart[]> {
-    return this.#context.read(span, options)
+    return this.#alone(() => this.#context.read(span, options))
   }
 
+  /** While something is read it cuts nothing: only a fill that failed cuts then, and its context is thrown away. */
   truncate(tokens: number): void {
-    this.#context.truncate(tokens)
+    if (this.#reading === null) this.#context.truncate(tokens)
+    else this.#isBroken = true
   }
 
   close(): Promise<void> {
     return this.#context.close()
   }
 
-  /** The span is filled: ends when all of it was taken. */
+  /** The span is filled: ends when all of it was taken. Throws ABORTED. */
   async finish(): Promise<void> {
     this.#tellUntil(this.#options.span.end)
     this.#isFinished = true
     this.#bell.ring()
-    await this.#taken()
+    while (this.#waiting.length > 0 || this.#isTaking) await untilAborted(this.#bell.rung, this.#options.signal)
   }
 
-  /** The tensors of something that `ready` gave. */
+  /** The tensors of something that `ready` gave. One call at a time. Throws ABORTED, and COMPUTE_FAILED when the fill failed. */
   async take({ layers, span }: ReadyLayers): Promise<readonly Tensor[]> {
     const { signal } = this.#options
-    if (this.#isBroken)
-      throw signal?.aborted === true
-        ? abortedError(signal)
-        : new MembraneError('COMPUTE_FAILED', 'The prefill failed, and what it had made is gone.')
+    while (this.#call !== null) await this.#call
+    if (signal?.aborted === true) throw abortedError(signal)
+    if (this.#isBroken) throw new MembraneError('COMPUTE_FAILED', 'The prefill failed, and what it had made is gone.')
     const read = this.#context.read(span, { layers, signal })
-    this.#reading = read
+    const ended = read.then(ignore, ignore)
+    this.#reading = ended
+    void ended.then(() => {
+      if (this.#reading === ended) this.#reading = null
+    })
     const [part] = await read
     assert(part !== undefined, 'a filled span has KV')
     return part.tensors
@@ -143,7 +148,17 @@ export class WatchedContext implements KvContext {
     this.#bell.ring()
   }
 
-  async #taken(): Promise<void> {
-    while (this.#waiting.length > 0 || this.#isTaking) await untilAborted(this.#bell.rung, this.#options.signal)
+  /** Between the last look and the call nobody else has a turn. */
+  async #alone<T>(call: () => Promise<T>): Promise<T> {
+    while (this.#reading !== null) await this.#reading
+    const result = call()
+    const ended = result.then(ignore, ignore)
+    this.#call = ended
+    void ended.then(() => {
+      if (this.#call === ended) this.#call = null
+    })
+    return result
   }
 }
+
+function ignore(): void {}
