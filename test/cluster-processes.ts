@@ -29,7 +29,7 @@ export interface ClusterProcessesOptions {
 }
 
 /** What no link of this machine bounds. */
-export const OPEN: LinkShape = { bytesPerSecond: Infinity, delaySeconds: 0 }
+const OPEN: LinkShape = { bytesPerSecond: Infinity, delaySeconds: 0 }
 const SETTLED_MS_MAX = 20_000
 
 export class ClusterProcesses {
@@ -51,7 +51,9 @@ export class ClusterProcesses {
         const server = await startMembraneServer({
           ...(options.environment === undefined ? {} : { environment: options.environment }),
           args: [
-            ...['--node-id', name, '--datacentre', datacentreOf(index), '--advertise', `127.0.0.1:${linkPort}`],
+            `--node-id=${name}`,
+            `--datacentre=${datacentreOf(index)}`,
+            `--advertise=127.0.0.1:${linkPort}`,
             ...(redisUrl === null ? ['--cluster', 'gossip'] : ['--cluster', 'redis', '--redis', redisUrl]),
             ...(redisUrl === null && index > 0 ? ['--peer', `127.0.0.1:${nodes[0]?.link.port}`] : []),
             ...args,

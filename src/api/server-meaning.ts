@@ -53,7 +53,8 @@ function readCluster(values: Values, notes: string[]): void {
       remedy: 'Leave out --redis or --cluster, or give --store redis if bytes shall rest there.',
     })
   const isOnRedis = engine === 'redis' || (engine === 'auto' && hasRedis && !isStore)
-  const hasPeers = Array.isArray(values.get('peers')?.value) && (values.get('peers')?.value as unknown[]).length > 0
+  const peers = values.get('peers')?.value
+  const hasPeers = Array.isArray(peers) && peers.length > 0
   if (values.has('nodeId') || !(hasPeers || isOnRedis)) return
   const port = Number(values.get('port')?.value ?? DEFAULT_SERVER_CONFIG.port)
   const host =

@@ -10,7 +10,7 @@ export const SERVER_COMPUTE_CHOICES = [...BACKENDS, 'gpu', 'none'] as const
 /** Where bytes rest. */
 const STORE_KINDS = ['disk', 'memory', 'redis'] as const
 /** How nodes find each other. */
-export const CLUSTER_ENGINES = ['auto', 'gossip', 'redis', 'off'] as const
+const CLUSTER_ENGINES = ['auto', 'gossip', 'redis', 'off'] as const
 /** As `MEMBER_ROLES` of the cluster has them. */
 const MEMBER_ROLES = ['store', 'prefill', 'decode', 'supernode'] as const
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/

@@ -63,11 +63,11 @@ async function runKill(world: ClusterWorld): Promise<PhaseOutcome> {
 /** Reads at both nodes that stay, one after the other, until it is ended. */
 function readAll({ near, far }: ClusterWorld, stored: ReadonlyMap<string, Buffer>) {
   const counts = { read: 0, failed: 0, wrong: 0 }
-  let isOver = false
+  const over = new AbortController()
   const readOn = async (): Promise<void> => {
-    for (let turn = 0; !isOver; turn++)
+    for (let turn = 0; !over.signal.aborted; turn++)
       for (const [key, payload] of stored) {
-        if (isOver) return
+        if (over.signal.aborted) return
         const { client } = turn % 2 === 0 ? near : far
         const found = await client.get(key).catch(() => null)
         counts.read += 1
@@ -79,7 +79,7 @@ function readAll({ near, far }: ClusterWorld, stored: ReadonlyMap<string, Buffer
   const reading = readOn()
   return {
     end: async () => {
-      isOver = true
+      over.abort()
       await reading
       return counts
     },

@@ -17,9 +17,9 @@ export interface ClusterWorld {
   /** In the other datacentre: it computes for both. */
   readonly far: LocalNode
   /** Characters of the document, from one to another. */
-  textOf(start: number, end: number): string
+  readonly textOf: (start: number, end: number) => string
   /** Looked at until it is so; the seconds that passed, or null when it was not so after `secondsMax`. */
-  until(at: LocalNode, isSo: (view: ClusterView) => boolean, secondsMax?: number): Promise<number | null>
+  readonly until: (at: LocalNode, isSo: (view: ClusterView) => boolean, secondsMax?: number) => Promise<number | null>
 }
 
 const DOCUMENT_PATH = fileURLToPath(new URL('../../examples/packages.txt', import.meta.url))
@@ -39,7 +39,7 @@ export async function withClusterWorld<T>(folder: string, use: (world: ClusterWo
       { name: 'other', datacentre: 'east', flags: ['--threads', '1'] },
       { name: 'far', datacentre: 'west', flags: ['--threads', '2'] },
     ],
-    engine: 'gossip',
+    engine: 'auto',
     firstPort: null,
     replicaCount: 2,
     // The engine of the other datacentre is the faster one, as in the paper.

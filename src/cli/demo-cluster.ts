@@ -3,6 +3,7 @@ import type { Command } from 'commander'
 import { MembraneError } from '../core/errors.ts'
 import { KILL_PHASE } from './demo-cluster-kill.ts'
 import { ELSEWHERE_PHASE, JOIN_PHASE } from './demo-cluster-phases.ts'
+import { REMOTE_PHASE } from './demo-cluster-remote.ts'
 import { type ClusterWorld, withClusterWorld } from './demo-cluster-world.ts'
 import { type PhaseOutcome, type PhaseResult, resultOf } from './demo-full-phase.ts'
 import { wrapped, phaseText, verdictText } from './demo-full-print.ts'
@@ -17,10 +18,12 @@ interface ClusterPhase {
 }
 
 /** The node that is killed stays dead: that phase comes last. */
-const PHASES: readonly ClusterPhase[] = [JOIN_PHASE, ELSEWHERE_PHASE, KILL_PHASE]
+const PHASES: readonly ClusterPhase[] = [JOIN_PHASE, ELSEWHERE_PHASE, REMOTE_PHASE, KILL_PHASE]
 
 export function defineDemoCluster(command: Command): void {
-  command.description('three nodes in two datacentres: prompts continued elsewhere, a node killed, nothing lost')
+  command.description(
+    'three nodes in two datacentres: prompts computed and continued elsewhere, a node killed, nothing lost',
+  )
   onRun<GlobalFlags>(command, async ({ json = false }) => {
     const startedMs = performance.now()
     const results: PhaseResult[] = []

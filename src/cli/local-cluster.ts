@@ -87,9 +87,13 @@ export class LocalCluster {
         : ['--cluster', 'redis', '--redis', this.#redis.url]
     const [script = ''] = process.argv.slice(1)
     const flags = [
-      ...['serve', '--node-id', plan.name, '--datacentre', plan.datacentre, '--port', String(httpPort)],
-      ...['--data-dir', join(folder, 'data'), '--log-file', join(folder, 'log.jsonl')],
-      ...['--replica-count', String(this.#options.replicaCount)],
+      'serve',
+      `--node-id=${plan.name}`,
+      `--datacentre=${plan.datacentre}`,
+      `--port=${httpPort}`,
+      `--data-dir=${join(folder, 'data')}`,
+      `--log-file=${join(folder, 'log.jsonl')}`,
+      `--replica-count=${this.#options.replicaCount}`,
       ...membership,
       ...this.#options.flags,
       ...(plan.flags ?? []),
@@ -138,7 +142,7 @@ export class LocalCluster {
   }
 }
 
-export function isRunning({ process: { exitCode, signalCode } }: LocalNode): boolean {
+function isRunning({ process: { exitCode, signalCode } }: LocalNode): boolean {
   return exitCode === null && signalCode === null
 }
 
@@ -188,7 +192,7 @@ async function startRedis({ engine, folder }: LocalClusterOptions) {
 }
 
 /** Another process may take it before it is used: then the node says so. */
-export async function freePort(): Promise<number> {
+async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')
   const address = server.address()

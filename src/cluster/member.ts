@@ -189,7 +189,7 @@ function linkOf(value: unknown, what: string): LinkReport {
 }
 
 /** A node's or datacentre's name. Throws INVALID_REQUEST. */
-export function nameField(fields: Fields, name: string): string {
+function nameField(fields: Fields, name: string): string {
   const text = textField(fields, name, 64)
   if (NAME.test(text)) return text
   throw new MembraneError(

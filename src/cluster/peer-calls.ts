@@ -58,7 +58,7 @@ export class PeerHandlers {
   }
 }
 
-export const NO_BYTES = new Uint8Array(0)
+const NO_BYTES = new Uint8Array(0)
 
 /** A message, or an answer, of fields alone or with bytes. */
 export function peerMessage(kind: string, fields: Fields = {}, bytes: Uint8Array = NO_BYTES): PeerMessage {

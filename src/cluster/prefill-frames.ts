@@ -7,7 +7,7 @@
  *     2 end     prefill seconds f64, overlap seconds f64, reused tokens u32
  *     3 error   length of the code u8, the code, a sentence
  */
-import { MembraneError } from '../core/errors.ts'
+import { MembraneError, unreachable } from '../core/errors.ts'
 import type { Span, TokenSpan } from '../core/fragment.ts'
 import { writeHex } from '../core/hex.ts'
 import { LIMITS } from '../core/limits.ts'
@@ -146,10 +146,12 @@ function fieldsOf(frame: PrefillFrame): Uint8Array {
       view.setUint32(16, frame.reusedTokens, true)
       return new Uint8Array(view.buffer)
     }
-    default: {
+    case 'error': {
       const code = encoder.encode(frame.code)
       return Uint8Array.from([code.length, ...code, ...encoder.encode(frame.sentence)])
     }
+    default:
+      return unreachable(frame)
   }
 }
 

@@ -8,7 +8,7 @@ export class Arrivals {
   readonly #waiting = new Map<string, Set<() => void>>()
 
   tell(node: string): void {
-    for (const end of [...(this.#waiting.get(node) ?? [])]) end()
+    for (const end of Array.from(this.#waiting.get(node) ?? [])) end()
   }
 
   /** Ends with the word, with the signal, or when the time is over. */

@@ -43,7 +43,7 @@ const MEMBER = z.object({
   links: z.array(LINK).readonly(),
 })
 const COUNTS = z.record(z.string(), z.number())
-export const CLUSTER_STATUS = z
+const CLUSTER_STATUS = z
   .object({
     cluster: z.string(),
     engine: z.enum(['gossip', 'redis']),

@@ -7,18 +7,16 @@ import { clusterEngineOf } from '../api/server-meaning.ts'
 import { MembraneError } from '../core/errors.ts'
 import type { ChainHashes, Clock } from '../core/ports.ts'
 import type { BlockDirectory } from '../cluster/block-directory.ts'
-import { DEFAULT_GOSSIP_TIMES } from '../cluster/gossip-options.ts'
-import { GossipMembership } from '../cluster/gossip.ts'
 import { HeldNames } from '../cluster/held-names.ts'
-import { LinkMeasures } from '../cluster/measure-links.ts'
 import { CLUSTER_FORMAT, type MemberFacts, NO_TELEMETRY } from '../cluster/member.ts'
-import { PeerHandlers } from '../cluster/peer-calls.ts'
+import { PeerHandlers, peerMessage } from '../cluster/peer-calls.ts'
 import { Replicator } from '../cluster/replicator.ts'
 import { ShardedDirectory } from '../cluster/sharded-directory.ts'
 import { ClusterElsewhere } from '../server/cluster-elsewhere.ts'
-import { ClusterFetch, type FetchMeter } from '../server/cluster-fetch.ts'
+import { ClusterFetch } from '../server/cluster-fetch.ts'
 import { answerFinds, ClusterFind } from '../server/cluster-find.ts'
 import { answerForgets, ClusterForget } from '../server/cluster-forget.ts'
+import { ClusterLinks } from '../server/cluster-links.ts'
 import { ClusterNode, type Computing } from '../server/cluster-node.ts'
 import { ClusterPull } from '../server/cluster-pull.ts'
 import { ClusterRouting } from '../server/cluster-routing.ts'
@@ -29,11 +27,13 @@ import { answerEchoes, probeLinks } from '../server/link-probes.ts'
 import { DEFAULT_NODE_OPTIONS } from '../server/node-options.ts'
 import { PeerConnections } from '../server/peer-connections.ts'
 import type { Security } from '../server/security.ts'
+import { RedisDirectory } from '../server/redis-directory.ts'
 import { FabricReplicas } from '../server/replica-store.ts'
 import { ClusterPrefill } from '../server/remote-prefill.ts'
 import { StagedFiles } from '../server/staged-files.ts'
 import { StartedMembership } from '../server/started-membership.ts'
 import { systemAlarm, systemStopwatch } from '../server/system-time.ts'
+import { connectRedis, HELLO, startGossip, startLeases, type StartedEngine } from './start-membership.ts'
 
 export interface ClusterParts {
   readonly fabric: Fabric
@@ -60,35 +60,18 @@ export async function openCluster(config: ServerConfig, parts: ClusterParts): Pr
     joined: (tenant, names, tier) => directory.joined(tenant, names, tier),
     left: (tenant, names) => directory.left(tenant, names),
   })
-  const directory: BlockDirectory = new ShardedDirectory({
-    membership,
-    calls: connections,
-    handlers,
-    own: held,
-    alarm: systemAlarm,
-    clock,
-  })
+  const common = { membership, own: held, alarm: systemAlarm, clock }
+  const redis = engine === 'redis' ? await connectRedis(config) : null
+  const directory: BlockDirectory =
+    redis === null
+      ? new ShardedDirectory({ ...common, calls: connections, handlers })
+      : new RedisDirectory({ ...common, redis: redis.directory, cluster: config.clusterName })
   const hash = chainHashes.blake3
   const blocks = new HeldBlocks({ fabric, held, hash })
   const transfers = config.store === 'disk' && config.dataDir !== null ? join(config.dataDir, 'transfers') : null
-  const measures = new LinkMeasures(systemStopwatch)
-  /** Of other datacentres: within one, links are fast, and nobody waits for them. */
-  const linkOf = (node: string): string | null => {
-    const datacentre = membership.member(node)?.datacentre
-    return datacentre === undefined || datacentre === config.datacentre ? null : datacentre
-  }
-  const meter: FetchMeter = {
-    fetched: (node, bytes, seconds) => {
-      const link = linkOf(node)
-      if (link !== null) measures.transferred(link, bytes, seconds)
-    },
-    failed: (node) => {
-      const link = linkOf(node)
-      if (link !== null) measures.probed(link, null)
-    },
-  }
+  const links = new ClusterLinks({ membership, alarm: systemAlarm, stopwatch: systemStopwatch })
   const files = transfers === null ? null : new StagedFiles(transfers)
-  const pull = new ClusterPull({ fabric, connections, files, meter })
+  const pull = new ClusterPull({ fabric, connections, files, links })
   const forget = new ClusterForget({ membership, calls: connections })
   const replication = new Replicator({
     membership,
@@ -108,12 +91,16 @@ export async function openCluster(config: ServerConfig, parts: ClusterParts): Pr
     hash,
     missed: (tenant, key, node) => replication.noticeMissing(tenant, key, node),
   })
-  const ends = [answerFinds(handlers, fabric), answerEchoes(handlers)]
+  const ends = [
+    answerFinds(handlers, fabric),
+    answerEchoes(handlers),
+    handlers.on(HELLO, async () => peerMessage(HELLO, { self: membership.self })),
+  ]
   const routing = new ClusterRouting({
     membership,
     calls: connections,
     handlers,
-    measures,
+    links,
     alarm: systemAlarm,
     stopwatch: systemStopwatch,
     clock,
@@ -127,30 +114,19 @@ export async function openCluster(config: ServerConfig, parts: ClusterParts): Pr
     stopwatch: systemStopwatch,
     threshold: routing,
     link: null,
+    links,
   })
-  let started: GossipMembership | null = null
+  let started: StartedEngine | null = null
   const begin = async (address: string, { engine: computing, rates }: Computing): Promise<void> => {
     const replaced = (by: MemberFacts): void =>
       log.error({ by: by.address }, `another node is called ${by.node}: this one has left the cluster`)
     const own = { ...facts, address }
-    started = new GossipMembership({
-      facts: own,
-      seeds: config.peers,
-      times: {
-        ...DEFAULT_GOSSIP_TIMES,
-        heartbeatSeconds: config.heartbeatIntervalSeconds,
-        exchangeSeconds: config.gossipIntervalSeconds,
-        failureThreshold: config.failureRemoveThreshold,
-      },
-      calls: connections,
-      handlers,
-      clock,
-      alarm: systemAlarm,
-      random: Math.random,
-      replaced,
-    })
-    membership.begin(started)
-    started.start()
+    started =
+      redis === null
+        ? startGossip(config, { facts: own, calls: connections, handlers, clock, replaced })
+        : startLeases(config, { facts: own, redis: redis.membership, calls: connections, clock, replaced })
+    membership.begin(started.membership)
+    await started.start()
     if (computing.kind === 'node') {
       const { model } = computing.node.backend
       const { fragmentTokens } = DEFAULT_NODE_OPTIONS
@@ -163,10 +139,16 @@ export async function openCluster(config: ServerConfig, parts: ClusterParts): Pr
         fabric,
         engine: computing,
         rates,
-        links: () => measures.reports(),
+        links: () => links.reports(),
         alarm: systemAlarm,
       }),
-      probeLinks({ membership, calls: connections, measures, alarm: systemAlarm, stopwatch: systemStopwatch }),
+      probeLinks({
+        membership,
+        calls: connections,
+        measures: links.measures,
+        alarm: systemAlarm,
+        stopwatch: systemStopwatch,
+      }),
     )
     await blocks.fill()
   }
@@ -177,13 +159,13 @@ export async function openCluster(config: ServerConfig, parts: ClusterParts): Pr
     handlers,
     directory,
     find: new ClusterFind({ membership, directory, calls: connections }, config.leaseSeconds * 1000),
-    fetch: new ClusterFetch({ membership, connections, meter }),
+    fetch: new ClusterFetch({ membership, connections, links }),
     remotePrefill,
     observer: routing,
     elsewhere,
     replication,
     routing,
-    notes: () => [],
+    notes: () => started?.notes() ?? [],
     eraseWith: (erase) => void ends.push(answerForgets(handlers, { fabric, erase, replication })),
     begin,
     join: async (address) => {
@@ -197,6 +179,7 @@ export async function openCluster(config: ServerConfig, parts: ClusterParts): Pr
       await directory.close()
       await membership.close()
       connections.close()
+      redis?.close()
     },
   })
 }
@@ -214,10 +197,7 @@ export function advertisedAddress({ advertise, host }: Pick<ServerConfig, 'adver
 }
 
 /** Of a node that has no address yet. */
-export function factsOf(
-  config: ServerConfig,
-  { clock, version }: Pick<ClusterParts, 'clock' | 'version'>,
-): MemberFacts {
+function factsOf(config: ServerConfig, { clock, version }: Pick<ClusterParts, 'clock' | 'version'>): MemberFacts {
   const { nodeId, datacentre, roles, compute, storeBytesMax, store, memoryBytesMax } = config
   const startedMs = clock.nowMs()
   return {

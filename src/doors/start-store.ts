@@ -1,5 +1,6 @@
 /** Where the bytes of a server rest, as its configuration says. */
 import { join } from 'node:path'
+import { revealRedisUrl } from '../api/server-meaning.ts'
 import type { ServerConfig } from '../api/server-schema.ts'
 import { unreachable } from '../core/errors.ts'
 import type { Clock, ContentHashers, FragmentStore, Quarantine, SnapshotStorage } from '../core/ports.ts'
@@ -40,7 +41,7 @@ export async function openStore(
     case 'memory':
       return openMemoryStore(memoryBytesMax, clock)
     case 'redis': {
-      const url = withPassword(redisUrl ?? '', redisPassword?.reveal() ?? null)
+      const url = revealRedisUrl({ redisUrl, redisPassword }) ?? ''
       return { store: await RedisStore.open({ url, name: nodeId, clock }), ...WITHOUT_FILES }
     }
     case 'disk': {
@@ -74,11 +75,3 @@ function openMemoryStore(memoryBytesMax: number, clock: Clock): OpenedStore {
 
 const FREE_RATIO = 1 / 8
 const FREE_BYTES_MAX = 256 * 1024 * 1024
-
-/** The store takes a password as a part of its URL. */
-function withPassword(url: string, password: string | null): string {
-  const match = /^([a-z-]+:\/\/)(?:([^:@/]*)(?::[^@/]*)?@)?(.*)$/.exec(url)
-  if (password === null || match === null) return url
-  const [, scheme = '', user = '', rest = ''] = match
-  return `${scheme}${user}:${encodeURIComponent(password)}@${rest}`
-}

@@ -36,7 +36,7 @@ export interface PlaceRules {
 }
 
 /** Bounded loads as in Mirrokni et al., "Consistent Hashing with Bounded Loads"; a quarter above the mean. */
-export const DEFAULT_PLACE_RULES: PlaceRules = { loadFactor: 1.25, slowStartSeconds: 60 }
+const DEFAULT_PLACE_RULES: PlaceRules = { loadFactor: 1.25, slowStartSeconds: 60 }
 
 /** Those that should get a copy as well, in order of preference: fewer than are missing where there are not as many nodes. */
 export function placeCopies(question: PlaceQuestion, rules: PlaceRules = DEFAULT_PLACE_RULES): readonly string[] {

@@ -113,7 +113,7 @@ export function answerForgets(handlers: PeerHandlers, { fabric, erase, replicati
       const keys = listField(fields, 'keys', { itemsMax, read: String })
       const keep = listField(fields, 'keep', {
         itemsMax,
-        read: (value) => (value === null ? null : parseContentHash(String(value))),
+        read: (value) => (typeof value === 'string' ? parseContentHash(value) : null),
       })
       const own = fabric.of(tenant)
       const removed: number[] = []

@@ -3,11 +3,11 @@ import type { KvModel } from '../core/compute.ts'
 import { MembraneError } from '../core/errors.ts'
 import type { Alarm, Clock, Stopwatch } from '../core/ports.ts'
 import { choiceField } from '../cluster/fields.ts'
-import type { LinkMeasures } from '../cluster/measure-links.ts'
 import { MEMBER_ROLES, type MemberRole, type PrefillReport } from '../cluster/member.ts'
 import type { Membership } from '../cluster/membership.ts'
 import { type PeerCalls, type PeerHandlers, peerMessage } from '../cluster/peer-calls.ts'
 import type { DecodeProfile } from '../planner/decode.ts'
+import type { ClusterLinks } from './cluster-links.ts'
 import type { Routing } from './cluster-node.ts'
 import type { ProposedRole } from './live-roles.ts'
 import { LiveScheduler, type RoutingState } from './live-scheduler.ts'
@@ -18,7 +18,7 @@ export interface ClusterRoutingParts {
   readonly membership: Membership
   readonly calls: PeerCalls
   readonly handlers: PeerHandlers
-  readonly measures: LinkMeasures
+  readonly links: ClusterLinks
   readonly alarm: Alarm
   readonly stopwatch: Stopwatch
   readonly clock: Clock
@@ -52,7 +52,7 @@ export class ClusterRouting implements Routing, PrefillThreshold, PromptObserver
     const [part, ...more] = model.parts
     // Who keeps more than KV computes for itself.
     if (part?.kind !== 'kv' || more.length > 0) return
-    const { membership, measures, alarm, stopwatch, clock } = this.#parts
+    const { membership, links, alarm, stopwatch, clock } = this.#parts
     this.#scheduler = new LiveScheduler({
       model: {
         name: model.fingerprint,
@@ -62,9 +62,8 @@ export class ClusterRouting implements Routing, PrefillThreshold, PromptObserver
       senses: {
         membership,
         prefill,
-        links: () => measures.reports(),
-        // What waits to come from elsewhere makes links look used, which is seen there.
-        waitingBytes: () => 0,
+        links: () => links.reports(),
+        waitingBytes: () => links.waitingBytes,
         decode: () => this.#decode(),
       },
       clock,

@@ -69,7 +69,8 @@ const asked = { tenant: DEFAULT_TENANT, maxTokens: 4, wantsKvHash: true } as con
 async function prefillServer(backend: KvBackend): Promise<TestServer> {
   const server = await openTestServer({ compute: backend, tokens: CALLERS })
   let isClosed = false
-  const close = server.close
+  const close = (): Promise<void> => whole()
+  const whole = server.close.bind(server)
   server.close = async () => {
     if (isClosed) return
     isClosed = true
@@ -114,6 +115,7 @@ async function askingNode(
   const remote = new ClusterPrefill({
     membership: { self: member('self', 1, ''), members: () => members, watch: () => () => undefined },
     connections: { prefill: (...args) => damage(connections.prefill(...args)) },
+    links: null,
     blake3: hashers.b3,
     alarm: systemAlarm,
     stopwatch: systemStopwatch,

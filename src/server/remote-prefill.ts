@@ -26,6 +26,7 @@ import { type PrefillFrame, readPrefillFrames } from '../cluster/prefill-frames.
 import { prefillMessage } from '../cluster/prefill-request.ts'
 import type { FragmentizeOptions } from '../reconstruct/fragmentize.ts'
 import { PieceAssembly } from '../reconstruct/layer-pieces.ts'
+import type { FetchLinks } from './cluster-fetch.ts'
 import type { PeerConnections } from './peer-connections.ts'
 
 /** Says which prompts are worth sending to another datacentre. */
@@ -43,6 +44,8 @@ export interface ClusterPrefillParts {
   readonly threshold: PrefillThreshold | null
   /** The way to a node, as measured; null takes what telemetry says of its datacentre. */
   readonly link: ((member: Member) => PrefillLink) | null
+  /** Shares the way with others; null for a way of its own. */
+  readonly links: Pick<FetchLinks, 'admit'> | null
 }
 
 /** What this node's engine computes. */
@@ -153,6 +156,9 @@ export class ClusterPrefill implements RemotePrefill {
         assembly.add(next)
         for (let ready = assembly.take(); ready !== null; ready = assembly.take()) yield ready
         if (assembly.isComplete) return
+        // Who waits here is not sent more.
+        const bytes = next.kind === 'piece' ? next.tensors.length : 0
+        if (bytes > 0) await this.#parts.links?.admit(stream.choice.node, 'prefill', bytes, signal)
         const { value, done } = await stream.first.frames.next()
         if (done === true) throw new MembraneError('PEER_UNAVAILABLE', `${stream.choice.node} fell silent.`)
         next = value

@@ -65,6 +65,7 @@ export class FabricReplicas implements ReplicaStore {
   ): Promise<readonly ReplicaOutcome[]> {
     const outcomes = await this.#parts.pull.pull(tenant, from, wanted, {
       bucket: isRepair ? this.#repairs : null,
+      flow: 'replication',
       ...(signal === undefined ? {} : { signal }),
     })
     return outcomes.map(replicaOutcome)
@@ -93,15 +94,8 @@ export class FabricReplicas implements ReplicaStore {
   }
 }
 
-function replicaOutcome(outcome: FragmentOutcome): ReplicaOutcome {
-  switch (outcome.kind) {
-    case 'stored':
-    case 'refused':
-    case 'gone':
-      return outcome.kind
-    default:
-      return 'failed'
-  }
+function replicaOutcome({ kind }: FragmentOutcome): ReplicaOutcome {
+  return kind === 'stored' || kind === 'refused' || kind === 'gone' ? kind : 'failed'
 }
 
 function splitKey(key: string): { readonly tenant: TenantId; readonly own: string } {

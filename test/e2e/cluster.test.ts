@@ -1,10 +1,11 @@
-/** Three nodes, as processes of their own, that find each other by gossip. */
+/** Three nodes, as processes of their own, that find each other by gossip, or by leases in a real Redis. */
 import { randomBytes } from 'node:crypto'
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ClusterProcesses, living, stateOf } from '../cluster-processes.ts'
+import { missingPrograms, type RedisServer, startRedisServer } from '../redis-server.ts'
 
 const TIMEOUT_MS = 120_000
 const payload = randomBytes(300_000)
@@ -12,14 +13,29 @@ const payload = randomBytes(300_000)
 /** On a machine that does nothing else, 2.8 s; this one runs other tests. */
 const DETECTED_SECONDS_MAX = 8
 
-describe('three nodes that gossip', { timeout: TIMEOUT_MS }, () => {
+const noRedis = missingPrograms('redis-server').length > 0
+
+describe('three nodes that gossip', { timeout: TIMEOUT_MS }, () => describeThree(false))
+
+describe.skipIf(noRedis)(
+  noRedis ? 'three nodes on a Redis (skipped: no redis-server)' : 'three nodes on a Redis',
+  { timeout: TIMEOUT_MS },
+  () => describeThree(true),
+)
+
+function describeThree(isOnRedis: boolean): void {
   let cluster: ClusterProcesses
+  let redis: RedisServer | null = null
 
   beforeAll(async () => {
-    cluster = await ClusterProcesses.start({ nodes: 3 })
+    redis = isOnRedis ? await startRedisServer() : null
+    cluster = await ClusterProcesses.start({ nodes: 3, redisUrl: redis?.url ?? null })
   }, TIMEOUT_MS)
 
-  afterAll(() => cluster?.stop())
+  afterAll(async () => {
+    await cluster?.stop()
+    await redis?.stop()
+  })
 
   test('read at each what was put at another, and remove it everywhere', async () => {
     const [a, b, c] = cluster.nodes.map(({ client }) => client)
@@ -75,15 +91,17 @@ describe('three nodes that gossip', { timeout: TIMEOUT_MS }, () => {
     for (const { client } of others) expect(await client.get(`${key}-not`)).toBeNull()
   })
 
-  test('see who cannot be reached by anybody, though it reaches them, and take it back', async () => {
-    const parted = cluster.at(2)
-    const others = cluster.nodes.slice(0, 2)
-    parted.link.lost = 'there'
-    await cluster.until((view) => stateOf(view, 'n3') !== 'alive', others)
-    await delay(1000)
-    parted.link.lost = 'nothing'
-    await cluster.until((view) => living(view).length === 3)
-  })
+  // Leases say who lives, whoever reaches whom.
+  if (!isOnRedis)
+    test('see who cannot be reached by anybody, though it reaches them, and take it back', async () => {
+      const parted = cluster.at(2)
+      const others = cluster.nodes.slice(0, 2)
+      parted.link.lost = 'there'
+      await cluster.until((view) => stateOf(view, 'n3') !== 'alive', others)
+      await delay(1000)
+      parted.link.lost = 'nothing'
+      await cluster.until((view) => living(view).length === 3)
+    })
 
   test('say goodbye, and are not waited for', async () => {
     const leaving = cluster.at(1)
@@ -93,4 +111,4 @@ describe('three nodes that gossip', { timeout: TIMEOUT_MS }, () => {
     await leaving.server.restart()
     await cluster.until((view) => living(view).length === 3)
   })
-})
+}

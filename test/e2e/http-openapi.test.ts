@@ -225,7 +225,7 @@ describe('every route', async () => {
         ? 503
         : isMissing
           ? 501
-          : ['pull', 'sendClusterMessage'].includes(operation.operationId)
+          : ['pull', 'sendClusterMessage', 'prefillForNode'].includes(operation.operationId)
             ? 403
             : exact === undefined
               ? 0
