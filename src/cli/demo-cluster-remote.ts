@@ -15,7 +15,7 @@ export const REMOTE_PHASE = {
 /** About 1,100 tokens. */
 const PROMPT_CHARACTERS = 4000
 /** Until both engines are measured, each prompt says more; a busy machine may make the near one the sooner for a while. */
-const PROMPTS_MAX = 12
+const PROMPTS_MAX = 20
 
 async function runRemote({ near, other, far, textOf }: ClusterWorld): Promise<PhaseOutcome> {
   const promptOf = (name: string): string => `${name}. ${textOf(0, PROMPT_CHARACTERS)}`
