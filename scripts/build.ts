@@ -92,8 +92,9 @@ async function bundleCli(folder: string): Promise<void> {
     platform: 'node',
     // Of a CommonJS package that is loaded on demand, a bundle in parts shows the default export alone.
     mainFields: ['module', 'main'],
-    // They find their binaries or proto files beside themselves, so they stay packages of their own.
-    external: ['@napi-rs/blake-hash', 'usearch', '@grpc/*', 'grpc-health-check'],
+    // They find their binaries or proto files beside themselves, or are CommonJS that nothing here sees through, so they
+    // stay packages of their own.
+    external: ['@napi-rs/blake-hash', 'usearch', '@grpc/*', 'grpc-health-check', 'ioredis'],
     target: 'node22.18',
     minifyWhitespace: true,
     metafile: true,

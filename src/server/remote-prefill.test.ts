@@ -309,10 +309,19 @@ describe('a prefill by another node', () => {
       told.push(numbers)
       return false
     }
-    const { node, remote } = await askingNode(simulated(), [server], undefined, { threshold: { isRemote } })
+    const membership = {
+      self: { ...member('self', 1, ''), datacentre: 'b' },
+      members: () => [member('p0', server.port('http'), simulated().model.fingerprint)],
+      watch: () => () => undefined,
+    }
+    const { node, remote } = await askingNode(simulated(), [], undefined, { threshold: { isRemote }, membership })
     await node.generate({ ...asked, prompt: promptOf(300) })
     expect(told).toContainEqual([288, 288])
     expect(remote.stats().asked).toBe(0)
+    // Within a datacentre, whoever is sooner computes.
+    const near = await askingNode(simulated(), [server], undefined, { threshold: { isRemote } })
+    await near.node.generate({ ...asked, prompt: promptOf(300) })
+    expect(near.remote.stats().asked).toBe(1)
     const nobody = await askingNode(simulated(), [])
     await nobody.node.generate({ ...asked, prompt: promptOf(300) })
     expect(nobody.remote.stats().asked).toBe(0)

@@ -5,8 +5,6 @@ import type { PhaseResult } from '../../src/cli/demo-full-phase.ts'
 import { openCommand, PROGRAM } from './command.ts'
 
 const { folder } = openCommand('demo-cluster')
-/** What depends on how fast this machine is just now, beside its other tests. */
-const TIMED = ['a prompt is computed elsewhere', 'they are ready sooner', 'the death is noticed within 3 s']
 
 describe('demo cluster', () => {
   test('passes every phase, each with checks, and leaves no process and no file behind', { timeout: 240_000 }, () => {
@@ -17,7 +15,7 @@ describe('demo cluster', () => {
     expect(stderr).toBe('')
     const { phases } = JSON.parse(stdout) as { phases: PhaseResult[] }
     expect(phases.map(({ name }) => name)).toEqual(['join', 'elsewhere', 'remote', 'kill'])
-    const broken = phases.flatMap(({ checks }) => checks).filter(({ holds, claim }) => !holds && !TIMED.includes(claim))
+    const broken = phases.flatMap(({ checks }) => checks).filter(({ holds }) => !holds)
     expect(broken).toEqual([])
     for (const { name, checks } of phases) expect(checks.length, name).toBeGreaterThanOrEqual(2)
     expect(readdirSync(folder)).toEqual([])
