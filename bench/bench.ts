@@ -78,6 +78,9 @@ export const BENCH_NAMES = [
   'transfer',
   'transfer-http',
   'fuzz',
+  'directory',
+  'cluster',
+  'remote-prefill',
 ] as const
 export type BenchName = (typeof BENCH_NAMES)[number]
 

@@ -9,8 +9,10 @@ import { type LinkShape, openShapedLink, type ShapedLink } from './shaped-link.t
 export interface ClusterProcess {
   readonly name: string
   readonly server: MembraneServer
-  /** Others reach the node through it; clients of the test do not. */
-  readonly link: ShapedLink
+  /** Others reach the node through it; clients of the test do not. Null where it was not wanted. */
+  readonly shaped: ShapedLink | null
+  /** Where others reach it. */
+  readonly address: string
   readonly client: MembraneClient
 }
 
@@ -26,6 +28,8 @@ export interface ClusterProcessesOptions {
   /** Null: gossip. */
   readonly redisUrl?: string | null
   readonly token?: string
+  /** Of node i: the link in front of it, or null for none, where links would be what is measured. Default: open links. */
+  readonly linkOf?: (index: number) => LinkShape | null
 }
 
 /** What no link of this machine bounds. */
@@ -42,28 +46,30 @@ export class ClusterProcesses {
   /** Ends when all see all. */
   static async start(options: ClusterProcessesOptions): Promise<ClusterProcesses> {
     const { args = ['--compute', 'none'], argsOf = () => [], datacentreOf = () => 'dc-1', redisUrl = null } = options
+    const { linkOf = () => OPEN } = options
     const nodes: ClusterProcess[] = []
     const cluster = new ClusterProcesses(nodes)
     try {
       for (let index = 0; index < options.nodes; index++) {
         const name = `n${index + 1}`
+        const shape = linkOf(index)
         const linkPort = await freePort()
         const server = await startMembraneServer({
           ...(options.environment === undefined ? {} : { environment: options.environment }),
           args: [
             `--node-id=${name}`,
             `--datacentre=${datacentreOf(index)}`,
-            `--advertise=127.0.0.1:${linkPort}`,
+            ...(shape === null ? [] : [`--advertise=127.0.0.1:${linkPort}`]),
             ...(redisUrl === null ? ['--cluster', 'gossip'] : ['--cluster', 'redis', '--redis', redisUrl]),
-            ...(redisUrl === null && index > 0 ? ['--peer', `127.0.0.1:${nodes[0]?.link.port}`] : []),
+            ...(redisUrl === null && index > 0 ? ['--peer', nodes[0]?.address ?? ''] : []),
             ...args,
             ...argsOf(index),
           ],
         })
         const { token } = options
-        const link = await openShapedLink(server.port, OPEN, linkPort)
+        const shaped = shape === null ? null : await openShapedLink(server.port, shape, linkPort)
         const client = await openClient({ url: server.url, retriesMax: 0, ...(token === undefined ? {} : { token }) })
-        nodes.push({ name, server, link, client })
+        nodes.push({ name, server, client, shaped, address: `127.0.0.1:${shape === null ? server.port : linkPort}` })
       }
       await cluster.until((view) => living(view).length === options.nodes)
       return cluster
@@ -77,6 +83,12 @@ export class ClusterProcesses {
     const node = this.nodes[index]
     if (node === undefined) throw new Error(`There is no node ${index}.`)
     return node
+  }
+
+  linkTo(index: number): ShapedLink {
+    const { shaped } = this.at(index)
+    if (shaped === null) throw new Error(`There is no link in front of node ${index}.`)
+    return shaped
   }
 
   /** Ends when it is so at all of these nodes, or throws after 20 s; gives the seconds that it took. */
@@ -97,10 +109,10 @@ export class ClusterProcesses {
 
   async stop(): Promise<void> {
     await Promise.all(
-      this.nodes.map(async ({ server, link, client }) => {
+      this.nodes.map(async ({ server, shaped, client }) => {
         await client.close()
         await server.stop()
-        await link.close()
+        await shaped?.close()
       }),
     )
   }

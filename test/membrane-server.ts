@@ -32,6 +32,7 @@ export interface MembraneServer {
   readonly restart: () => Promise<void>
   /** SIGSTOP makes it hang, SIGCONT go on. */
   readonly signal: (signal: NodeJS.Signals) => void
+  readonly pid: () => number
   /** SIGTERM; gives the exit code. */
   readonly end: () => Promise<number | null>
   /** Kills it and deletes its folder. */
@@ -112,6 +113,7 @@ async function start(port: number, folder: string, options: MembraneServerOption
     log: () => said,
     kill: async () => void (await end('SIGKILL')),
     restart: run,
+    pid: () => child?.pid ?? 0,
     signal: (signal) => void child?.kill(signal),
     end: () => end('SIGTERM'),
     stop: async () => {

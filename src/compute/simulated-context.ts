@@ -90,8 +90,14 @@ export class SimulatedContext implements KvContext {
     const isReplacing = this.#isFilled.includes(1, start) || this.#parts.model.stateLayers.length > 0
     if (onLayers !== undefined && !isReplacing) {
       await inTurns(this.#compute(start, tokenIds))
-      await this.#spendByLayer(span, { signal, onLayers })
-      throwIfAborted(signal)
+      try {
+        await this.#spendByLayer(span, { signal, onLayers })
+        throwIfAborted(signal)
+        // In one step: between what is under way and what is there, nobody may read and find neither.
+        this.#finish(span)
+      } finally {
+        this.#progress = null
+      }
     } else {
       await this.#parts.spendPrefill(span, { signal, shares: 1, onShare: () => undefined })
       throwIfAborted(signal)
@@ -99,8 +105,8 @@ export class SimulatedContext implements KvContext {
       this.truncate(start)
       if (start === 0) this.#open().state.reset()
       await inTurns(this.#compute(start, tokenIds))
+      this.#finish(span)
     }
-    this.#finish(span)
     if (isReplacing) onLayers?.({ layers: this.#layers, span })
   }
 
@@ -121,11 +127,7 @@ export class SimulatedContext implements KvContext {
       progress.add(ready)
       onLayers?.(ready)
     }
-    try {
-      await this.#parts.spendPrefill(span, { signal, shares: end - start, onShare: tell })
-    } finally {
-      this.#progress = null
-    }
+    await this.#parts.spendPrefill(span, { signal, shares: end - start, onShare: tell })
   }
 
   get #layers(): Span {

@@ -94,12 +94,12 @@ function describeThree(isOnRedis: boolean): void {
   // Leases say who lives, whoever reaches whom.
   if (!isOnRedis)
     test('see who cannot be reached by anybody, though it reaches them, and take it back', async () => {
-      const parted = cluster.at(2)
+      const link = cluster.linkTo(2)
       const others = cluster.nodes.slice(0, 2)
-      parted.link.lost = 'there'
+      link.lost = 'there'
       await cluster.until((view) => stateOf(view, 'n3') !== 'alive', others)
       await delay(1000)
-      parted.link.lost = 'nothing'
+      link.lost = 'nothing'
       await cluster.until((view) => living(view).length === 3)
     })
 
