@@ -39,7 +39,9 @@ const OFFER = 'replicate'
 const ARRIVED = 'replicated'
 /** What is put at once goes together. */
 const OFFER_SOON_SECONDS = 0.02
-/** After nodes came or went: not at once, because more of it follows as a rule. */
+/** After a node has gone: its copies are missing. */
+const SWEEP_NOW_SECONDS = 0.1
+/** After nodes came, or an offer failed: not at once, because more of it follows as a rule. */
 const SWEEP_SOON_SECONDS = 1
 /** Offers that failed are made again, and refusals end. */
 const SWEEP_SECONDS = 30
@@ -129,7 +131,8 @@ export class Replicator implements Replication {
         // An answer may never come, and would be waited for in vain.
         if (member.state !== 'alive') this.#lanes.get(member.node)?.abort?.abort()
         // One that is under way has looked at some of it already.
-        if (this.#sweep === null) this.#sweepIn(SWEEP_SOON_SECONDS)
+        const isLost = member.state === 'gone' || member.state === 'left'
+        if (this.#sweep === null) this.#sweepIn(isLost ? SWEEP_NOW_SECONDS : SWEEP_SOON_SECONDS)
         else this.#hasFailed = true
       }),
       own.watch({ joined: (fragment) => this.#joined(fragment), left: (tenant, key) => this.#leftHere(tenant, key) }),
