@@ -29,8 +29,6 @@ export interface ReplicationStats {
   readonly short: number
   /** Times that all fragments were looked at. */
   readonly sweeps: number
-  /** Copies beyond those that are wanted that went because nobody read them. */
-  readonly demoted: number
 }
 
 /** A fragment of this node, as replication sees it. */

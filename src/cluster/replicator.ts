@@ -104,7 +104,6 @@ export class Replicator implements Replication {
     received: 0,
     receivedBytes: 0,
     sweeps: 0,
-    demoted: 0,
   }
   #ring: HashRing | null = null
   #lookAlarm: (() => void) | null = null

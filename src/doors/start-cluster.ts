@@ -8,6 +8,7 @@ import { MembraneError } from '../core/errors.ts'
 import type { ChainHashes, Clock } from '../core/ports.ts'
 import type { BlockDirectory } from '../cluster/block-directory.ts'
 import { HeldNames } from '../cluster/held-names.ts'
+import { HotCopies } from '../cluster/hot-copies.ts'
 import { CLUSTER_FORMAT, type MemberFacts, NO_TELEMETRY } from '../cluster/member.ts'
 import { PeerHandlers, peerMessage } from '../cluster/peer-calls.ts'
 import { Replicator } from '../cluster/replicator.ts'
@@ -16,6 +17,7 @@ import { ClusterElsewhere } from '../server/cluster-elsewhere.ts'
 import { ClusterFetch } from '../server/cluster-fetch.ts'
 import { answerFinds, ClusterFind } from '../server/cluster-find.ts'
 import { answerForgets, ClusterForget } from '../server/cluster-forget.ts'
+import { demoteCold, promoting } from '../server/cluster-heat.ts'
 import { ClusterLinks } from '../server/cluster-links.ts'
 import { ClusterNode, type Computing } from '../server/cluster-node.ts'
 import { ClusterPull } from '../server/cluster-pull.ts'
@@ -72,6 +74,7 @@ export async function openCluster(config: ServerConfig, parts: ClusterParts): Pr
   const links = new ClusterLinks({ membership, alarm: systemAlarm, stopwatch: systemStopwatch })
   const files = transfers === null ? null : new StagedFiles(transfers)
   const pull = new ClusterPull({ fabric, connections, files, links })
+  const copies = new HotCopies(clock)
   const forget = new ClusterForget({ membership, calls: connections })
   const replication = new Replicator({
     membership,
@@ -88,6 +91,7 @@ export async function openCluster(config: ServerConfig, parts: ClusterParts): Pr
     connections,
     pull,
     forget,
+    copies,
     hash,
     missed: (tenant, key, node) => replication.noticeMissing(tenant, key, node),
   })
@@ -133,7 +137,9 @@ export async function openCluster(config: ServerConfig, parts: ClusterParts): Pr
       remotePrefill.begin({ model, fragmentize: { blockTokens: computing.node.blockTokens, fragmentTokens } })
       routing.begin(model, () => prefillReport(computing, rates))
     }
+    const heat = { fabric, copies, directory, membership, hash, alarm: systemAlarm, wanted: config.replicaCount }
     ends.push(
+      demoteCold(heat, elsewhere.demoted),
       reportTelemetry({
         membership,
         fabric,
@@ -159,7 +165,7 @@ export async function openCluster(config: ServerConfig, parts: ClusterParts): Pr
     handlers,
     directory,
     find: new ClusterFind({ membership, directory, calls: connections }, config.leaseSeconds * 1000),
-    fetch: new ClusterFetch({ membership, connections, links }),
+    fetch: promoting(new ClusterFetch({ membership, connections, links }), copies, elsewhere),
     remotePrefill,
     observer: routing,
     elsewhere,

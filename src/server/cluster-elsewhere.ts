@@ -11,6 +11,7 @@ import { LIMITS } from '../core/limits.ts'
 import type { HashFunction } from '../core/ports.ts'
 import { BLOCK_NAME_BYTES, type BlockDirectory, type Holding } from '../cluster/block-directory.ts'
 import type { Member } from '../cluster/member.ts'
+import type { HotCopies } from '../cluster/hot-copies.ts'
 import type { Membership } from '../cluster/membership.ts'
 import type { ClusterForget, Forgotten } from './cluster-forget.ts'
 import type { ClusterPull } from './cluster-pull.ts'
@@ -22,6 +23,8 @@ export interface Elsewhere {
   bring(tenant: TenantId, key: string, options?: CallOptions): Promise<boolean>
   /** Whether another node says that it has it: one answer a key, in order. */
   has(tenant: TenantId, keys: readonly string[]): Promise<readonly boolean[]>
+  /** Somebody has read what is here. */
+  touched(tenant: TenantId, key: string): void
   /** Removes copies at other nodes: of each, whether there was one. Nodes that fail are passed over. */
   forget(tenant: TenantId, what: readonly Forgotten[]): Promise<readonly boolean[]>
   /** All of a tenant, or what lies under a prefix, at all other nodes. Throws PEER_UNAVAILABLE when some did not answer. */
@@ -34,6 +37,7 @@ export interface ClusterElsewhereParts {
   readonly connections: PeerConnections
   readonly pull: ClusterPull
   readonly forget: ClusterForget
+  readonly copies: HotCopies
   /** Names fragments that have no blocks. */
   readonly hash: HashFunction
   /** A node that was said to have a fragment did not have it, or gave other bytes. */
@@ -46,6 +50,8 @@ export interface ElsewhereStats {
   readonly brought: number
   readonly missed: number
   readonly failed: number
+  /** Copies that had come by being read, and went because nobody read them any more. */
+  readonly demoted: number
 }
 
 /** Holders that are tried for one read. */
@@ -56,7 +62,7 @@ export class ClusterElsewhere implements Elsewhere {
   readonly #parts: ClusterElsewhereParts
   /** One fetch of a fragment, however many ask for it. */
   readonly #underWay = new Map<string, Promise<boolean>>()
-  readonly #stats = { asked: 0, brought: 0, missed: 0, failed: 0 }
+  readonly #stats = { asked: 0, brought: 0, missed: 0, failed: 0, demoted: 0 }
 
   constructor(parts: ClusterElsewhereParts) {
     this.#parts = parts
@@ -89,6 +95,15 @@ export class ClusterElsewhere implements Elsewhere {
 
   forget(tenant: TenantId, what: readonly Forgotten[]): Promise<readonly boolean[]> {
     return this.#parts.forget.forget(tenant, what)
+  }
+
+  /** A copy that had been brought here has gone. */
+  readonly demoted = (): void => {
+    this.#stats.demoted += 1
+  }
+
+  touched(tenant: TenantId, key: string): void {
+    this.#parts.copies.touched(tenant, key)
   }
 
   erase(tenant: TenantId, prefix: string | null): Promise<number> {
@@ -124,6 +139,7 @@ export class ClusterElsewhere implements Elsewhere {
       const [outcome] = await pull.pull(tenant, holder, [wanted], options)
       if (outcome?.kind === 'stored') {
         this.#stats.brought += 1
+        this.#parts.copies.brought(tenant, key)
         return true
       }
       if (outcome?.kind === 'gone' || outcome?.kind === 'damaged') missed(tenant, key, holder.node)

@@ -43,6 +43,44 @@ const COUNTS: readonly CountMetric[] = [
     'Those that a node was said to have, and did not.',
   ),
   count('counter', 'reads', 'failed', 'membrane_elsewhere_failed_total', 'Fetches from other nodes that failed.'),
+  count('counter', 'reads', 'demoted', 'membrane_elsewhere_demoted_total', 'Brought copies that nobody read any more.'),
+  count('counter', 'replication', 'sent', 'membrane_replication_sent_total', 'Copies that others took over.'),
+  count('counter', 'replication', 'sentBytes', 'membrane_replication_sent_bytes_total', 'Bytes of them.'),
+  count('counter', 'replication', 'refused', 'membrane_replication_refused_total', 'Copies that others did not take.'),
+  count('counter', 'replication', 'failed', 'membrane_replication_failed_total', 'Offers of copies that failed.'),
+  count('counter', 'replication', 'received', 'membrane_replication_received_total', 'Copies that were taken over.'),
+  count('counter', 'replication', 'receivedBytes', 'membrane_replication_received_bytes_total', 'Bytes of them.'),
+  count('gauge', 'replication', 'waiting', 'membrane_replication_waiting', 'Fragments that wait to be offered.'),
+  count(
+    'gauge',
+    'replication',
+    'short',
+    'membrane_replication_short',
+    'Fragments with too few copies and no node to take one.',
+  ),
+  count(
+    'counter',
+    'prefill',
+    'asked',
+    'membrane_remote_prefill_asked_total',
+    'Prefills that other nodes were asked for.',
+  ),
+  count('counter', 'prefill', 'used', 'membrane_remote_prefill_used_total', 'Those of which all was used.'),
+  count(
+    'counter',
+    'prefill',
+    'failed',
+    'membrane_remote_prefill_failed_total',
+    'Those that failed and were computed here.',
+  ),
+  count(
+    'counter',
+    'prefill',
+    'hedged',
+    'membrane_remote_prefill_hedged_total',
+    'Those that a second node was asked for.',
+  ),
+  count('counter', 'prefill', 'bytes', 'membrane_remote_prefill_bytes_total', 'Bytes of KV that came that way.'),
 ]
 
 /** Of a node in a cluster. */
@@ -88,7 +126,7 @@ export function clusterMetrics(status: ClusterStatus): readonly MetricSamples[] 
 
 function count(
   type: CountMetric['type'],
-  part: 'membership' | 'directory' | 'reads' | 'replication',
+  part: 'membership' | 'directory' | 'reads' | 'replication' | 'prefill',
   key: string,
   name: string,
   help: string,

@@ -289,6 +289,7 @@ export class FragmentOperations {
   async #readThrough<T>({ tenant, role }: Caller, key: string, read: () => Promise<T | null>): Promise<T | null> {
     const found = await read()
     const { elsewhere = null } = this.#parts
+    if (found !== null) elsewhere?.touched(tenant, key)
     if (found !== null || elsewhere === null || role === 'node') return found
     return (await elsewhere.bring(tenant, key)) ? read() : null
   }
