@@ -12,6 +12,8 @@ export const CHANGE = 'directory-change'
 export const LOCATE = 'directory-locate'
 export const DIGEST = 'directory-digest'
 export const REPLACE = 'directory-replace'
+/** Who holds these in the whole datacentre of whoever is asked. */
+export const ASK = 'directory-ask'
 
 /** A start of a node: what an earlier start of it said is forgotten. */
 export interface Teller {
@@ -68,7 +70,7 @@ export function decodeHoldings({ fields, bytes }: PeerMessage, names: number): r
   return nodes.map((node, index) => ({ node, tiers: bytes.subarray(index * names, (index + 1) * names) }))
 }
 
-function encodeHoldings(found: readonly Holding[]): PeerMessage {
+export function encodeHoldings(found: readonly Holding[]): PeerMessage {
   const each = found[0]?.tiers.length ?? 0
   const bytes = new Uint8Array(each * found.length)
   for (const [index, { tiers }] of found.entries()) bytes.set(tiers, index * each)

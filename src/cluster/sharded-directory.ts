@@ -1,7 +1,8 @@
 /**
  * A directory without a service: each node keeps some of its 256 buckets for all, two nodes each (`shardOwners`). What a
  * node holds it tells the keepers of its names in batches; comparing digests finds what was lost on the way, and what a
- * keeper does not know because it has only just become one.
+ * keeper does not know because it has only just become one. Each datacentre keeps what its own nodes hold; for names that
+ * nobody here holds, one node of each other datacentre is asked, which answers for all of it: a supernode where there is one.
  */
 import type { CallOptions } from '../core/compute.ts'
 import { MembraneError } from '../core/errors.ts'
@@ -25,7 +26,17 @@ import type { Membership } from './membership.ts'
 import { NameTable } from './name-table.ts'
 import { type PeerCalls, type PeerHandlers, type PeerMessage, peerMessage } from './peer-calls.ts'
 import { shardOwners } from './shard-owners.ts'
-import { answerForShard, CHANGE, decodeDigest, decodeHoldings, DIGEST, LOCATE, REPLACE } from './shard-service.ts'
+import {
+  answerForShard,
+  ASK,
+  CHANGE,
+  decodeDigest,
+  decodeHoldings,
+  DIGEST,
+  encodeHoldings,
+  LOCATE,
+  REPLACE,
+} from './shard-service.ts'
 
 export interface ShardedDirectoryOptions {
   readonly membership: Membership
@@ -61,10 +72,15 @@ interface Lane {
 /** Of one keeper: some seconds of changes. */
 const LANE_WAITING_MAX = 256
 
+/** Nodes of one other datacentre that are asked, one after the other. */
+const SPEAKERS_TRIED = 2
+
 /** Who keeps what, as this node sees the cluster now. */
 interface Keepers {
   readonly byBucket: readonly (readonly string[])[]
   readonly members: ReadonlyMap<string, Member>
+  /** Of each other datacentre those to ask, in order. */
+  readonly speakers: readonly (readonly string[])[]
 }
 
 /** See the top of this file. */
@@ -91,6 +107,10 @@ export class ShardedDirectory implements BlockDirectory {
     const { membership, handlers } = options
     this.#off = [
       answerForShard(handlers, this.#shard),
+      handlers.on(ASK, async ({ bytes }, { tenant }) => {
+        const found = await this.#locateHere(tenant, checkedNames(bytes), {})
+        return encodeHoldings(Array.from(found, ([node, tiers]) => ({ node, tiers })))
+      }),
       membership.watch(({ before, member }) => {
         this.#keepers = null
         this.#shard.restarted(member)
@@ -102,14 +122,17 @@ export class ShardedDirectory implements BlockDirectory {
   }
 
   async locate(tenant: TenantId, names: BlockNames, options: CallOptions = {}): Promise<readonly Holding[]> {
-    const count = names.length / BLOCK_NAME_BYTES
-    if (!Number.isInteger(count) || count > LIMITS.directoryNamesMax)
-      throw new MembraneError(
-        'INVALID_REQUEST',
-        `A look-up takes at most ${LIMITS.directoryNamesMax} names of ${BLOCK_NAME_BYTES} bytes; found ${names.length} bytes.`,
-      )
+    checkedNames(names)
     this.#stats.lookups += 1
+    const found = await this.#locateHere(tenant, names, options)
+    await this.#askElsewhere(tenant, { names, found }, options)
     const { members } = this.#current()
+    return [...found].flatMap(([node, tiers]) => (isThere(members.get(node)) ? [{ node, tiers }] : []))
+  }
+
+  /** Of this datacentre, by node. */
+  async #locateHere(tenant: TenantId, names: BlockNames, options: CallOptions): Promise<Map<string, Uint8Array>> {
+    const count = names.length / BLOCK_NAME_BYTES
     const found = new Map<string, Uint8Array>()
     // The first keeper of each name; then, for what failed and for what a young one may not know, the second.
     const { unsure, failures } = await this.#ask(tenant, { names, places: everyPlace(count), rank: 0, found }, options)
@@ -118,7 +141,34 @@ export class ShardedDirectory implements BlockDirectory {
     this.#stats.failures += failures.length + (last?.failures.length ?? 0)
     const error = failures[0]
     if (error !== undefined && found.size === 0 && last !== null && last.answered === 0) throw error
-    return [...found].flatMap(([node, tiers]) => (isThere(members.get(node)) ? [{ node, tiers }] : []))
+    return found
+  }
+
+  /** Asks each other datacentre for the names that nobody here holds. One that does not answer has nothing. */
+  async #askElsewhere(
+    tenant: TenantId,
+    { names, found }: Pick<Question, 'names' | 'found'>,
+    options: CallOptions,
+  ): Promise<void> {
+    const { speakers } = this.#current()
+    const count = names.length / BLOCK_NAME_BYTES
+    const here = [...found.values()]
+    const places = everyPlace(speakers.length === 0 ? 0 : count).filter((at) => here.every((tiers) => tiers[at] === 0))
+    if (places.length === 0) return
+    const message = peerMessage(ASK, {}, pickNames(names, places))
+    const asked = speakers.map(async (nodes) => {
+      for (const node of nodes.slice(0, SPEAKERS_TRIED)) {
+        try {
+          const answer = await this.#call(node, tenant, message, options)
+          for (const holding of decodeHoldings(answer, places.length)) merge(found, holding, { chosen: places, count })
+          return
+        } catch (error) {
+          if (!(error instanceof MembraneError) || options.signal?.aborted === true) throw error
+          this.#stats.failures += 1
+        }
+      }
+    })
+    await Promise.all(asked)
   }
 
   joined(tenant: TenantId, names: BlockNames, tier: HoldingTier): void {
@@ -184,8 +234,10 @@ export class ShardedDirectory implements BlockDirectory {
   #current(): Keepers {
     if (this.#keepers === null) {
       const members = new Map(this.#options.membership.members().map((member) => [member.node, member]))
-      const there = [...members.values()].filter(isThere).map(({ node }) => node)
-      this.#keepers = { members, byBucket: shardOwners(there) }
+      const there = [...members.values()].filter(isThere)
+      const { datacentre } = this.#options.membership.self
+      const here = there.filter((member) => member.datacentre === datacentre).map(({ node }) => node)
+      this.#keepers = { members, byBucket: shardOwners(here), speakers: speakersOf(there, datacentre) }
     }
     return this.#keepers
   }
@@ -402,6 +454,27 @@ interface Answered {
 
 function everyPlace(count: number): readonly number[] {
   return Array.from({ length: count }, (_, at) => at)
+}
+
+/** Supernodes first, then the others, in order of their names: all nodes here ask the same one. */
+function speakersOf(there: readonly Member[], datacentre: string): readonly (readonly string[])[] {
+  const others = Map.groupBy(
+    there.filter((member) => member.datacentre !== datacentre),
+    (member) => member.datacentre,
+  )
+  const rank = ({ roles, state }: Member): number => (state === 'alive' ? 0 : 2) + (roles.includes('supernode') ? 0 : 1)
+  return Array.from(others.values(), (members) =>
+    members.toSorted((a, b) => rank(a) - rank(b) || (a.node < b.node ? -1 : 1)).map(({ node }) => node),
+  )
+}
+
+function checkedNames(names: BlockNames): BlockNames {
+  const count = names.length / BLOCK_NAME_BYTES
+  if (Number.isInteger(count) && count <= LIMITS.directoryNamesMax) return names
+  throw new MembraneError(
+    'INVALID_REQUEST',
+    `A look-up takes at most ${LIMITS.directoryNamesMax} names of ${BLOCK_NAME_BYTES} bytes; found ${names.length} bytes.`,
+  )
 }
 
 function isThere(member: Member | undefined): boolean {

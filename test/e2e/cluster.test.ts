@@ -103,6 +103,29 @@ function describeThree(isOnRedis: boolean): void {
       await cluster.until((view) => living(view).length === 3)
     })
 
+  if (isOnRedis)
+    test('go on while their Redis hangs, and when it is killed and comes back empty', async () => {
+      const [a, b] = cluster.nodes.map(({ client }) => client)
+      const { key } = (await a?.put({ payload, key: 'opaque/=cluster-5' })) ?? { key: '' }
+      await delay(500)
+      redis?.pause()
+      await delay(4000)
+      // What is here is read without asking anybody.
+      expect((await a?.get(key))?.payloadBytes).toBe(payload.length)
+      redis?.resume()
+      await redis?.kill()
+      await delay(1000)
+      expect((await a?.cluster.view())?.notes.join()).toMatch(/Redis of the cluster does not answer/)
+      await redis?.restart()
+      await cluster.until((view) => view.notes.length === 0 && living(view).length === 3)
+      // What each holds is told again within seconds.
+      for (let tries = 0; tries < 100 && (await b?.get(key)) == null; tries++) await delay(100)
+      expect((await b?.get(key))?.payloadBytes).toBe(payload.length)
+      const { key: fresh } = (await b?.put({ payload, key: 'opaque/=cluster-6' })) ?? { key: '' }
+      await delay(500)
+      expect((await a?.get(fresh))?.payloadBytes).toBe(payload.length)
+    })
+
   test('say goodbye, and are not waited for', async () => {
     const leaving = cluster.at(1)
     expect(await leaving.server.end()).toBe(0)

@@ -2,6 +2,7 @@
 import { BLOCK_NAME_BYTES } from '../../src/cluster/block-directory.ts'
 import { HeldNames } from '../../src/cluster/held-names.ts'
 import { ShardedDirectory } from '../../src/cluster/sharded-directory.ts'
+import type { MemberFacts } from '../../src/cluster/member.ts'
 import type { TenantId } from '../../src/core/ids.ts'
 import { GossipWorld } from './gossip-world.ts'
 
@@ -14,8 +15,8 @@ export class DirectoryWorld extends GossipWorld {
   readonly directories = new Map<string, DirectoryNode>()
 
   /** Starts a node that holds nothing, or what an earlier start of it held. */
-  open(name: string, seeds: readonly string[], before?: HeldNames): DirectoryNode {
-    const { membership, network, alarm } = this.start(name, seeds)
+  open(name: string, seeds: readonly string[], before?: HeldNames, facts: Partial<MemberFacts> = {}): DirectoryNode {
+    const { membership, network, alarm } = this.start(name, seeds, facts)
     const held: HeldNames = new HeldNames('disk', {
       joined: (tenant, names, tier) => directory.joined(tenant, names, tier),
       left: (tenant, names) => directory.left(tenant, names),
