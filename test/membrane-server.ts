@@ -43,6 +43,8 @@ export interface MembraneServerOptions {
   /** Further flags of `membrane serve`; by default it computes nothing. */
   readonly args?: readonly string[]
   readonly environment?: Readonly<Record<string, string>>
+  /** A free one unless given. */
+  readonly port?: number
   /** PEM of the authority, when flags make it speak TLS. */
   readonly ca?: string
 }
@@ -50,7 +52,7 @@ export interface MembraneServerOptions {
 export async function startMembraneServer(options: MembraneServerOptions = {}): Promise<MembraneServer> {
   const folder = mkdtempSync(join(tmpdir(), 'membrane-server-'))
   for (let attempt = 1; ; attempt += 1) {
-    const port = await freePort()
+    const port = options.port ?? (await freePort())
     try {
       return await start(port, folder, options)
     } catch (error) {

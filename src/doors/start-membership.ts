@@ -36,6 +36,8 @@ const REDIS_TIMEOUT_MS = 1000
 /** Kind of the message that asks a node who it is. */
 export const HELLO = 'hello'
 const HELLO_SECONDS = 2
+/** As many as the defaults have: three are lost before a node is suspected. */
+const LEASE_HEARTBEATS = DEFAULT_REDIS_TIMES.leaseSeconds / DEFAULT_REDIS_TIMES.heartbeatSeconds
 
 /** Throws STORE_UNAVAILABLE, INVALID_CONFIG and MISSING_PACKAGE. */
 export async function connectRedis(config: ServerConfig): Promise<ClusterRedis> {
@@ -98,7 +100,11 @@ export function startLeases(
     ...parts,
     redis,
     cluster: config.clusterName,
-    times: { ...DEFAULT_REDIS_TIMES, heartbeatSeconds: config.heartbeatIntervalSeconds },
+    times: {
+      ...DEFAULT_REDIS_TIMES,
+      heartbeatSeconds: config.heartbeatIntervalSeconds,
+      leaseSeconds: LEASE_HEARTBEATS * config.heartbeatIntervalSeconds,
+    },
     alarm: systemAlarm,
   })
   return {
