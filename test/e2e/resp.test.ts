@@ -605,7 +605,12 @@ describe('closing', () => {
     await world.close()
     expect((await value).kind).toBe('bytes')
     await expect(idle.read()).rejects.toThrow('closed')
-    await expect(connectResp(world.port)).rejects.toThrow()
+    // Another server of these tests may have been given the port by now: it does not have the value.
+    const taken = await connectResp(world.port).catch(() => null)
+    const late = new Promise<null>((resolve) => setTimeout(resolve, 2000, null))
+    const told = taken === null ? null : await Promise.race([taken.call('get', 'a').catch(() => null), late])
+    expect(told?.kind).not.toBe('bytes')
+    taken?.close()
   })
 
   test.each([
