@@ -65,7 +65,7 @@ describe.skipIf(noTls)(noTls ? `${what} (skipped: no openssl)` : what, { timeout
             `--node-id=s${index}`,
             `--advertise=127.0.0.1:${port}`,
             // The third has another secret.
-            ...['--cluster-secret-file', index === 2 ? otherSecret : secretFile],
+            `--cluster-secret-file=${index === 2 ? otherSecret : secretFile}`,
             ...(first === undefined ? [] : ['--peer', `127.0.0.1:${first.port}`]),
           ],
           port,
