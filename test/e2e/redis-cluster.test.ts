@@ -17,6 +17,7 @@ import {
   type RedisCluster,
   type RedisServer,
   startRedisCluster,
+  startRedisSentinel,
   startRedisServer,
 } from '../redis-server.ts'
 
@@ -233,6 +234,36 @@ describe.skipIf(missing.length > 0)(
     })
     afterAll(() => redis?.stop())
     describeBlockDirectory('has a directory', () => openDirectories(redis?.url ?? ''))
+
+    test('has members', async () => {
+      const world = new RedisWorld(redis?.url ?? '')
+      for (const node of ['a', 'b', 'c']) await world.open(node)
+      await world.until(() => world.alive().every((count) => count === 3))
+      await world.close()
+    })
+  },
+)
+
+describe.skipIf(missing.length > 0)(
+  missing.length > 0 ? `A Redis behind sentinels (skipped: no ${missing.join(', no ')})` : 'A Redis behind sentinels',
+  () => {
+    test('is master no more, and nobody is removed for it', async () => {
+      const redis = await startRedisSentinel()
+      const world = new RedisWorld(redis.url)
+      try {
+        for (const node of ['a', 'b', 'c']) await world.open(node)
+        await world.until(() => world.alive().every((count) => count === 3))
+        await redis.master.kill()
+        await world.until(() => [...world.members.values()].some(({ error }) => error !== null))
+        await world.until(() => [...world.members.values()].every(({ error }) => error === null), 30)
+        await delay(4000)
+        expect(world.alive()).toEqual([3, 3, 3])
+        expect(world.removed).toEqual([])
+      } finally {
+        await world.close()
+        await redis.stop()
+      }
+    })
   },
 )
 
