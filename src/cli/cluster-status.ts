@@ -75,7 +75,9 @@ function print(view: ClusterView): void {
 
 function printRouting({ thresholdTokens, regime, why, changes, decisions }: NonNullable<ClusterView['routing']>): void {
   printText(
-    heading(`Prompts of more than ${Math.round(thresholdTokens)} uncached tokens are prefilled elsewhere (${regime})`),
+    heading(
+      `Threshold of remote prefill: ${Math.round(thresholdTokens).toLocaleString('en-US')} uncached tokens (${regime})`,
+    ),
   )
   printText(why)
   for (const { atMs, text } of changes.slice(-DECISIONS_SHOWN)) printText(dim(`${timeText(atMs)}  ${text}`))

@@ -2,8 +2,9 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { keyOfName } from '../server/client-library.ts'
-import { type ClusterWorld, copiesOf } from './demo-cluster-world.ts'
+import type { ClusterWorld } from './demo-cluster-world.ts'
 import type { PhaseOutcome } from './demo-full-phase.ts'
+import type { LocalNode } from './local-cluster.ts'
 import { secondsText } from './print-generation.ts'
 import { bytesText } from './units.ts'
 
@@ -16,12 +17,14 @@ export const KILL_PHASE = {
 const FRAGMENTS = 40
 const FRAGMENT_BYTES = 1024 * 1024
 const COPIES = 2
+const PREFIX = keyOfName('demo-')
+const WAIT_SECONDS_MAX = 30
+const LOOK_MS = 25
 /** Those that are read while the node dies: reading makes copies, and the others show that they are made without it. */
 const READ_FRAGMENTS = 10
 
 async function runKill(world: ClusterWorld): Promise<PhaseOutcome> {
   const { near, other, far, until } = world
-  const before = copiesOf(await near.client.cluster.view())
   const stored = new Map<string, Buffer>()
   for (let index = 0; index < FRAGMENTS; index++) {
     const key = keyOfName(`demo-${index}`)
@@ -29,8 +32,7 @@ async function runKill(world: ClusterWorld): Promise<PhaseOutcome> {
     await other.client.put({ key, payload })
     stored.set(key, payload)
   }
-  const wanted = before + COPIES * FRAGMENTS
-  const copiedSeconds = await until(near, (view) => copiesOf(view) >= wanted)
+  const copiedSeconds = await untilCopies([near, other, far], COPIES * FRAGMENTS)
   const reads = readAll(world, new Map([...stored].slice(0, READ_FRAGMENTS)))
   await delay(200)
   const killedMs = performance.now()
@@ -39,9 +41,7 @@ async function runKill(world: ClusterWorld): Promise<PhaseOutcome> {
     members.some(({ node, state }) => node === other.plan.name && state === 'gone'),
   )
   // Two nodes are left: each has everything.
-  const restoredSeconds = await until(near, ({ members }) =>
-    members.every(({ state, fragments }) => state !== 'alive' || fragments >= FRAGMENTS),
-  )
+  const restoredSeconds = await untilCopies([near, far], COPIES * FRAGMENTS)
   const wholeSeconds = restoredSeconds === null ? null : (performance.now() - killedMs) / 1000
   const { read, failed, wrong } = await reads.end()
   const lost = await countLost(world, stored)
@@ -59,6 +59,19 @@ async function runKill(world: ClusterWorld): Promise<PhaseOutcome> {
       { claim: 'no read gives other bytes', holds: wrong === 0 },
       { claim: 'every fragment has two copies again', holds: wholeSeconds !== null },
     ],
+  }
+}
+
+/** Counted where they lie; the seconds until there are so many, or null. */
+async function untilCopies(nodes: readonly LocalNode[], wanted: number): Promise<number | null> {
+  const startMs = performance.now()
+  for (;;) {
+    let copies = 0
+    for (const { client } of nodes) for await (const _ of client.list(PREFIX)) copies += 1
+    const seconds = (performance.now() - startMs) / 1000
+    if (copies >= wanted) return seconds
+    if (seconds > WAIT_SECONDS_MAX) return null
+    await delay(LOOK_MS)
   }
 }
 

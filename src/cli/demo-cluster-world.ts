@@ -69,8 +69,3 @@ async function until(
     await delay(LOOK_MS)
   }
 }
-
-/** Fragments of all nodes that live: each copy counts. */
-export function copiesOf({ members }: ClusterView): number {
-  return members.reduce((sum, { state, fragments }) => sum + (state === 'alive' ? fragments : 0), 0)
-}

@@ -91,6 +91,8 @@ export class PeerConnections implements PeerCalls {
       new HttpPeer({
         url: `${tls === null ? 'http' : 'https'}://${address}`,
         connectionsMax,
+        // Another holder is asked sooner than the same one again.
+        retriesMax: 0,
         ...(tokens === null ? {} : { token: tokens.tokenFor(tenant) }),
         ...(tls === null ? {} : { tls: clientTls(tls) }),
       })
