@@ -24,7 +24,8 @@ export interface ClusterProcessesOptions {
   readonly args?: readonly string[]
   /** Of node i, from 0. */
   readonly argsOf?: (index: number) => readonly string[]
-  readonly environment?: Readonly<Record<string, string>>
+  /** Of node i, from 0. */
+  readonly environmentOf?: (index: number) => Readonly<Record<string, string>>
   /** Null: gossip. */
   readonly redisUrl?: string | null
   readonly token?: string
@@ -55,7 +56,7 @@ export class ClusterProcesses {
         const shape = linkOf(index)
         const linkPort = await freePort()
         const server = await startMembraneServer({
-          ...(options.environment === undefined ? {} : { environment: options.environment }),
+          environment: options.environmentOf?.(index) ?? {},
           args: [
             `--node-id=${name}`,
             `--datacentre=${datacentreOf(index)}`,

@@ -23,6 +23,8 @@ export interface ReplicationStats {
   /** Copies that this node took over for others. */
   readonly received: number
   readonly receivedBytes: number
+  /** Fragments that this node has as a replica: taken over from another one, which is their origin or has it from there. */
+  readonly replicas: number
   /** Fragments that wait to be looked at. */
   readonly waiting: number
   /** Fragments of this node that have fewer copies than they should, as far as it knows, and nowhere to go. */

@@ -90,6 +90,8 @@ export class Replicator implements Replication {
   readonly #arrivals = new Arrivals()
   /** Of what was fetched in vain, until the one that offered it asks. */
   readonly #outcomes = new KeptOutcomes()
+  /** What this node has because another one offered it; all else it is the origin of, or has read. */
+  readonly #replicas = new Set<string>()
   /** About to leave because somebody removed them. */
   readonly #removed = new Set<string>()
   /** On their way here; true when they were removed meanwhile. */
@@ -142,6 +144,7 @@ export class Replicator implements Replication {
   stats(): ReplicationStats {
     return {
       ...this.#stats,
+      replicas: this.#replicas.size,
       waiting: this.#looked.size + this.#offered.size,
       short: Math.max(this.#short, this.#lastShort),
     }
@@ -209,12 +212,15 @@ export class Replicator implements Replication {
     const { tenant, key } = fragment
     this.#records.joined(tenant, key)
     // What is taken over for another node is known to be there already.
-    if (!this.#arriving.has(`${tenant}/${key}`)) this.#look({ fragment, isRepair: false })
+    if (this.#arriving.has(`${tenant}/${key}`)) return
+    this.#replicas.delete(`${tenant}/${key}`)
+    this.#look({ fragment, isRepair: false })
   }
 
   #leftHere(tenant: TenantId, key: string): void {
     this.#looked.delete(`${tenant}/${key}`)
     const name = `${tenant}/${key}`
+    this.#replicas.delete(name)
     const evicted = this.#removed.delete(name) ? null : (this.#options.own.get(tenant, key)?.contentHash ?? null)
     this.#records.left(tenant, key, evicted === null ? null : { contentHash: evicted, atMs: this.#nowMs() })
   }
@@ -441,6 +447,7 @@ export class Replicator implements Replication {
       const outcome = outcomes[index] ?? 'failed'
       if (outcome === 'stored') {
         this.#stats.received += 1
+        this.#replicas.add(`${tenant}/${key}`)
         this.#stats.receivedBytes += payloadBytes
       } else this.#outcomes.keep(`${from.node} ${tenant}/${key}`, outcome)
     }

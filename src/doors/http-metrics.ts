@@ -10,7 +10,7 @@ const OLD_METRICS = z
     memory_used_bytes: z.number().describe('Resident bytes of the process.'),
     memory_limit_bytes: z.number().describe("Bytes of its control group's bound, or of the machine's memory."),
     fragment_count: z.number().int().describe("Fragments: the caller's, or, for who may observe, all."),
-    primary_count: z.number().int().describe('The same: a node that is alone has the only copy of each fragment.'),
+    primary_count: z.number().int().describe('Those that this node did not take over from another one as a replica.'),
   })
   .describe('What version 0 of the API said: bytes, fragments, a share of time.')
 
@@ -42,14 +42,14 @@ export const metricsRoutes: HttpRoutes = (app, { operations }) => {
         const { text, contentType } = await texts.textFor(caller)
         return reply.type(contentType).serializer(String).send(text)
       }
-      const { node, load, fragments } = observe.heartbeat(caller)
+      const { node, load, fragments, replicas } = observe.heartbeat(caller)
       const old: z.infer<typeof OLD_METRICS> = {
         node_id: node,
         load: load.eventLoopRatio,
         memory_used_bytes: load.memoryBytes,
         memory_limit_bytes: load.memoryBytesMax,
         fragment_count: fragments,
-        primary_count: fragments,
+        primary_count: fragments - replicas,
       }
       return reply.type('application/json; charset=utf-8').serializer(JSON.stringify).send(old)
     },

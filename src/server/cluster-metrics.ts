@@ -50,6 +50,13 @@ const COUNTS: readonly CountMetric[] = [
   count('counter', 'replication', 'failed', 'membrane_replication_failed_total', 'Offers of copies that failed.'),
   count('counter', 'replication', 'received', 'membrane_replication_received_total', 'Copies that were taken over.'),
   count('counter', 'replication', 'receivedBytes', 'membrane_replication_received_bytes_total', 'Bytes of them.'),
+  count(
+    'gauge',
+    'replication',
+    'replicas',
+    'membrane_replication_replicas',
+    'Fragments that were taken over from others.',
+  ),
   count('gauge', 'replication', 'waiting', 'membrane_replication_waiting', 'Fragments that wait to be offered.'),
   count(
     'gauge',

@@ -102,6 +102,11 @@ export class ClusterNode {
     return { directory: find, peers: fetch, remotePrefill, observer }
   }
 
+  /** Fragments that this node has taken over from others. */
+  get replicas(): number {
+    return this.#parts.replication.stats().replicas
+  }
+
   /** How this node erases what another one asks it to. */
   eraseWith(erase: EraseHere): void {
     this.#parts.eraseWith(erase)

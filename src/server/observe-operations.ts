@@ -47,6 +47,8 @@ export interface Heartbeat {
   readonly load: ProcessLoad
   /** Of the caller's tenant; of all tenants for those who may observe. */
   readonly fragments: number
+  /** Those of them that this node has as replicas; 0 for those who may not observe. */
+  readonly replicas: number
   readonly isTakingRequests: boolean
 }
 
@@ -81,9 +83,10 @@ export class ObserveOperations {
     const { entries, payloadBytes } = fabric.of(caller.tenant).usage
     const load = this.#load.load()
     const state = { node, isTakingRequests: !gate.isDraining }
-    if (observes) return { ...state, load, fragments: fabric.stats().fragments }
+    const replicas = this.#parts.cluster?.replicas ?? 0
+    if (observes) return { ...state, load, fragments: fabric.stats().fragments, replicas }
     // What the process takes would tell what other tenants do.
-    return { ...state, load: { ...load, memoryBytes: payloadBytes }, fragments: entries }
+    return { ...state, load: { ...load, memoryBytes: payloadBytes }, fragments: entries, replicas: 0 }
   }
 
   numbers(caller: Caller): Observation {

@@ -13,6 +13,36 @@ const payload = randomBytes(300_000)
 /** On a machine that does nothing else, 2.8 s; this one runs other tests. */
 const DETECTED_SECONDS_MAX = 8
 
+/** Loaded before anything else: the process takes the time to be an hour later than it is. */
+const HOUR_AHEAD = 'const now = Date.now; Date.now = () => now() + 3_600_000'
+
+async function skewedCluster(redisUrl: string | null): Promise<void> {
+  const cluster = await ClusterProcesses.start({
+    nodes: 3,
+    redisUrl,
+    environmentOf: (index) =>
+      index === 1 ? { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(HOUR_AHEAD)}` } : {},
+  })
+  try {
+    const [a, b] = cluster.nodes.map(({ client }) => client)
+    const view = await b?.cluster.view()
+    const [first, second] = ['n1', 'n2'].map((name) => view?.members.find(({ node }) => node === name)?.startedMs ?? 0)
+    expect((second ?? 0) - (first ?? 0)).toBeGreaterThan(3_500_000)
+    const { key } = (await a?.put({ payload, key: 'opaque/=skewed' })) ?? { key: '' }
+    await delay(5000)
+    expect((await b?.get(key))?.payloadBytes).toBe(payload.length)
+    for (const { client } of cluster.nodes) {
+      const { members, membership } = await client.cluster.view()
+      expect(members.map(({ state }) => state)).toEqual(['alive', 'alive', 'alive'])
+      expect(membership['removed']).toBe(0)
+    }
+  } finally {
+    await cluster.stop()
+  }
+}
+
+test('a clock that is an hour ahead removes nobody, by gossip', { timeout: TIMEOUT_MS }, () => skewedCluster(null))
+
 const noRedis = missingPrograms('redis-server').length > 0
 
 describe('three nodes that gossip', { timeout: TIMEOUT_MS }, () => describeThree(false))
@@ -21,6 +51,19 @@ describe.skipIf(noRedis)(
   noRedis ? 'three nodes on a Redis (skipped: no redis-server)' : 'three nodes on a Redis',
   { timeout: TIMEOUT_MS },
   () => describeThree(true),
+)
+
+test.skipIf(noRedis)(
+  noRedis ? 'a clock an hour ahead, on a Redis (skipped: no redis-server)' : 'nor on a Redis',
+  { timeout: TIMEOUT_MS },
+  async () => {
+    const redis = await startRedisServer()
+    try {
+      await skewedCluster(redis.url)
+    } finally {
+      await redis.stop()
+    }
+  },
 )
 
 function describeThree(isOnRedis: boolean): void {

@@ -33,6 +33,8 @@ describe('three nodes with two copies', () => {
     for (let number = 0; number < 100; number++) expect(world.holders(nameOf(number))).toHaveLength(2)
     const { sent, failed, short } = world.at('a').replicator.stats()
     expect({ sent, failed, short }).toEqual({ sent: 100, failed: 0, short: 0 })
+    const replicas = ['a', 'b', 'c'].map((name) => world.at(name).replicator.stats().replicas)
+    expect([replicas[0], replicas.reduce((sum, count) => sum + count, 0)]).toEqual([0, 100])
   })
 
   test('keep fragments of one group together', async () => {
